@@ -1,0 +1,1 @@
+"""Evolve optimizers and hyperparameters of PyTorch models with Optuna."""
