@@ -1,1 +1,8 @@
-"""spaces."""
+"""Search spaces: functions from an Optuna trial to what a training run needs."""
+
+from optuna_evo.spaces._genome import genome_params
+from optuna_evo.spaces._genome import genome_space
+from optuna_evo.spaces._genome import suggest_genome
+
+
+__all__ = ["genome_params", "genome_space", "suggest_genome"]

@@ -1,0 +1,176 @@
+"""A genome as an ordinary `torch.optim.Optimizer`."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+from typing import overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from optuna_evo.genome import Genome
+from optuna_evo.optimizers._update import foreach_update
+from optuna_evo.optimizers._update import reference_update
+from optuna_evo.optimizers._update import Scalars
+
+
+__all__ = ["EvolvedOptimizer"]
+
+_Bucket = tuple[int, list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
+
+
+class EvolvedOptimizer(torch.optim.Optimizer):
+    """Train with the update rule of a genome.
+
+    The update is the one of `optuna_evo.genome`, in its canonical form: terms that are the same
+    function are folded, so equal fingerprints train equally. State that the rule does not read is
+    not allocated: no `exp_avg` without momentum terms, no `exp_avg_sq` without normalised ones.
+
+    The genome's own warm-up and cosine multiply the learning rate of each group, so a scheduler of
+    `torch.optim.lr_scheduler` on top composes with them. `lr`, `weight_decay`, `beta1`, `beta2`,
+    `eps` and `maximize` can be set for each parameter group.
+
+    Args:
+        params:
+            Parameters or parameter groups.
+        genome:
+            The update rule and its hyperparameters.
+        total_steps:
+            Length of the run in optimizer steps: the end of the cosine, and what warm-up is scaled
+            to if the genome knows the horizon it was evolved for. None: the genome's horizon.
+        maximize:
+            Ascend instead of descend.
+        foreach:
+            Use torch's multi-tensor operations. None: yes. The plain loop is the readable twin.
+
+    Raises:
+        ValueError: If the genome decays along a cosine and neither `total_steps` nor its horizon
+            says over how many steps, or if `total_steps` is not positive.
+
+    Example:
+        >>> from optuna_evo import catalog, EvolvedOptimizer
+        >>> model = torch.nn.Linear(4, 1)
+        >>> optimizer = EvolvedOptimizer(model.parameters(), catalog["adamw"])
+        >>> model(torch.ones(2, 4)).sum().backward()
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        genome: Genome,
+        *,
+        total_steps: int | None = None,
+        maximize: bool = False,
+        foreach: bool | None = None,
+    ) -> None:
+        if total_steps is not None and total_steps < 1:
+            raise ValueError(
+                f"`total_steps` must be a positive number of steps, got {total_steps}."
+            )
+        rule = genome.rule
+        total_steps = genome.horizon if total_steps is None else total_steps
+        if rule.cosine and total_steps is None:
+            raise ValueError(
+                "This genome decays along a cosine: say over how many steps by "
+                "`EvolvedOptimizer(params, genome, total_steps=...)`."
+            )
+        self._update = reference_update if foreach is False else foreach_update
+        self.genome = genome
+        defaults = {
+            "lr": rule.lr,
+            "weight_decay": rule.weight_decay,
+            "beta1": rule.beta1,
+            "beta2": rule.beta2,
+            "eps": rule.eps,
+            "maximize": maximize,
+            "total_steps": total_steps,
+            "schedule_step": 0,
+            "genome": genome.to_dict(),
+        }
+        super().__init__(params, defaults)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Do one optimizer step.
+
+        Args:
+            closure: Re-evaluates the model and returns the loss; called once, with gradients on.
+
+        Returns:
+            What the closure returned, if there is one.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for step, params, grads, ms, vs in self._buckets(group):
+                self._update(params, grads, ms, vs, self._scalars(group, step))
+            group["schedule_step"] += 1
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state saved by `state_dict`; training goes on bit for bit.
+
+        Raises:
+            ValueError: If the state was saved by an optimizer of another genome.
+        """
+        for group in state_dict["param_groups"]:
+            saved = Genome.from_dict(group["genome"]).fingerprint()
+            if saved != self.genome.fingerprint():
+                raise ValueError(
+                    f"The state belongs to genome {saved}, this optimizer runs "
+                    f"{self.genome.fingerprint()}: build it with `Genome.from_dict(state_dict"
+                    '["param_groups"][0]["genome"])` first.'
+                )
+        super().load_state_dict(state_dict)
+
+    def _buckets(self, group: dict[str, Any]) -> Iterator[_Bucket]:
+        """Yield (step, params, grads, ms, vs) of tensors of one step count, dtype and device."""
+        rule = self.genome.rule
+        buckets: dict[tuple[int, torch.dtype, torch.device], list[Tensor]] = {}
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            if p.grad.is_sparse or p.is_complex():
+                raise RuntimeError("EvolvedOptimizer supports dense real gradients only.")
+            state = self.state[p]
+            if not state:
+                state["step"] = 0
+                if rule.needs_m:
+                    state["exp_avg"] = torch.zeros_like(p)
+                if rule.needs_v:
+                    state["exp_avg_sq"] = torch.zeros_like(p)
+            state["step"] += 1
+            buckets.setdefault((state["step"], p.dtype, p.device), []).append(p)
+        for (step, _, _), params in buckets.items():
+            grads = [p.grad for p in params if p.grad is not None]
+            if group["maximize"]:
+                grads = list(torch._foreach_neg(grads))
+            ms = [self.state[p]["exp_avg"] for p in params] if rule.needs_m else []
+            vs = [self.state[p]["exp_avg_sq"] for p in params] if rule.needs_v else []
+            yield step, params, grads, ms, vs
+
+    def _scalars(self, group: dict[str, Any], step: int) -> Scalars:
+        rule = self.genome.rule
+        beta1, beta2 = group["beta1"], group["beta2"]
+        scale = rule.lr_scale(group["schedule_step"], group["total_steps"])
+        return Scalars(
+            coefficients=rule.coefficients,
+            lr=float(group["lr"]) * scale,
+            beta1=beta1,
+            beta2=beta2,
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            clip_value=rule.clip_value,
+            correction_m=1 - beta1**step if rule.bias_correction else 1.0,
+            correction_v=1 - beta2**step if rule.bias_correction else 1.0,
+        )

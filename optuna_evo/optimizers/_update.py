@@ -1,0 +1,122 @@
+"""One update for every rule: the readable loop, and the same by torch's multi-tensor operations.
+
+Symbols: p parameters, g gradients, m averages of g, v averages of g * g (lists of tensors of equal
+shapes); c the seven coefficients of `optuna_evo.rule.Direction`. A rule differs from another by
+numbers only; a zero coefficient skips its direction.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+__all__ = ["foreach_update", "reference_update", "Scalars"]
+
+
+class Scalars(NamedTuple):
+    """The numbers of one step: schedule and bias corrections are already in them.
+
+    `correction_m` and `correction_v` are 1 - beta^t, or 1 without bias correction.
+    """
+
+    coefficients: tuple[float, ...]
+    lr: float
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    clip_value: float | None
+    correction_m: float
+    correction_v: float
+
+
+def reference_update(
+    params: list[Tensor],
+    grads: list[Tensor],
+    ms: list[Tensor],
+    vs: list[Tensor],
+    s: Scalars,
+) -> None:
+    """Update parameters and averages in place, one tensor after another, as the equations read.
+
+    Args:
+        params: Parameters.
+        grads: Their gradients; never written.
+        ms: Averages of gradients, empty where the rule reads none.
+        vs: Averages of squared gradients, empty where the rule reads none.
+        s: The numbers of this step.
+    """
+    for i, (p, g) in enumerate(zip(params, grads, strict=True)):
+        if s.clip_value is not None:
+            g = g.clamp(-s.clip_value, s.clip_value)
+        m_hat = v_hat = g
+        if ms:
+            ms[i].lerp_(g, 1 - s.beta1)
+            m_hat = ms[i] / s.correction_m
+        if vs:
+            vs[i].mul_(s.beta2).addcmul_(g, g, value=1 - s.beta2)
+            v_hat = vs[i] / s.correction_v
+        over_rms = 1 / (v_hat.sqrt() + s.eps) if vs else 0.0
+        over_abs = 1 / (g.abs() + s.eps) if s.eps else 0.0
+        c = s.coefficients
+        update = c[0] * g + c[1] * m_hat + c[4] * g.sign()
+        update = update + (c[2] * g + c[3] * m_hat) * over_rms
+        update = update + (c[5] * g + c[6] * m_hat) * over_abs
+        p.mul_(1 - s.lr * s.weight_decay).sub_(s.lr * update)
+
+
+def foreach_update(
+    params: list[Tensor],
+    grads: list[Tensor],
+    ms: list[Tensor],
+    vs: list[Tensor],
+    s: Scalars,
+) -> None:
+    """Do what `reference_update` does in few passes over all tensors of one dtype and device."""
+    if s.clip_value is not None:
+        grads = list(torch._foreach_clamp_min(grads, -s.clip_value))
+        torch._foreach_clamp_max_(grads, s.clip_value)
+    if ms:
+        torch._foreach_lerp_(ms, grads, 1 - s.beta1)
+    if vs:
+        torch._foreach_mul_(vs, s.beta2)
+        torch._foreach_addcmul_(vs, grads, grads, value=1 - s.beta2)
+    if s.weight_decay:
+        torch._foreach_mul_(params, 1 - s.lr * s.weight_decay)
+    c_g, c_m, c_g_rms, c_m_rms, c_sign, c_g_abs, c_m_abs = s.coefficients
+    scale_m = 1 / s.correction_m
+    if c_g:
+        torch._foreach_add_(params, grads, alpha=-s.lr * c_g)
+    if c_m:
+        torch._foreach_add_(params, ms, alpha=-s.lr * c_m * scale_m)
+    if c_sign:
+        torch._foreach_add_(params, torch._foreach_sign(grads), alpha=-s.lr * c_sign)
+    if c_g_rms or c_m_rms:
+        denominators = torch._foreach_sqrt(vs)
+        torch._foreach_div_(denominators, s.correction_v**0.5)
+        torch._foreach_add_(denominators, s.eps)
+        _subtract_ratio(params, grads, ms, denominators, s.lr * c_g_rms, s.lr * c_m_rms * scale_m)
+    if c_g_abs or c_m_abs:
+        denominators = torch._foreach_abs(grads)
+        torch._foreach_add_(denominators, s.eps)
+        _subtract_ratio(params, grads, ms, denominators, s.lr * c_g_abs, s.lr * c_m_abs * scale_m)
+
+
+def _subtract_ratio(
+    params: list[Tensor],
+    grads: list[Tensor],
+    ms: list[Tensor],
+    denominators: tuple[Tensor, ...] | list[Tensor],
+    weight_g: float,
+    weight_m: float,
+) -> None:
+    """Subtract (weight_g * g + weight_m * m) / denominators from the parameters."""
+    if not weight_m:
+        torch._foreach_addcdiv_(params, grads, denominators, value=-weight_g)
+    elif not weight_g:
+        torch._foreach_addcdiv_(params, ms, denominators, value=-weight_m)
+    else:
+        numerators = torch._foreach_mul(grads, weight_g)
+        torch._foreach_add_(numerators, ms, alpha=weight_m)
+        torch._foreach_addcdiv_(params, numerators, denominators, value=-1.0)

@@ -1,0 +1,135 @@
+"""Genomes as a define-by-run Optuna space, and the way back from a genome to parameters."""
+
+from collections.abc import Mapping
+from typing import Any
+from typing import TYPE_CHECKING
+
+from optuna_evo.config import TrainingConfig
+from optuna_evo.genome import Genome
+from optuna_evo.genome import Term
+from optuna_evo.genome import TermType
+
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["genome_params", "genome_space", "suggest_genome"]
+
+_READ_M = {TermType.MOMENTUM, TermType.ADAM_TERM, TermType.NESTEROV}
+_READ_V = {TermType.RMS_NORM, TermType.ADAM_TERM}
+_READ_EPS = _READ_V | {TermType.SQRT_GRAD}
+
+_ALL_TERMS = tuple(TermType.__members__)
+_Range = tuple[float, float]
+
+
+def suggest_genome(
+    trial: "optuna.trial.BaseTrial",
+    *,
+    max_terms: int = 4,
+    term_types: tuple[str, ...] = _ALL_TERMS,
+    alpha: _Range = (-5.0, 5.0),
+    lr: _Range = (1e-5, 1e-1),
+    beta1: _Range = (0.0, 0.999),
+    beta2: _Range = (0.0, 0.9999),
+    eps: _Range = (1e-10, 1e-4),
+    weight_decay: _Range = (1e-6, 1e-2),
+    clip_value: _Range = (0.5, 2.0),
+    warmup_steps: tuple[int, int] = (50, 200),
+    horizon: int | None = None,
+) -> Genome:
+    """Suggest a genome; only what its terms and flags read is asked for.
+
+    Parameters of the trial: `n_terms`, `term_i`, `alpha_i`, `lr`, `weight_decay`; the flags
+    `use_m`, `use_v`, `use_bias_correction`, `use_gradient_clipping`, `use_warmup`,
+    `use_cosine_decay`; and where something reads them `beta1`, `beta2`, `eps`, `clip_value`,
+    `warmup_steps`. `lr`, `eps` and `weight_decay` are drawn on a logarithmic scale.
+
+    Args:
+        trial: An Optuna trial (a `FixedTrial` or `FrozenTrial` rebuilds its genome).
+        max_terms: The largest number of terms, >= 1.
+        term_types: Names of the `TermType`s to choose from.
+        alpha: Range of the term weights.
+        lr: Range of the learning rate.
+        beta1: Range of the decay of m.
+        beta2: Range of the decay of v.
+        eps: Range of eps.
+        weight_decay: Range of the decoupled weight decay.
+        clip_value: Range of the bound on gradient elements.
+        warmup_steps: Range of the warm-up length, in steps.
+        horizon: Steps of the runs that judge the genome; recorded in it.
+
+    Raises:
+        ValueError: If `max_terms` is smaller than 1 or a name is not a term type.
+
+    Example:
+        >>> study = optuna.create_study()
+        >>> genome = suggest_genome(study.ask(), max_terms=2)
+    """
+    if max_terms < 1:
+        raise ValueError(f"`max_terms` must be at least 1, got {max_terms}.")
+    if unknown := [name for name in term_types if name not in TermType.__members__]:
+        raise ValueError(f"Unknown term types {unknown}; allowed: {list(TermType.__members__)}.")
+    terms = []
+    for i in range(trial.suggest_int("n_terms", 1, max_terms)):
+        kind = TermType[trial.suggest_categorical(f"term_{i}", term_types)]
+        terms.append(Term(kind, trial.suggest_float(f"alpha_{i}", *alpha)))
+    kinds = {term.type for term in terms}
+    values: dict[str, Any] = {
+        "lr": trial.suggest_float("lr", *lr, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", *weight_decay, log=True),
+    }
+
+    def flag(name: str, asked: bool = True) -> bool:
+        values[name] = asked and trial.suggest_categorical(name, (False, True))
+        return bool(values[name])
+
+    reads_m = flag("use_m", bool(kinds & _READ_M))
+    if reads_m:
+        values["beta1"] = trial.suggest_float("beta1", *beta1)
+    reads_v = flag("use_v", bool(kinds & _READ_V))
+    if reads_v:
+        values["beta2"] = trial.suggest_float("beta2", *beta2)
+    if kinds & _READ_EPS:
+        values["eps"] = trial.suggest_float("eps", *eps, log=True)
+    flag("use_bias_correction", reads_m or reads_v)
+    if flag("use_gradient_clipping", kinds != {TermType.SIGN_GRAD}):
+        values["clip_value"] = trial.suggest_float("clip_value", *clip_value)
+    if flag("use_warmup"):
+        values["warmup_steps"] = trial.suggest_int("warmup_steps", *warmup_steps)
+    flag("use_cosine_decay")
+    return Genome(terms=terms, horizon=horizon, **values)
+
+
+def genome_params(genome: Genome) -> dict[str, Any]:
+    """Return the parameters with which `suggest_genome` gives the same update.
+
+    Use it to start a search from a known rule: `study.enqueue_trial(genome_params(genome))`.
+    Values outside the space's ranges are kept; Optuna warns about them and uses them.
+    """
+    params: dict[str, Any] = {"n_terms": len(genome.terms)}
+    for i, (kind, weight) in enumerate(genome.terms):
+        params |= {f"term_{i}": kind.name, f"alpha_{i}": weight}
+    scalars = ("lr", "weight_decay", "beta1", "beta2", "eps", "clip_value", "warmup_steps")
+    flags = ("use_m", "use_v", "use_bias_correction", "use_gradient_clipping", "use_warmup")
+    return params | {
+        name: getattr(genome, name) for name in (*scalars, *flags, "use_cosine_decay")
+    }
+
+
+def genome_space(
+    trial: "optuna.trial.BaseTrial", *, horizon: int | None = None, **options: Any
+) -> TrainingConfig:
+    """Suggest a genome and train with it, all else being the task's own.
+
+    Args:
+        trial: An Optuna trial.
+        horizon: Steps of one training run.
+        options: Further options of `suggest_genome`.
+    """
+    return TrainingConfig(genome=suggest_genome(trial, horizon=horizon, **_tuples(options)))
+
+
+def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
+    """TOML and JSON know lists only."""
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
