@@ -1,1 +1,68 @@
-"""Evolve optimizers and hyperparameters of PyTorch models with Optuna."""
+"""Evolve optimizers and hyperparameters of PyTorch models with Optuna.
+
+The names below are loaded when they are first used, so `import optuna_evo` costs neither torch nor
+Optuna. A new name is a line in `_EXPORTS` and its twin for type checkers under `TYPE_CHECKING`.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from optuna_evo.catalog import catalog as catalog
+    from optuna_evo.config import TrainingConfig as TrainingConfig
+    from optuna_evo.genome import Genome as Genome
+    from optuna_evo.genome import Term as Term
+    from optuna_evo.genome import TermType as TermType
+    from optuna_evo.optimizers import EvolvedOptimizer as EvolvedOptimizer
+    from optuna_evo.spaces import genome_params as genome_params
+    from optuna_evo.spaces import suggest_genome as suggest_genome
+
+    __version__: str
+
+_EXPORTS = {
+    "catalog": "optuna_evo.catalog",
+    "EvolvedOptimizer": "optuna_evo.optimizers",
+    "Genome": "optuna_evo.genome",
+    "genome_params": "optuna_evo.spaces",
+    "suggest_genome": "optuna_evo.spaces",
+    "Term": "optuna_evo.genome",
+    "TermType": "optuna_evo.genome",
+    "TrainingConfig": "optuna_evo.config",
+}
+
+__all__ = [*_EXPORTS, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = importlib.import_module("importlib.metadata").version("optuna-evo")
+    elif name in _EXPORTS:
+        value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """A package in which an exported name wins over the module that it comes from.
+
+    Importing `optuna_evo.catalog` binds that module as `optuna_evo.catalog`; users of
+    `from optuna_evo import catalog` want the mapping in it, before and after.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _EXPORTS and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,50 @@
+"""What all tests share: real data where there is some, skips where there is none, quiet Optuna."""
+
+from collections.abc import Iterator
+import os
+from pathlib import Path
+
+import pytest
+
+
+_BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, with the reason."""
+    for item in items:
+        if item.get_closest_marker("data") and _data_folder() is None:
+            item.add_marker(pytest.mark.skip(reason="no OPTUNA_EVO_DATA, no ../shared/data"))
+        if item.get_closest_marker("gpu") and not _has_gpu():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """Return the folder with the real data files (see `--data-dir`)."""
+    folder = _data_folder()
+    if folder is None:
+        pytest.skip("no OPTUNA_EVO_DATA, no ../shared/data")
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet_optuna() -> Iterator[None]:
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def _data_folder() -> Path | None:
+    named = os.environ.get("OPTUNA_EVO_DATA")
+    folder = Path(named) if named else _BESIDE_THE_REPOSITORY
+    return folder if folder.is_dir() else None
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,158 @@
+"""A lower layer never imports a higher one, and heavy packages are loaded only where they belong.
+
+Imports under `if TYPE_CHECKING:` are free. Imports inside functions may load heavy packages, but
+not those a layer must never know, and never our own higher layers.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import optuna_evo
+
+
+ROOT = Path(optuna_evo.__file__).parent
+HEAVY = frozenset(
+    "torch optuna torchvision transformers datasets sklearn matplotlib plotly rich click".split()
+)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What the modules of one package may import."""
+
+    ours: frozenset[str]
+    heavy: frozenset[str] = frozenset()
+    never: frozenset[str] = frozenset()
+    ours_at_import: frozenset[str] | None = None
+
+
+def _set(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+DATA = _set("errors genome rule catalog config divergence spec plugins")
+SEARCHERS = _set("samplers pruners surrogates")
+LAYER_3 = _set("search storage leases warm_start reports judge")
+BELOW_3 = DATA | SEARCHERS | _set("spaces optimizers tasks learned trainers")
+COMPOSITION = _set("study workers")
+TORCH_ONLY = {"heavy": _set("torch"), "never": _set("optuna")}
+
+TABLE = {
+    "": Allowed(_set("")),
+    **dict.fromkeys(DATA, Allowed(DATA, never=_set("torch optuna"))),
+    "spaces": Allowed(DATA, _set("optuna"), never=_set("torch")),
+    "optimizers": Allowed(DATA, **TORCH_ONLY),
+    "tasks": Allowed(DATA, **TORCH_ONLY),
+    **dict.fromkeys(SEARCHERS, Allowed(DATA | SEARCHERS, _set("optuna sklearn"))),
+    "learned": Allowed(DATA | _set("optimizers tasks"), **TORCH_ONLY),
+    "trainers": Allowed(DATA | _set("optimizers tasks learned"), **TORCH_ONLY),
+    **dict.fromkeys(LAYER_3, Allowed(BELOW_3 | LAYER_3, _set("optuna"))),
+    **dict.fromkeys(COMPOSITION, Allowed(BELOW_3 | LAYER_3 | COMPOSITION, HEAVY)),
+    "cli": Allowed(
+        BELOW_3 | LAYER_3 | COMPOSITION, _set("click"), ours_at_import=_set("spec errors")
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_a_module_imports_only_what_its_layer_allows(path: Path) -> None:
+    unit = _unit_of(path)
+    assert unit in TABLE, f"{unit!r} has no layer yet: give it one in TABLE of {__file__}."
+    assert not list(violations(path.read_text(), unit))
+
+
+@pytest.mark.parametrize(
+    ("unit", "source"),
+    [
+        ("genome", "import torch"),
+        ("genome", "import torch.nn"),
+        ("genome", "from optuna_evo.optimizers import EvolvedOptimizer"),
+        ("genome", "def f():\n    from optuna_evo.study import run"),
+        ("samplers", "from torch import nn"),
+        ("samplers", "try:\n    import torch\nexcept ImportError:\n    pass"),
+        ("samplers", "import optuna_evo.spaces"),
+        ("optimizers", "def f():\n    import optuna"),
+        ("tasks", "import torchvision"),
+        ("tasks", "from optuna_evo import trainers"),
+        ("trainers", "class A:\n    import optuna"),
+        ("search", "from optuna_evo.study import run"),
+        ("cli", "from optuna_evo.study import run"),
+        ("cli", "import optuna"),
+        ("spaces", "from optuna_evo import Genome"),
+        ("pruners", "from ._base import Base"),
+        ("", "from optuna_evo.genome import Genome"),
+    ],
+)
+def test_the_check_sees_a_forbidden_import(unit: str, source: str) -> None:
+    assert len(list(violations(source, unit))) == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "source"),
+    [
+        ("genome", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
+        ("genome", "import typing\nif typing.TYPE_CHECKING:\n    import optuna_evo.study"),
+        ("tasks", "def f():\n    import torchvision"),
+        ("samplers", "import numpy\nimport optuna\nfrom optuna_evo.pruners import AnyPruner"),
+        ("samplers", "def f():\n    import torch"),
+        ("trainers", "import torch\nfrom optuna_evo.learned import LearnedOptimizer"),
+        ("study", "import optuna\nimport torch\nfrom optuna_evo.search import run"),
+        ("cli", "import click\ndef f():\n    from optuna_evo.study import run"),
+        ("spaces", "from optuna_evo.spaces._genome import suggest_genome"),
+    ],
+)
+def test_the_check_lets_an_allowed_import_pass(unit: str, source: str) -> None:
+    assert list(violations(source, unit)) == []
+
+
+def violations(source: str, unit: str) -> Iterator[str]:
+    """Yield one sentence for each import in `source` that package `unit` may not have."""
+    allowed = TABLE[unit]
+    for target, at_import, line in _imports(ast.parse(source).body, at_import=True):
+        package, _, rest = target.partition(".")
+        where = f"line {line}: {unit or 'the package root'} imports {target}"
+        if package == "":
+            yield f"{where}: write absolute imports"
+        elif package == "optuna_evo":
+            inner = rest.partition(".")[0]
+            ours = allowed.ours | {unit}
+            if at_import and allowed.ours_at_import is not None:
+                ours = allowed.ours_at_import | {unit}
+            if inner not in ours or not inner:
+                yield f"{where}: of ours it may import {sorted(ours)}"
+        elif package in allowed.never:
+            yield f"{where}: it must not know {package}"
+        elif package in HEAVY - allowed.heavy and at_import:
+            yield f"{where}: of the heavy packages it may load {sorted(allowed.heavy)} at import"
+
+
+def _imports(body: list[ast.stmt], at_import: bool) -> Iterator[tuple[str, bool, int]]:
+    """Yield (dotted name, whether importing the module runs it, line), typing only left out."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, at_import, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "" if node.level else node.module or ""
+            names = [f".{module}"] if node.level else [module]
+            if module == "optuna_evo":
+                names = [f"optuna_evo.{alias.name}" for alias in node.names]
+            yield from ((name, at_import, node.lineno) for name in names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            yield from _imports(node.orelse, at_import)
+        else:
+            inside = at_import and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            for child in ast.iter_child_nodes(node):
+                blocks = [child] if isinstance(child, ast.stmt) else getattr(child, "body", [])
+                if isinstance(blocks, list):
+                    yield from _imports(blocks, inside)
+
+
+def _unit_of(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
