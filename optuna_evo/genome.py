@@ -137,6 +137,10 @@ class Genome:
             _check_range("horizon", self.horizon, at_least=1)
         if self.nesterov_beta is not None:
             _check_range("nesterov_beta", self.nesterov_beta, at_least=0, below=1)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.startswith("use_") and not isinstance(value, bool):
+                raise ValueError(f"`{field.name}` must be true or false, got {value!r}.")
 
     @property
     def rule(self) -> Rule:
@@ -181,6 +185,8 @@ class Genome:
         allowed = [field.name for field in fields(cls)]
         if unknown := sorted(set(values) - set(allowed)):
             raise ValueError(f"Unknown genome keys {unknown}; allowed: {allowed}.")
+        if "terms" not in values:
+            raise ValueError(f"A genome needs `terms` (or `term_types`), got {sorted(values)}.")
         return cls(**values)
 
 
@@ -201,13 +207,15 @@ def _as_term(term: Any) -> Term:
 
 def _check_range(
     name: str,
-    value: float,
+    value: object,
     *,
     above: float = -math.inf,
     at_least: float = -math.inf,
     below: float = math.inf,
 ) -> None:
     """Raise for values outside (above, below) and [at_least, below), NaN and infinity included."""
+    if not isinstance(value, int | float):
+        raise ValueError(f"`{name}` must be a number, got {value!r}.")
     if not (above < value < below and value >= at_least):
         low = f"> {above:g}" if above > -math.inf else f">= {at_least:g}"
         high = f" and < {below:g}" if below < math.inf else ""
