@@ -38,6 +38,15 @@ class Direction(enum.IntEnum):
     MOMENTUM_OVER_ABS = 6
 
 
+_TERM_NAMES = (
+    "GRAD",
+    "MOMENTUM",
+    "RMS_NORM",
+    "ADAM_TERM",
+    "SIGN_GRAD",
+    "SQRT_GRAD",
+    "NESTEROV",
+)
 _READS_M = (Direction.MOMENTUM, Direction.MOMENTUM_OVER_RMS, Direction.MOMENTUM_OVER_ABS)
 _READS_V = (Direction.GRAD_OVER_RMS, Direction.MOMENTUM_OVER_RMS)
 _READS_EPS = (*_READS_V, Direction.GRAD_OVER_ABS, Direction.MOMENTUM_OVER_ABS)
@@ -106,10 +115,10 @@ class Rule:
         return max(1, round(self.warmup_steps * total_steps / self.horizon))
 
     def fingerprint(self) -> str:
-        """Return 16 hex digits, equal for equal updates.
+        """Return 16 hex digits, equal for equal updates over runs of equal length.
 
-        Only the products of the learning rate with coefficients and weight decay matter, so they
-        are what is hashed, to 10 significant digits.
+        Only the products of the learning rate with coefficients and weight decay matter, and of a
+        warm-up with a horizon only its share: they are what is hashed, to 10 significant digits.
         """
         numbers = (
             *(self.lr * c for c in self.coefficients),
@@ -120,7 +129,8 @@ class Rule:
             self.clip_value or 0.0,
         )
         text = ",".join(f"{number + 0.0:.9e}" for number in numbers)
-        text += f";{self.bias_correction};{self.warmup_steps};{self.cosine};{self.horizon}"
+        warmup = f"{self.warmup_steps / self.horizon:.9e}" if self.horizon else self.warmup_steps
+        text += f";{self.bias_correction};{warmup};{self.cosine}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def equation(self) -> str:
@@ -137,7 +147,7 @@ class Rule:
             hats += [f"v̂ = v/(1 − {self.beta2:.4g}ᵗ)"] * self.needs_v
             lines.append(",  ".join(hats))
         decay = f" − η·{self.weight_decay:.3g}·w" if self.weight_decay else ""
-        update = f" − η·({self._sum()})" if any(self.coefficients) else ""
+        update = f" − η·{self._sum()}" if any(self.coefficients) else ""
         lines.append(f"w ← w{decay}{update}")
         lines.append(f"η = {self.lr:.4g}{self._schedule()}")
         return "\n".join(lines)
@@ -160,13 +170,14 @@ class Rule:
                 sign = (" − " if text else "−") if coefficient < 0 else (" + " if text else "")
                 size = abs(coefficient)
                 text += sign + (name if size == 1 else f"{size:.4g}·{name}")
-        return text
+        alone = sum(c != 0 for c in self.coefficients) == 1 and text[0] != "−"
+        return text if alone else f"({text})"
 
     def _schedule(self) -> str:
         text = ""
         if self.warmup_steps:
-            of = f" of {self.horizon}" if self.horizon else ""
-            text += f"·min(1, t/{self.warmup_steps}{of})"
+            share = f"({self.warmup_steps / self.horizon:.4g}·T)" if self.horizon else ""
+            text += f"·min(1, t/{share or self.warmup_steps})"
         return text + ("·½(1 + cos(π·t/T))" if self.cosine else "")
 
 
@@ -178,7 +189,7 @@ def canonical_rule(genome: Genome) -> Rule:
     reads_g = any(c for d, c in enumerate(coefficients) if d != Direction.SIGN)
     scheduled = any(coefficients) or genome.weight_decay > 0
     warmup_steps = genome.warmup_steps if genome.use_warmup and scheduled else 0
-    if warmup_steps <= 1:  # a warm-up over one step starts at the full rate
+    if warmup_steps == 1 and genome.horizon is None:  # one step starts at the full rate
         warmup_steps = 0
     return Rule(
         coefficients=coefficients,
@@ -198,11 +209,11 @@ def canonical_rule(genome: Genome) -> Rule:
 
 def _fold(genome: Genome) -> tuple[float, ...]:
     """Add up terms and fold those that are the same function under the genome's settings."""
-    alpha = dict.fromkeys(
-        ("GRAD", "MOMENTUM", "RMS_NORM", "ADAM_TERM", "SIGN_GRAD", "SQRT_GRAD", "NESTEROV"), 0.0
-    )
-    for kind, weight in genome.terms:
-        alpha[kind.name] += weight
+    # fsum is exact up to one rounding: the order of terms is no matter, and terms cancel to 0
+    alpha = {
+        name: math.fsum(weight for kind, weight in genome.terms if kind.name == name)
+        for name in _TERM_NAMES
+    }
     share = genome.beta1 if genome.nesterov_beta is None else genome.nesterov_beta
     c = [0.0] * len(Direction)
     c[Direction.GRAD] = alpha["GRAD"] + (1 - share) * alpha["NESTEROV"]
