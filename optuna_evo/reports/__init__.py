@@ -1,1 +1,22 @@
-"""reports."""
+"""What is said and shown about studies: computed first, drawn second."""
+
+from optuna_evo.reports._progress import SearchProgress
+from optuna_evo.reports._summary import best_trials
+from optuna_evo.reports._summary import Generation
+from optuna_evo.reports._summary import generation_of
+from optuna_evo.reports._summary import StudySummary
+from optuna_evo.reports._summary import summarise
+from optuna_evo.reports._terminal import judge_table
+from optuna_evo.reports._terminal import study_panel
+
+
+__all__ = [
+    "best_trials",
+    "Generation",
+    "generation_of",
+    "judge_table",
+    "SearchProgress",
+    "study_panel",
+    "StudySummary",
+    "summarise",
+]

@@ -1,0 +1,39 @@
+# Two commands do all on a fresh machine with Python >= 3.11: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+DATA := $(or $(OPTUNA_EVO_DATA),$(wildcard ../shared/data))
+
+.PHONY: demo test check install lint types clean
+
+demo: $(VENV)/.demo  ## install, then evolve an optimizer on an embedded data set
+	$(BIN)/optuna_evo study run studies/digits_optimizer.toml
+
+test: $(VENV)/.test  ## install, then run all tests of the default suite
+	$(BIN)/python -m pytest -q
+
+check: test lint types  ## what CI runs; data tests where there are data files
+	$(BIN)/python -m pytest -q -m "data and not slow and not gpu"
+
+lint: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch and torchvision must come from one resolution: a mismatch breaks torchvision's operators
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable ".[test,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

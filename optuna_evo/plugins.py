@@ -1,0 +1,38 @@
+"""Own parts by name: "module:attribute" in a spec."""
+
+import importlib
+from typing import Any
+
+from optuna_evo.errors import PluginError
+
+
+__all__ = ["load_attribute"]
+
+
+def load_attribute(path: str) -> Any:
+    """Import what "module:attribute" names.
+
+    Args:
+        path: A module's dotted name, a colon, and a name in it. The module must be importable; the
+            command line puts the working folder on the import path.
+
+    Raises:
+        PluginError: If the module cannot be imported or has no such attribute.
+
+    Example:
+        >>> load_attribute("math:pi")
+        3.141592653589793
+    """
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute:
+        raise PluginError(f'An own part is named "module:attribute", got {path!r}.')
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise PluginError(
+            f"Cannot import module {module_name!r} of {path!r} ({error}): "
+            "is it in the working folder or installed?"
+        ) from error
+    if not hasattr(module, attribute):
+        raise PluginError(f"Module {module_name!r} has no attribute {attribute!r}.")
+    return getattr(module, attribute)

@@ -1,0 +1,119 @@
+"""What there is to say about a study, computed before anything is drawn."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import math
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+from optuna_evo.config import TrainingConfig
+
+
+__all__ = ["best_trials", "Generation", "generation_of", "StudySummary", "summarise"]
+
+_GENERATION_SUFFIX = ":generation"
+
+
+class Generation(NamedTuple):
+    """The members of one generation: how many, and how good the finished ones are."""
+
+    number: int
+    n_trials: int
+    n_pruned: int
+    n_diverged: int
+    best: float
+    median: float
+
+
+class StudySummary(NamedTuple):
+    """A study at a glance.
+
+    `accuracies` maps each task to the best trial's accuracies, one for each seed. `generations` is
+    empty for samplers without generations.
+    """
+
+    name: str
+    direction: str
+    counts: Mapping[str, int]
+    best: FrozenTrial | None
+    equation: str
+    fingerprint: str
+    accuracies: Mapping[str, list[float]]
+    generations: list[Generation]
+
+
+def summarise(
+    study: optuna.Study, configure: Callable[[FrozenTrial], TrainingConfig]
+) -> StudySummary:
+    """Summarise a study.
+
+    Args:
+        study: The study.
+        configure: Its search space, which rebuilds what a trial trained with.
+    """
+    trials = study.get_trials(deepcopy=False)
+    counts = {state.name.lower(): 0 for state in TrialState}
+    for trial in trials:
+        counts[trial.state.name.lower()] += 1
+    ranked = best_trials(study, 1)
+    best = ranked[0] if ranked else None
+    genome = configure(best).genome if best else None
+    return StudySummary(
+        name=study.study_name,
+        direction=study.direction.name.lower(),
+        counts=counts,
+        best=best,
+        equation=genome.equation() if genome else "",
+        fingerprint=genome.fingerprint() if genome else "",
+        accuracies=best.user_attrs.get("accuracies", {}) if best else {},
+        generations=_generations(study, trials),
+    )
+
+
+def best_trials(study: optuna.Study, n: int) -> list[FrozenTrial]:
+    """Return the `n` best complete trials, the best first, the earlier one of equals first."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    finite = [t for t in trials if t.value is not None and math.isfinite(t.value)]
+    sign = _sign(study)
+    return sorted(finite, key=lambda t: (sign * (t.value or 0.0), t.number))[:n]
+
+
+def generation_of(trial: FrozenTrial) -> int | None:
+    """Return the generation that a sampler wrote on the trial, None if there is none."""
+    for key, value in trial.system_attrs.items():
+        if key.endswith(_GENERATION_SUFFIX) and isinstance(value, int):
+            return value
+    return None
+
+
+def _generations(study: optuna.Study, trials: list[FrozenTrial]) -> list[Generation]:
+    members: dict[int, list[FrozenTrial]] = {}
+    for trial in trials:
+        number = generation_of(trial)
+        if number is not None and trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            members.setdefault(number, []).append(trial)
+    return [_generation(study, number, members[number]) for number in sorted(members)]
+
+
+def _generation(study: optuna.Study, number: int, trials: list[FrozenTrial]) -> Generation:
+    values = [t.value for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
+    pick: Any = np.min if _sign(study) > 0 else np.max
+    return Generation(
+        number=number,
+        n_trials=len(trials),
+        n_pruned=sum(t.state == TrialState.PRUNED for t in trials),
+        n_diverged=sum("diverged" in t.user_attrs for t in trials),
+        best=float(pick(values)) if values else math.nan,
+        median=float(np.median(values)) if values else math.nan,
+    )
+
+
+def _sign(study: optuna.Study) -> int:
+    """Return what to multiply values by so that sorting puts the best first."""
+    return 1 if study.direction == StudyDirection.MINIMIZE else -1

@@ -1,0 +1,230 @@
+"""The loop: ask, train, report, prune, tell.
+
+A trial is a batch member: `batch_size` trials are asked and trained together, whether the trainer
+takes them one after another or all at once. Divergence is decided here and nowhere else: a trial
+whose value is not finite is told the objective's penalty, so that samplers learn from it.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import enum
+import math
+import time
+from typing import Any
+from typing import Protocol
+
+import optuna
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+from optuna_evo import leases
+from optuna_evo.config import TrainingConfig
+
+
+__all__ = ["FINISHED", "Listener", "Objective", "Run", "search"]
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+_MAX_FAILURES_IN_A_ROW = 3
+
+
+class Run(Protocol):
+    """Training of the members of a batch, side by side."""
+
+    @property
+    def step(self) -> int:
+        """Report steps done so far."""
+
+    def advance(self, n_steps: int) -> Sequence[float]:
+        """Go on by `n_steps` and return one value for each live member, NaN for a diverged one."""
+
+    def keep(self, alive: Sequence[bool]) -> None:
+        """Drop the members that are not `alive`."""
+
+    def records(self) -> Sequence[Mapping[str, Any]]:
+        """Return what is worth keeping of each live member, as user attributes."""
+
+
+class Objective(Protocol):
+    """What turns training into the value of a trial."""
+
+    n_steps: int
+    report_every: int
+    penalty: float
+
+    def start(self, configs: Sequence[TrainingConfig], *, repetition: int) -> Run:
+        """Begin to train; another `repetition` uses other seeds."""
+
+    def value(self, reported: Sequence[float]) -> float:
+        """Return the value of a trial from all it reported."""
+
+
+class Listener(Protocol):
+    """What is told while a search goes on."""
+
+    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+        """Take note that a trial reported its value at `step`."""
+
+    def finished(self, trial: FrozenTrial) -> None:
+        """Take note that a trial was told."""
+
+
+class _Verdict(enum.Enum):
+    GO_ON = enum.auto()
+    ENOUGH = enum.auto()
+    POOR = enum.auto()
+    DIVERGED = enum.auto()
+
+
+def search(
+    study: optuna.Study,
+    *,
+    space: Callable[[optuna.Trial], TrainingConfig],
+    objective: Objective,
+    n_trials: int,
+    n_more: int | None = None,
+    timeout: float | None = None,
+    batch_size: int = 1,
+    listener: Listener | None = None,
+) -> int:
+    """Run trials until the study has `n_trials` finished ones.
+
+    Trials of dead workers are taken up again first. An interrupted or failing batch gives nothing
+    up: interrupted trials go back to the queue; a trial whose training raises fails with the
+    reason in its user attribute `error`, and the search goes on unless that happens three times
+    in a row.
+
+    Args:
+        study: The study, with its sampler and pruner.
+        space: Search space.
+        objective: What to train and how it is valued.
+        n_trials: Finished trials (complete or pruned) to end with, those of other workers counted.
+        n_more: At most so many trials by this call; None: no limit.
+        timeout: Seconds after which no new batch is begun; None: no limit.
+        batch_size: Trials trained together.
+        listener: Is told of reports and finished trials.
+
+    Returns:
+        The number of trials that this call finished.
+    """
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    done = failures = 0
+    while time.monotonic() < deadline:
+        leases.reclaim(study)
+        room = n_trials - _count_taken(study)
+        if n_more is not None:
+            room = min(room, n_more - done)
+        if room <= 0:
+            break
+        trials = [leases.ask(study) for _ in range(min(batch_size, room))]
+        try:
+            with leases.heartbeat(study, trials):
+                done += _run_batch(study, trials, space, objective, listener)
+            failures = 0
+        except Exception as error:
+            failures += 1
+            _fail(study, trials, error)
+            if failures == _MAX_FAILURES_IN_A_ROW:
+                raise
+        except BaseException:
+            for trial in trials:
+                leases.release(study, trial.number)
+            raise
+    return done
+
+
+def _count_taken(study: optuna.Study) -> int:
+    """Trials that are finished or being trained by others (this worker trains none just now)."""
+    states = (*FINISHED, TrialState.RUNNING)
+    return len(study.get_trials(deepcopy=False, states=states))
+
+
+def _run_batch(
+    study: optuna.Study,
+    trials: Sequence[optuna.Trial],
+    space: Callable[[optuna.Trial], TrainingConfig],
+    objective: Objective,
+    listener: Listener | None,
+) -> int:
+    """Train the trials of each repetition together and tell them all."""
+    repetitions: dict[int, list[tuple[optuna.Trial, TrainingConfig]]] = {}
+    for trial in trials:
+        config = space(trial)
+        trial.set_user_attr("fingerprint", config.genome.fingerprint())
+        repetition = int(trial.user_attrs.get("reevaluation", 0))
+        repetitions.setdefault(repetition, []).append((trial, config))
+    for repetition, members in repetitions.items():
+        run = objective.start([config for _, config in members], repetition=repetition)
+        _train(study, [trial for trial, _ in members], run, objective, listener)
+    return len(trials)
+
+
+def _train(
+    study: optuna.Study,
+    trials: Sequence[optuna.Trial],
+    run: Run,
+    objective: Objective,
+    listener: Listener | None,
+) -> None:
+    live = [(trial, list[float]()) for trial in trials]
+    while live:
+        values = run.advance(objective.report_every)
+        for (trial, reported), value in zip(live, values, strict=True):
+            reported.append(value)
+            trial.report(value, run.step)
+            if listener is not None:
+                listener.reported(trial.number, run.step, objective.n_steps)
+        # all have reported before the first is judged, so that a batch is judged alike
+        last = run.step >= objective.n_steps
+        verdicts = [_judge(study, trial, reported, last) for trial, reported in live]
+        for (trial, reported), verdict, record in zip(live, verdicts, run.records(), strict=True):
+            if verdict is not _Verdict.GO_ON:
+                told = _tell(study, trial, reported, verdict, record, objective)
+                if listener is not None:
+                    listener.finished(told)
+        alive = [verdict is _Verdict.GO_ON for verdict in verdicts]
+        run.keep(alive)
+        live = [member for member, stays in zip(live, alive, strict=True) if stays]
+
+
+def _judge(
+    study: optuna.Study, trial: optuna.Trial, reported: Sequence[float], last: bool
+) -> _Verdict:
+    if not math.isfinite(reported[-1]):
+        return _Verdict.DIVERGED
+    if last:
+        return _Verdict.ENOUGH
+    if not trial.should_prune():
+        return _Verdict.GO_ON
+    # a run that stopped because its loss is flat is finished, not poor
+    is_flat = getattr(study.pruner, "is_flat", None)
+    frozen = study._storage.get_trial(trial._trial_id)
+    return _Verdict.ENOUGH if is_flat and is_flat(study, frozen) else _Verdict.POOR
+
+
+def _tell(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    reported: Sequence[float],
+    verdict: _Verdict,
+    record: Mapping[str, Any],
+    objective: Objective,
+) -> FrozenTrial:
+    for key, value in record.items():
+        trial.set_user_attr(key, value)
+    if verdict is _Verdict.POOR:
+        return study.tell(trial, state=TrialState.PRUNED)
+    if verdict is _Verdict.DIVERGED:
+        trial.set_user_attr("diverged", True)
+        return study.tell(trial, objective.penalty)
+    return study.tell(trial, objective.value(reported))
+
+
+def _fail(study: optuna.Study, trials: Sequence[optuna.Trial], error: Exception) -> None:
+    """Fail what the batch has not told yet, with the reason on each trial."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    untold = {trial.number for trial in running}
+    for trial in trials:
+        if trial.number in untold:
+            trial.set_user_attr("error", f"{type(error).__name__}: {error}"[:1000])
+            study.tell(trial, state=TrialState.FAIL)

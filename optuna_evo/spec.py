@@ -1,0 +1,263 @@
+"""A study as data: what is searched, by what, on what, for how long.
+
+A spec is a TOML file (see `studies/`). Its resolved form, every default filled in, is stored in
+the study, so any machine that reaches the database can go on with it.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import fields
+from pathlib import Path
+import tomllib
+import types
+from typing import Any
+from typing import get_args
+from typing import get_origin
+from typing import get_type_hints
+from typing import Self
+
+from optuna_evo.errors import SpecError
+
+
+__all__ = ["JudgeSpec", "load_spec", "ObjectiveSpec", "Part", "StudySpec", "TrainerSpec"]
+
+_DIRECTIONS = ("maximize", "minimize")
+_PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part by its name or "module:attribute", and the keyword arguments it is built with.
+
+    In TOML the arguments stand beside the name: `sampler = { name = "ga", population_size = 20 }`.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSpec:
+    """How one training run is done.
+
+    Args:
+        steps: Optimizer steps of a run.
+        precision: "auto" (what is fastest where it runs), "float32" or "bfloat16".
+    """
+
+    steps: int = 500
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_at_least("trainer.steps", self.steps, 1)
+        _check_one_of("trainer.precision", self.precision, _PRECISIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveSpec:
+    """How training runs become the value that a trial is told.
+
+    A trial trains once for each task and seed; the value of such a cell is the validation
+    accuracy + loss_weight * max(0, 1 - mean training loss of the last loss_window steps), and the
+    trial's value is the mean over its cells.
+
+    Args:
+        seeds: Seeds for each task.
+        loss_weight: Weight of the training-loss bonus, >= 0.
+        loss_window: Steps that the training loss is averaged over.
+        divergence_penalty: What a diverged trial is told.
+    """
+
+    seeds: int = 2
+    loss_weight: float = 0.05
+    loss_window: int = 50
+    divergence_penalty: float = -1.0
+
+    def __post_init__(self) -> None:
+        _check_at_least("objective.seeds", self.seeds, 1)
+        _check_at_least("objective.loss_weight", self.loss_weight, 0)
+        _check_at_least("objective.loss_window", self.loss_window, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeSpec:
+    """The comparison with classic optimizers that ends a run.
+
+    Args:
+        seeds: Fresh seeds that every row is measured on, on the test split. 0: no comparison.
+        tuning_trials: Trials that each baseline's learning rate and schedule are tuned over.
+    """
+
+    seeds: int = 5
+    tuning_trials: int = 16
+
+    def __post_init__(self) -> None:
+        _check_at_least("judge.seeds", self.seeds, 0)
+        _check_at_least("judge.tuning_trials", self.tuning_trials, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """A whole study.
+
+    Args:
+        name: The study's name in the database.
+        tasks: Names of tasks, or own ones as "module:attribute".
+        n_trials: Trials that the study ends after (finished ones: complete or pruned).
+        seed: Seed of the sampler and of all training runs.
+        direction: "maximize" or "minimize".
+        batch_size: Trials that are asked and trained together.
+        space: Function from a trial to a `TrainingConfig`.
+        sampler: Sampler; `seed` is passed on to it.
+        pruner: Pruner.
+        trainer: See `TrainerSpec`.
+        objective: See `ObjectiveSpec`.
+        judge: See `JudgeSpec`.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    n_trials: int = 100
+    seed: int = 0
+    direction: str = "maximize"
+    batch_size: int = 1
+    space: Part = Part(name="genome")
+    sampler: Part = Part(name="ga")
+    pruner: Part = Part(name="none")
+    trainer: TrainerSpec = TrainerSpec()
+    objective: ObjectiveSpec = ObjectiveSpec()
+    judge: JudgeSpec = JudgeSpec()
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise SpecError("`name` must not be empty.")
+        if not self.tasks:
+            raise SpecError('`tasks` must name at least one task, such as tasks = ["digits"].')
+        _check_at_least("n_trials", self.n_trials, 1)
+        _check_at_least("seed", self.seed, 0)
+        _check_at_least("batch_size", self.batch_size, 1)
+        _check_one_of("direction", self.direction, _DIRECTIONS)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build a spec from nested plain types.
+
+        Raises:
+            SpecError: On an unknown key, a wrong type or a value out of range.
+        """
+        spec = _read(cls, data, "")
+        assert isinstance(spec, cls)
+        return spec
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested plain JSON types, every default filled in."""
+        return dict(_plain(self))
+
+
+def load_spec(
+    path: str | Path, *, overrides: Sequence[str] = (), name: str | None = None
+) -> StudySpec:
+    """Read a TOML file into a spec.
+
+    Args:
+        path: The file. A study without a `name` in it is called like the file.
+        overrides: "a.b=c" each; the value is read as TOML, or as a string where that fails.
+        name: Takes the place of the name in the file.
+
+    Raises:
+        SpecError: If the file cannot be read or the spec is wrong.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"Cannot read the spec {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not valid TOML: {error}.") from error
+    for override in overrides:
+        _override(data, override)
+    data.setdefault("name", path.stem)
+    if name is not None:
+        data["name"] = name
+    return StudySpec.from_dict(data)
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    *tables, last = key.strip().split(".")
+    if not equals or not all((*tables, last)):
+        raise SpecError(f"`--set` takes a.b=c, got {override!r}.")
+    for table in tables:
+        data = data.setdefault(table, {})
+        if not isinstance(data, dict):
+            raise SpecError(f"`--set {override}`: {table!r} is no table.")
+    try:
+        data[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        data[last] = text.strip()
+
+
+def _read(cls: type, data: Any, where: str) -> Any:
+    """Build a dataclass from a table, checking keys and types."""
+    if not isinstance(data, Mapping):
+        raise SpecError(f"`{where}` must be a table, got {data!r}.")
+    if cls is Part:
+        return _read_part(data, where)
+    hints = get_type_hints(cls)
+    allowed = [f.name for f in fields(cls)]
+    if unknown := [key for key in data if key not in allowed]:
+        place = f" in [{where}]" if where else ""
+        raise SpecError(f"Unknown key {unknown[0]!r}{place}; allowed: {', '.join(allowed)}.")
+    required = {"name", "tasks"} if cls is StudySpec else set()
+    if missing := sorted(required - set(data)):
+        raise SpecError(f"The spec lacks {missing[0]!r}.")
+    prefix = f"{where}." if where else ""
+    return cls(**{key: _convert(hints[key], value, prefix + key) for key, value in data.items()})
+
+
+def _read_part(data: Mapping[str, Any], where: str) -> Part:
+    options = dict(data)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise SpecError(f'`{where}` needs a name, such as {where} = {{ name = "..." }}.')
+    if set(options) == {"options"} and isinstance(options["options"], Mapping):
+        options = dict(options["options"])  # the stored form
+    return Part(name=name, options=options)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
+        return _read(hint, value, where)
+    if get_origin(hint) is tuple:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise SpecError(f"`{where}` must be a list, got {value!r}.")
+        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
+    if isinstance(hint, types.UnionType):
+        return None if value is None else _convert(get_args(hint)[0], value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise SpecError(f"`{where}` must be of type {hint.__name__}, got {value!r}.")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _check_at_least(name: str, value: float, minimum: float) -> None:
+    if not value >= minimum:
+        raise SpecError(f"`{name}` must be at least {minimum}, got {value}.")
+
+
+def _check_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise SpecError(f"`{name}` must be one of {', '.join(allowed)}; got {value!r}.")

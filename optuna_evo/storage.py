@@ -1,0 +1,102 @@
+"""Open the database that studies live in, and say in one line why that fails.
+
+SQLite files are put in WAL mode with a long busy timeout, so several workers and the dashboard can
+share one. Trials carry a heartbeat: see `optuna_evo.leases`.
+"""
+
+from contextlib import closing
+import os
+from pathlib import Path
+import sqlite3
+from typing import Any
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import SQLAlchemyError
+
+from optuna_evo.errors import StorageError
+
+
+__all__ = ["default_url", "open_storage"]
+
+_BUSY_TIMEOUT_S = 120
+_HEARTBEAT_INTERVAL_S = 30
+_GRACE_PERIOD_S = 120
+_EXAMPLES = "sqlite:///studies.db or postgresql://user@host/database"
+
+
+def default_url() -> str:
+    """Return `OPTUNA_EVO_STORAGE`, else an SQLite file in the working folder."""
+    return os.environ.get("OPTUNA_EVO_STORAGE") or "sqlite:///optuna_evo.db"
+
+
+def open_storage(url: str | None = None, *, create: bool = True) -> RDBStorage:
+    """Open a database by its URL.
+
+    Args:
+        url: An SQLAlchemy URL; None: `default_url()`.
+        create: Whether an SQLite file that is not there may be made.
+
+    Raises:
+        StorageError: If the URL is wrong, the database cannot be reached or written, or was made
+            by a newer Optuna.
+    """
+    url = url or default_url()
+    engine_kwargs: dict[str, Any] = {}
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StorageError(f"{url!r} is no database URL; write {_EXAMPLES}.") from error
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            _prepare_sqlite(Path(parsed.database), create=create)
+        engine_kwargs = {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
+    shown = parsed.render_as_string(hide_password=True)
+    try:
+        return RDBStorage(
+            url,
+            engine_kwargs=engine_kwargs,
+            heartbeat_interval=_HEARTBEAT_INTERVAL_S,
+            grace_period=_GRACE_PERIOD_S,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        )
+    except (NoSuchModuleError, ArgumentError) as error:
+        raise StorageError(
+            f"{shown!r} names no database we can open; write {_EXAMPLES}."
+        ) from error
+    except ImportError as error:
+        raise StorageError(
+            f"The driver for {shown} is not installed ({error}): "
+            "pip install 'optuna-evo[postgres]' or 'optuna-evo[mysql]'."
+        ) from error
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise StorageError(f"Cannot open {shown}: {reason}") from error
+    except RuntimeError as error:  # what Optuna raises for a schema it does not know
+        raise StorageError(
+            f"{shown} was written by another version of Optuna: {error} "
+            "Install that version, or upgrade the database by `optuna storage upgrade`."
+        ) from error
+
+
+def _prepare_sqlite(path: Path, *, create: bool) -> None:
+    """Check that the file can be used and put it in WAL mode, which it then keeps."""
+    if not path.exists():
+        if not create:
+            raise StorageError(
+                f"There is no database {path}: name one by --storage or OPTUNA_EVO_STORAGE, "
+                "or make it with `optuna_evo study create`."
+            )
+        if not path.parent.is_dir():
+            raise StorageError(f"The folder {path.parent} of database {path} does not exist.")
+    try:
+        with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"Cannot open {path} ({error}): is it a writable SQLite file in a writable folder?"
+        ) from error

@@ -1,0 +1,129 @@
+"""Fitness of optimizers: short trainings on every task with every seed, one after another.
+
+One step of a `FitnessRun` is one cell, a pair (task, seed), so pruners compare trials on the same
+cells. Source of the formula: arXiv:2512.11853; unlike there, accuracy is measured on validation
+data.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+from pathlib import Path
+from typing import Any
+
+from optuna_evo.config import TrainingConfig
+from optuna_evo.tasks import Task
+from optuna_evo.trainers._sequential import start
+
+
+__all__ = ["cell_fitness", "FitnessObjective", "FitnessRun"]
+
+# Repetitions of a trial take their seeds from a range of their own.
+_SEEDS_A_REPETITION = 1000
+
+
+def cell_fitness(accuracy: float, mean_loss: float, loss_weight: float) -> float:
+    """Return accuracy + loss_weight * max(0, 1 - mean_loss); NaN if either number is."""
+    if math.isnan(accuracy) or math.isnan(mean_loss):
+        return math.nan
+    return accuracy + loss_weight * max(0.0, 1.0 - mean_loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitnessObjective:
+    """The mean fitness over tasks and seeds.
+
+    Args:
+        tasks: What is trained.
+        seeds: Seeds of each task.
+        steps: Optimizer steps of one training.
+        loss_weight: Weight of the training-loss bonus.
+        loss_window: Steps that the training loss is averaged over.
+        penalty: What a diverged trial is told.
+        device: torch device.
+        precision: "auto", "float32" or "bfloat16".
+        data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
+    """
+
+    tasks: Sequence[Task]
+    seeds: Sequence[int]
+    steps: int
+    loss_weight: float = 0.05
+    loss_window: int = 50
+    penalty: float = -1.0
+    device: str = "cpu"
+    precision: str = "auto"
+    data_dir: Path | None = None
+    report_every: int = 1
+
+    @property
+    def n_steps(self) -> int:
+        """Number of cells."""
+        return len(self.tasks) * len(self.seeds)
+
+    def start(self, configs: Sequence[TrainingConfig], *, repetition: int = 0) -> "FitnessRun":
+        """Begin to train the configurations; another `repetition` uses other seeds."""
+        return FitnessRun(configs, self, repetition)
+
+    def value(self, reported: Sequence[float]) -> float:
+        """Return the mean over cells."""
+        return sum(reported) / len(reported)
+
+
+class FitnessRun:
+    """A batch of configurations on its way through the cells, seed by seed, task by task."""
+
+    def __init__(
+        self, configs: Sequence[TrainingConfig], objective: FitnessObjective, repetition: int
+    ) -> None:
+        self.step = 0
+        self._objective = objective
+        self._configs = list(configs)
+        self._accuracies: list[dict[str, list[float]]] = [{} for _ in configs]
+        shift = repetition * _SEEDS_A_REPETITION
+        self._cells = [(task, seed + shift) for seed in objective.seeds for task in objective.tasks]
+
+    def advance(self, n_steps: int) -> list[float]:
+        """Train `n_steps` more cells and return the fitness of each live member on the last."""
+        for _ in range(n_steps):
+            values = self._train_cell(*self._cells[self.step])
+            self.step += 1
+        return values
+
+    def _train_cell(self, task: Task, seed: int) -> list[float]:
+        o = self._objective
+        run = start(
+            self._configs,
+            task,
+            seed=seed,
+            total_steps=o.steps,
+            device=o.device,
+            precision=o.precision,
+            data_dir=o.data_dir,
+            loss_window=o.loss_window,
+        )
+        accuracies = run.advance(o.steps)
+        for kept, accuracy in zip(self._accuracies, accuracies, strict=True):
+            kept.setdefault(task.name, []).append(accuracy)
+        losses = run.losses()
+        pairs = zip(accuracies, losses, strict=True)
+        return [cell_fitness(accuracy, loss, o.loss_weight) for accuracy, loss in pairs]
+
+    def keep(self, alive: Sequence[bool]) -> None:
+        """Drop the members that are not `alive`."""
+        self._configs = [c for c, stays in zip(self._configs, alive, strict=True) if stays]
+        self._accuracies = [a for a, stays in zip(self._accuracies, alive, strict=True) if stays]
+
+    def records(self) -> list[Mapping[str, Any]]:
+        """Return for each member the accuracies by task, and each task's mean, NaN left out."""
+        return [_record(accuracies) for accuracies in self._accuracies]
+
+
+def _record(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    finite = {
+        task: [round(a, 6) for a in values if math.isfinite(a)]
+        for task, values in accuracies.items()
+    }
+    means = {f"accuracy_{task}": sum(v) / len(v) for task, v in finite.items() if v}
+    return {"accuracies": finite, **means}
