@@ -297,11 +297,11 @@ def dashboard(storage: str | None, host: str, port: int) -> None:
 
 
 def _create(spec: "StudySpec", storage: str | None, *, exist_ok: bool) -> "StoredStudy":
+    from optuna_evo.parts import check_parts
     from optuna_evo.storage import open_storage
-    from optuna_evo.study import check_spec
     from optuna_evo.study import create_study
 
-    check_spec(spec)  # before the database is touched
+    check_parts(spec)  # before the database is touched
     return create_study(spec, open_storage(storage), exist_ok=exist_ok)
 
 
@@ -331,9 +331,9 @@ def _console() -> "Console":
 
 
 def _print_summary(stored: "StoredStudy", console: "Console") -> None:
+    from optuna_evo.parts import build_space
     from optuna_evo.reports import study_panel
     from optuna_evo.reports import summarise
-    from optuna_evo.study import build_space
 
     console.print(study_panel(summarise(stored.study, build_space(stored.spec))))
 

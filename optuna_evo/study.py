@@ -3,77 +3,40 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
-import functools
-import inspect
 import json
 from pathlib import Path
 from typing import Any
-from typing import TYPE_CHECKING
-import zlib
 
-import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 
-from optuna_evo.config import TrainingConfig
-from optuna_evo.errors import SpecError
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
 from optuna_evo.genome import Genome
 from optuna_evo.judge import judge
 from optuna_evo.judge import JudgeRow
-from optuna_evo.plugins import load_attribute
+from optuna_evo.parts import build_objective
+from optuna_evo.parts import build_pruner
+from optuna_evo.parts import build_sampler
+from optuna_evo.parts import build_space
+from optuna_evo.parts import check_parts
 from optuna_evo.reports import best_trials
 from optuna_evo.search import Listener
 from optuna_evo.search import search
-from optuna_evo.spec import Part
 from optuna_evo.spec import StudySpec
 
 
-if TYPE_CHECKING:
-    from optuna_evo.tasks import Task
-    from optuna_evo.trainers import FitnessObjective
-
 __all__ = [
     "best_genome",
-    "build_objective",
-    "build_space",
-    "build_tasks",
-    "check_spec",
     "create_study",
     "delete_study",
     "judge_study",
     "load_study",
-    "pick_device",
-    "PRUNERS",
     "run_study",
-    "SAMPLERS",
-    "SPACES",
     "stored_judgement",
     "StoredStudy",
 ]
-
-SAMPLERS: Mapping[str, str] = {
-    "ga": "optuna_evo.samplers:GASampler",
-    "random": "optuna.samplers:RandomSampler",
-    "tpe": "optuna.samplers:TPESampler",
-    "gp": "optuna.samplers:GPSampler",
-    "nsgaii": "optuna.samplers:NSGAIISampler",
-    "cmaes": "optuna.samplers:CmaEsSampler",
-}
-PRUNERS: Mapping[str, str] = {
-    "none": "optuna.pruners:NopPruner",
-    "divergence": "optuna_evo.pruners:DivergencePruner",
-    "median": "optuna.pruners:MedianPruner",
-    "percentile": "optuna.pruners:PercentilePruner",
-    "wilcoxon": "optuna.pruners:WilcoxonPruner",
-    "hyperband": "optuna.pruners:HyperbandPruner",
-    "successive_halving": "optuna.pruners:SuccessiveHalvingPruner",
-}
-SPACES: Mapping[str, str] = {
-    "genome": "optuna_evo.spaces:genome_space",
-}
 
 _SPEC_KEY = "optuna_evo:spec"
 _SCHEMA_KEY = "optuna_evo:schema"
@@ -104,7 +67,7 @@ def create_study(spec: StudySpec, storage: BaseStorage, *, exist_ok: bool = Fals
         UsageError: If there is a study of this name and `exist_ok` is off.
         StudyMismatchError: If there is one made from another spec.
     """
-    check_spec(spec)
+    check_parts(spec)
     if spec.name in optuna.get_all_study_names(storage):
         _adopt_if_blank(spec, storage)
         stored = load_study(spec.name, storage)
@@ -144,19 +107,6 @@ def _adopt_if_blank(spec: StudySpec, storage: BaseStorage) -> None:
         _write_spec(study, spec)
 
 
-def check_spec(spec: StudySpec) -> None:
-    """Build once all that a spec names.
-
-    Raises:
-        SpecError: If something cannot be built.
-        PluginError: If an own part cannot be loaded.
-    """
-    _build_sampler(spec, 0)
-    _build_pruner(spec)
-    build_space(spec)
-    build_tasks(spec)
-
-
 def load_study(name: str, storage: BaseStorage) -> StoredStudy:
     """Load a study of ours with the sampler and pruner of its spec.
 
@@ -178,8 +128,8 @@ def load_study(name: str, storage: BaseStorage) -> StoredStudy:
             f"one knows {_SCHEMA}): pip install --upgrade optuna-evo."
         )
     spec = StudySpec.from_dict(attrs[_SPEC_KEY])
-    study.sampler = _build_sampler(spec, len(study.get_trials(deepcopy=False)))
-    study.pruner = _build_pruner(spec)
+    study.sampler = build_sampler(spec, len(study.get_trials(deepcopy=False)))
+    study.pruner = build_pruner(spec)
     return StoredStudy(spec, study)
 
 
@@ -279,119 +229,6 @@ def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:
     rows = [JudgeRow.from_dict(row) for row in data]
     judged = rows[0].genome.fingerprint()
     return rows if judged == best_genome(stored).fingerprint() else None
-
-
-def build_objective(
-    spec: StudySpec, *, device: str = "auto", data_dir: Path | None = None
-) -> "FitnessObjective":
-    """Build what a study's trials train and how they are valued."""
-    from optuna_evo.trainers import FitnessObjective
-
-    return FitnessObjective(
-        tasks=build_tasks(spec),
-        seeds=range(spec.seed, spec.seed + spec.objective.seeds),
-        steps=spec.trainer.steps,
-        loss_weight=spec.objective.loss_weight,
-        loss_window=spec.objective.loss_window,
-        penalty=spec.objective.divergence_penalty,
-        device=pick_device(device),
-        precision=spec.trainer.precision,
-        data_dir=data_dir,
-    )
-
-
-def pick_device(name: str) -> str:
-    """Return the torch device for "auto" or a device's name.
-
-    Raises:
-        UsageError: If there is no such device here.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"Device {name!r} cannot be used here: {reason}") from error
-    return name
-
-
-def _build_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.samplers.BaseSampler:
-    """Build the sampler with a seed that does not repeat itself when a study goes on.
-
-    Our samplers derive every draw from the seed and the trial. Optuna's keep their random state in
-    the object only, so theirs starts anew from the number of trials there are.
-    """
-    build = _resolve(spec.sampler, "sampler", SAMPLERS)
-    seed = spec.seed
-    if getattr(build, "__module__", "").startswith("optuna.") and n_trials_so_far:
-        name = zlib.crc32(spec.name.encode())
-        sequence = np.random.SeedSequence([spec.seed, name, n_trials_so_far])
-        seed = int(sequence.generate_state(1)[0])
-    takes_seed = "seed" in inspect.signature(build).parameters
-    options = ({"seed": seed} if takes_seed else {}) | dict(spec.sampler.options)
-    sampler = _build(build, options, "sampler", spec.sampler.name)
-    assert isinstance(sampler, optuna.samplers.BaseSampler)
-    return sampler
-
-
-def _build_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
-    build = _resolve(spec.pruner, "pruner", PRUNERS)
-    pruner = _build(build, spec.pruner.options, "pruner", spec.pruner.name)
-    assert isinstance(pruner, optuna.pruners.BasePruner)
-    return pruner
-
-
-def build_space(spec: StudySpec) -> Callable[[Any], TrainingConfig]:
-    """Build the search space; on a finished trial it gives back what that trial trained with."""
-    function = _resolve(spec.space, "space", SPACES)
-    options = dict(spec.space.options)
-    parameters = inspect.signature(function).parameters
-    if "horizon" in parameters:
-        options.setdefault("horizon", spec.trainer.steps)
-    space = functools.partial(function, **options)
-    probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    try:
-        space(probe)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"The space {spec.space.name!r} cannot be used: {error}") from error
-    return space
-
-
-def build_tasks(spec: StudySpec) -> "list[Task]":
-    """Look up the tasks that a study names."""
-    from optuna_evo import tasks
-
-    try:
-        return [tasks.get(name) for name in spec.tasks]
-    except ValueError as error:
-        raise SpecError(str(error)) from error
-
-
-def _resolve(part: Part, kind: str, registry: Mapping[str, str]) -> Any:
-    if ":" in part.name:
-        return load_attribute(part.name)
-    if part.name not in registry:
-        raise SpecError(
-            f"Unknown {kind} {part.name!r}; there are: {', '.join(registry)}, "
-            'and your own as "module:attribute".'
-        )
-    return load_attribute(registry[part.name])
-
-
-def _build(build: Any, options: Mapping[str, Any], kind: str, name: str) -> Any:
-    allowed = list(inspect.signature(build).parameters)
-    if unknown := [key for key in options if key not in allowed]:
-        raise SpecError(
-            f"Unknown key {unknown[0]!r} in [{kind}]; {name!r} takes: {', '.join(allowed)}."
-        )
-    try:
-        return build(**options)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"The {kind} {name!r} cannot be built: {error}") from error
 
 
 def _difference(old: StudySpec, new: StudySpec) -> str:
