@@ -1,0 +1,122 @@
+"""One parameter on the scale on which it evolves: the unit interval, in log space for log ranges.
+
+A grid (integers, steps) of k values divides the interval into k equal cells, so that a uniform
+draw is uniform over the grid.
+"""
+
+import math
+from typing import Any
+
+from numpy.random import Generator
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
+from optuna.distributions import FloatDistribution
+from optuna.distributions import IntDistribution
+
+
+__all__ = ["draw", "fit", "is_number", "mutate_number", "other_choice", "to_unit"]
+
+# Standard deviation of a uniform draw from the unit interval: the unit of mutation sizes.
+UNIFORM_STD = 1.0 / math.sqrt(12.0)
+
+
+def is_number(distribution: BaseDistribution) -> bool:
+    """Tell numbers, which have an order and a scale, from categories."""
+    return isinstance(distribution, FloatDistribution | IntDistribution)
+
+
+def draw(u: float, distribution: BaseDistribution) -> Any:
+    """Map u, uniform in [0, 1), to a uniform value of the distribution."""
+    if isinstance(distribution, CategoricalDistribution):
+        k = len(distribution.choices)
+        return distribution.choices[min(int(u * k), k - 1)]
+    if isinstance(distribution, IntDistribution):
+        return _int_from_unit(u, distribution)
+    assert isinstance(distribution, FloatDistribution)
+    return _float_from_unit(u, distribution)
+
+
+def to_unit(value: Any, distribution: BaseDistribution) -> float:
+    """Map a number to the unit interval, the inverse of `draw` up to the width of a cell."""
+    if isinstance(distribution, IntDistribution) and distribution.log:
+        low, high = _log_int_bounds(distribution)
+        position = (math.log(value) - low) / (high - low)
+    elif isinstance(distribution, FloatDistribution | IntDistribution):
+        low, high = distribution.low, distribution.high
+        if distribution.step is not None:
+            k = round((high - low) / distribution.step) + 1
+            position = ((value - low) / distribution.step + 0.5) / k
+        elif distribution.log:
+            position = math.log(value / low) / math.log(high / low)
+        else:
+            position = (value - low) / (high - low)
+    else:
+        raise TypeError(f"A category has no place on a scale, got {distribution}.")
+    return min(max(position, 0.0), 1.0)
+
+
+def mutate_number(value: Any, distribution: BaseDistribution, scale: float, rng: Generator) -> Any:
+    """Shift a number by a Gaussian step, reflected at the bounds; never by nothing.
+
+    `scale` is in standard deviations of a uniform draw from the range.
+    """
+    u = to_unit(value, distribution) + scale * UNIFORM_STD * rng.standard_normal()
+    u = abs(u) % 2.0
+    mutant = draw(2.0 - u if u > 1.0 else u, distribution)
+    if mutant != value or distribution.single():
+        return mutant
+    step = getattr(distribution, "step", None) or 0
+    sign = 1 if rng.random() < 0.5 else -1
+    neighbour = fit(value + sign * step, distribution)
+    return neighbour if neighbour != value else fit(value - sign * step, distribution)
+
+
+def other_choice(value: Any, distribution: CategoricalDistribution, rng: Generator) -> Any:
+    """Draw one of the other categories."""
+    others = [choice for choice in distribution.choices if not _same(choice, value)]
+    return others[int(rng.integers(len(others)))] if others else value
+
+
+def fit(value: Any, distribution: BaseDistribution) -> Any:
+    """Return the value of the distribution nearest to `value`; a category as it is."""
+    if isinstance(distribution, IntDistribution):
+        step, low, high = distribution.step, distribution.low, distribution.high
+        return min(max(low + step * round((value - low) / step), low), high)
+    if isinstance(distribution, FloatDistribution):
+        if distribution.step is not None:
+            value = _on_grid(round((value - distribution.low) / distribution.step), distribution)
+        return min(max(float(value), distribution.low), distribution.high)
+    return value
+
+
+def _float_from_unit(u: float, distribution: FloatDistribution) -> float:
+    low, high = distribution.low, distribution.high
+    if distribution.step is not None:
+        k = round((high - low) / distribution.step) + 1
+        return min(max(_on_grid(min(int(u * k), k - 1), distribution), low), high)
+    if distribution.log:
+        return min(max(low * math.exp(u * math.log(high / low)), low), high)
+    return min(max(low + u * (high - low), low), high)
+
+
+def _int_from_unit(u: float, distribution: IntDistribution) -> int:
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if distribution.log:
+        log_low, log_high = _log_int_bounds(distribution)
+        return min(max(round(math.exp(log_low + u * (log_high - log_low))), low), high)
+    k = (high - low) // step + 1
+    return low + step * min(int(u * k), k - 1)
+
+
+def _log_int_bounds(distribution: IntDistribution) -> tuple[float, float]:
+    return math.log(distribution.low - 0.5), math.log(distribution.high + 0.5)
+
+
+def _on_grid(index: int, distribution: FloatDistribution) -> float:
+    assert distribution.step is not None
+    return float(distribution.low + index * distribution.step)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equality that keeps True and 1 apart, as Optuna's categories may hold both."""
+    return type(a) is type(b) and bool(a == b)

@@ -1,0 +1,219 @@
+"""Selection, crossover and mutation of flat conditional parameters.
+
+Everything is a function of its arguments and a random generator. Parameters come and go as plain
+dictionaries; the lists in them are crossed and changed as lists (see `_lists`).
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
+
+from numpy.random import Generator
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
+from optuna.distributions import IntDistribution
+
+from optuna_evo.samplers._ga._genes import draw
+from optuna_evo.samplers._ga._genes import is_number
+from optuna_evo.samplers._ga._genes import mutate_number
+from optuna_evo.samplers._ga._genes import other_choice
+from optuna_evo.samplers._ga._lists import Item
+from optuna_evo.samplers._ga._lists import join
+from optuna_evo.samplers._ga._lists import ListSpec
+from optuna_evo.samplers._ga._lists import split
+
+
+__all__ = ["anneal", "breed", "Rates", "select"]
+
+Params = Mapping[str, Any]
+Space = Mapping[str, BaseDistribution]
+
+# A child that equals a parent would be paid for without telling anything new: it is drawn again.
+_MAX_DRAWS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """How strongly a child differs from its parents (see `GASampler` for the meaning)."""
+
+    crossover: float
+    number: float
+    scale: float
+    structure: float
+    flag: float
+
+
+def anneal(rates: Rates, generation: int, n_generations: int) -> Rates:
+    """Lower all mutation rates linearly, to one half in the last generation."""
+    progress = min(1.0, generation / max(1, n_generations - 1))
+    factor = 1.0 - 0.5 * progress
+    return replace(
+        rates,
+        number=factor * rates.number,
+        scale=factor * rates.scale,
+        structure=factor * rates.structure,
+        flag=factor * rates.flag,
+    )
+
+
+def select(ranks: Sequence[float], tournament_size: int, rng: Generator) -> tuple[int, int]:
+    """Return the indices of two parents, each the lowest rank of a tournament.
+
+    The parents differ wherever there are two candidates.
+    """
+    candidates = list(range(len(ranks)))
+    first = _tournament(candidates, ranks, tournament_size, rng)
+    if len(candidates) > 1:
+        candidates.remove(first)
+    return first, _tournament(candidates, ranks, tournament_size, rng)
+
+
+def breed(
+    mother: Params,
+    father: Params,
+    *,
+    space: Space,
+    specs: Sequence[ListSpec],
+    rates: Rates,
+    rng: Generator,
+) -> dict[str, Any]:
+    """Return the parameters of a child.
+
+    Parameters of which only one parent has a value are inherited from it: a conditional parameter
+    then keeps its value where a flag turns it on.
+    """
+    child: dict[str, Any] = {}
+    for _ in range(_MAX_DRAWS):
+        child = _vary(mother, father, space=space, specs=specs, rates=rates, rng=rng)
+        if not (_covers(child, mother) or _covers(child, father)):
+            break
+    return child
+
+
+def _vary(
+    mother: Params,
+    father: Params,
+    *,
+    space: Space,
+    specs: Sequence[ListSpec],
+    rates: Rates,
+    rng: Generator,
+) -> dict[str, Any]:
+    scalars, lists = split(mother, specs)
+    if rng.random() < rates.crossover:
+        other_scalars, other_lists = split(father, specs)
+        scalars = _mix(scalars, other_scalars, rng)
+        for spec in specs:
+            if spec.length in lists and spec.length in other_lists:
+                ours, theirs = lists[spec.length], other_lists[spec.length]
+                lists[spec.length] = _cross_lists(ours, theirs, _limits(spec, space), rng)
+            elif spec.length in other_lists:
+                lists[spec.length] = other_lists[spec.length]
+    for spec in specs:
+        if spec.length in lists and rng.random() < rates.structure:
+            lists[spec.length] = _change_structure(lists[spec.length], spec, space, rng)
+    return _mutate(join(scalars, lists, specs), specs, space, rates, rng)
+
+
+def _mix(ours: Params, theirs: Params, rng: Generator) -> dict[str, Any]:
+    """Take every value from either parent, with equal chances."""
+    names = sorted({**ours, **theirs})
+    coins = rng.random(len(names))
+    return {
+        name: ours[name] if name not in theirs or (name in ours and coin < 0.5) else theirs[name]
+        for name, coin in zip(names, coins, strict=True)
+    }
+
+
+def _cross_lists(
+    ours: Sequence[Item], theirs: Sequence[Item], limits: tuple[int, int], rng: Generator
+) -> list[Item]:
+    """Cut and splice, or exchange of items; both keep the length within the limits."""
+    low, high = limits
+    if rng.random() < 0.5:
+        cuts = [
+            (i, j)
+            for i in range(len(ours) + 1)
+            for j in range(len(theirs) + 1)
+            if low <= i + len(theirs) - j <= high
+        ]
+        if cuts:
+            i, j = cuts[int(rng.integers(len(cuts)))]
+            return [*ours[:i], *theirs[j:]]
+    child = list(ours)
+    for k in range(min(len(ours), len(theirs))):
+        if rng.random() < 0.5:
+            child[k] = theirs[k]
+    return child
+
+
+def _change_structure(
+    items: Sequence[Item], spec: ListSpec, space: Space, rng: Generator
+) -> list[Item]:
+    """Add an item, remove one, or put a new one in the place of one."""
+    low, high = _limits(spec, space)
+    moves = ["change"] * bool(items) + ["add"] * (len(items) < high)
+    moves += ["remove"] * (len(items) > low)
+    if not moves:
+        return list(items)
+    move = moves[int(rng.integers(len(moves)))]
+    child = list(items)
+    if move == "add":
+        child.insert(int(rng.integers(len(child) + 1)), _new_item(spec, space, rng))
+    elif move == "remove":
+        del child[int(rng.integers(len(child)))]
+    else:
+        child[int(rng.integers(len(child)))] = _new_item(spec, space, rng)
+    return child
+
+
+def _new_item(spec: ListSpec, space: Space, rng: Generator) -> Item:
+    """Draw every parameter that an item can have; those not asked for are never suggested."""
+    item: Item = {}
+    for template in spec.templates:
+        known = (spec.name(template, k) for k in range(_limits(spec, space)[1]))
+        distribution = next((space[name] for name in known if name in space), None)
+        if distribution is not None:
+            item[template] = draw(rng.random(), distribution)
+    return item
+
+
+def _mutate(
+    params: Params, specs: Sequence[ListSpec], space: Space, rates: Rates, rng: Generator
+) -> dict[str, Any]:
+    """Shift numbers and switch categories, each with its own probability."""
+    child = dict(params)
+    lengths = {spec.length for spec in specs}
+    coins = rng.random(len(child))
+    for name, coin in zip(sorted(child), coins, strict=True):
+        distribution = space.get(name)
+        if distribution is None or distribution.single() or name in lengths:
+            continue
+        if is_number(distribution):
+            if coin < rates.number:
+                child[name] = mutate_number(child[name], distribution, rates.scale, rng)
+        elif coin < rates.flag:
+            assert isinstance(distribution, CategoricalDistribution)
+            child[name] = other_choice(child[name], distribution, rng)
+    return child
+
+
+def _limits(spec: ListSpec, space: Space) -> tuple[int, int]:
+    distribution = space[spec.length]
+    assert isinstance(distribution, IntDistribution)
+    return distribution.low, distribution.high
+
+
+def _tournament(
+    candidates: Sequence[int], ranks: Sequence[float], size: int, rng: Generator
+) -> int:
+    k = min(size, len(candidates))
+    entrants = rng.choice(len(candidates), size=k, replace=False)
+    return min((candidates[int(entrant)] for entrant in entrants), key=lambda i: ranks[i])
+
+
+def _covers(child: Params, parent: Params) -> bool:
+    """Whether the child would be evaluated with exactly the parameters of the parent."""
+    return all(name in child and child[name] == value for name, value in parent.items())

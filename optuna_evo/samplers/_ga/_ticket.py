@@ -1,0 +1,78 @@
+"""The place of a trial in the population, and the random stream that belongs to the place.
+
+A ticket is one trial system attribute. Whoever holds the ticket can draw the child: its numbers
+come from (seed, study, generation, slot, attempt) and the parents, never from a sampler's memory.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Any
+from typing import Self
+import zlib
+
+import numpy as np
+from numpy.random import Generator
+from numpy.random import SeedSequence
+
+
+__all__ = ["Ticket"]
+
+# Set apart the streams that one ticket gives rise to.
+_SELECTION, _VARIATION, _INDEPENDENT = range(3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """Where a trial stands and what its child is made of.
+
+    Args:
+        generation: Counted from 0.
+        slot: Place in the generation, counted from 0.
+        attempt: How many trials failed in this place before.
+        entropy: The seed.
+        study: Name of the study that issued the ticket; in another study it means nothing.
+        parents: Numbers of the two parent trials; empty in generation 0.
+        repeats: Number of the trial whose parameters are evaluated once more.
+    """
+
+    generation: int
+    slot: int
+    attempt: int = 0
+    entropy: int = 0
+    study: str = ""
+    parents: tuple[int, ...] = ()
+    repeats: int | None = None
+
+    @classmethod
+    def from_attr(cls, attr: Mapping[str, Any]) -> Self:
+        """Read what `to_attr` wrote."""
+        return cls(**{**attr, "parents": tuple(attr["parents"])})
+
+    def to_attr(self) -> dict[str, Any]:
+        """Return the ticket as JSON types."""
+        return {**asdict(self), "parents": list(self.parents)}
+
+    def selection_rng(self) -> Generator:
+        """Return the stream that chooses the parents."""
+        return self._rng(_SELECTION)
+
+    def variation_rng(self) -> Generator:
+        """Return the stream that crosses and mutates."""
+        return self._rng(_VARIATION)
+
+    def uniform(self, name: str) -> float:
+        """Return the number in [0, 1) that belongs to a parameter in this place.
+
+        It depends on no other parameter, so a space may suggest in any order.
+        """
+        words = self._stream(_INDEPENDENT, zlib.crc32(name.encode())).generate_state(2, np.uint32)
+        return (int(words[0]) * 2**21 + (int(words[1]) >> 11)) / 2**53
+
+    def _rng(self, *key: int) -> Generator:
+        return np.random.default_rng(self._stream(*key))
+
+    def _stream(self, *key: int) -> SeedSequence:
+        study = zlib.crc32(self.study.encode())
+        place = (self.entropy, study, self.generation, self.slot, self.attempt)
+        return SeedSequence([*place, *key])
