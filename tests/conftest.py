@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 
+# One thread each: two on busy cores wait for each other, and sums change with their number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
