@@ -325,8 +325,10 @@ def _stored_or_created(
 
 
 def _console() -> "Console":
+    import optuna
     from rich.console import Console
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return Console(highlight=False)
 
 

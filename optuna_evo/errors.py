@@ -11,7 +11,6 @@
 The command line prints the message as one line; `--debug` shows the traceback.
 """
 
-
 __all__ = [
     "DataError",
     "OptunaEvoError",

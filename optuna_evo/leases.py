@@ -49,9 +49,11 @@ def ask(study: optuna.Study) -> optuna.Trial:
 
 def release(study: optuna.Study, number: int) -> None:
     """Give a running trial back: it fails, and a waiting copy takes its place."""
-    with contextlib.suppress(ValueError):  # finished by someone else in the meantime
-        failed = study.tell(number, state=TrialState.FAIL)
-        RetryHeartbeatStaleTrialCallback()(study, failed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with contextlib.suppress(ValueError):  # finished by someone else in the meantime
+            failed = study.tell(number, state=TrialState.FAIL)
+            RetryHeartbeatStaleTrialCallback()(study, failed)
 
 
 def reclaim(study: optuna.Study) -> int:

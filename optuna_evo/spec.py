@@ -126,9 +126,9 @@ class StudySpec:
     space: Part = Part(name="genome")
     sampler: Part = Part(name="ga")
     pruner: Part = Part(name="none")
-    trainer: TrainerSpec = TrainerSpec()
-    objective: ObjectiveSpec = ObjectiveSpec()
-    judge: JudgeSpec = JudgeSpec()
+    trainer: TrainerSpec = field(default_factory=TrainerSpec)
+    objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
+    judge: JudgeSpec = field(default_factory=JudgeSpec)
 
     def __post_init__(self) -> None:
         if not self.name.strip():

@@ -9,7 +9,9 @@ import os
 from pathlib import Path
 import sqlite3
 from typing import Any
+import warnings
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages import RetryHeartbeatStaleTrialCallback
@@ -57,13 +59,15 @@ def open_storage(url: str | None = None, *, create: bool = True) -> RDBStorage:
         engine_kwargs = {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
     shown = parsed.render_as_string(hide_password=True)
     try:
-        return RDBStorage(
-            url,
-            engine_kwargs=engine_kwargs,
-            heartbeat_interval=_HEARTBEAT_INTERVAL_S,
-            grace_period=_GRACE_PERIOD_S,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are, to Optuna
+            return RDBStorage(
+                url,
+                engine_kwargs=engine_kwargs,
+                heartbeat_interval=_HEARTBEAT_INTERVAL_S,
+                grace_period=_GRACE_PERIOD_S,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            )
     except (NoSuchModuleError, ArgumentError) as error:
         raise StorageError(
             f"{shown!r} names no database we can open; write {_EXAMPLES}."

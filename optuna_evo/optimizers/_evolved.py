@@ -78,6 +78,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             )
         self._update = reference_update if foreach is False else foreach_update
         self.genome = genome
+        self._rule = rule
         defaults = {
             "lr": rule.lr,
             "weight_decay": rule.weight_decay,
@@ -121,9 +122,14 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         """Load a state saved by `state_dict`; training goes on bit for bit.
 
         Raises:
-            ValueError: If the state was saved by an optimizer of another genome.
+            ValueError: If the state was saved by another optimizer, or one of another genome.
         """
         for group in state_dict["param_groups"]:
+            if "genome" not in group:
+                raise ValueError(
+                    "The state was not saved by an EvolvedOptimizer: its parameter groups hold no "
+                    f"`genome`, only {sorted(group)}."
+                )
             saved = Genome.from_dict(group["genome"]).fingerprint()
             if saved != self.genome.fingerprint():
                 raise ValueError(
@@ -133,9 +139,14 @@ class EvolvedOptimizer(torch.optim.Optimizer):
                 )
         super().load_state_dict(state_dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # torch's own keeps only what every optimizer has: a copy would not know its rule
+        own = {"genome": self.genome, "_rule": self._rule, "_update": self._update}
+        return super().__getstate__() | own
+
     def _buckets(self, group: dict[str, Any]) -> Iterator[_Bucket]:
         """Yield (step, params, grads, ms, vs) of tensors of one step count, dtype and device."""
-        rule = self.genome.rule
+        rule = self._rule
         buckets: dict[tuple[int, torch.dtype, torch.device], list[Tensor]] = {}
         for p in group["params"]:
             if p.grad is None:
@@ -160,7 +171,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             yield step, params, grads, ms, vs
 
     def _scalars(self, group: dict[str, Any], step: int) -> Scalars:
-        rule = self.genome.rule
+        rule = self._rule
         beta1, beta2 = group["beta1"], group["beta2"]
         scale = rule.lr_scale(group["schedule_step"], group["total_steps"])
         return Scalars(

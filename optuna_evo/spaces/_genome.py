@@ -19,6 +19,7 @@ _READ_M = {TermType.MOMENTUM, TermType.ADAM_TERM, TermType.NESTEROV}
 _READ_V = {TermType.RMS_NORM, TermType.ADAM_TERM}
 _READ_EPS = _READ_V | {TermType.SQRT_GRAD}
 
+_NO_WEIGHT_DECAY = 1e-6
 _ALL_TERMS = tuple(TermType.__members__)
 _Range = tuple[float, float]
 
@@ -105,16 +106,19 @@ def genome_params(genome: Genome) -> dict[str, Any]:
     """Return the parameters with which `suggest_genome` gives the same update.
 
     Use it to start a search from a known rule: `study.enqueue_trial(genome_params(genome))`.
-    Values outside the space's ranges are kept; Optuna warns about them and uses them.
+    Values outside the space's ranges are kept; Optuna warns about them and uses them. Only weight
+    decay 0, which a logarithmic scale does not have, becomes the smallest of the usual range,
+    1e-6. A NESTEROV term with a weight of its own is written as its shares of MOMENTUM and GRAD.
+    The horizon is no parameter: give it to `suggest_genome`.
     """
-    params: dict[str, Any] = {"n_terms": len(genome.terms)}
-    for i, (kind, weight) in enumerate(genome.terms):
+    terms = _without_own_nesterov(genome)
+    params: dict[str, Any] = {"n_terms": len(terms)}
+    for i, (kind, weight) in enumerate(terms):
         params |= {f"term_{i}": kind.name, f"alpha_{i}": weight}
     scalars = ("lr", "weight_decay", "beta1", "beta2", "eps", "clip_value", "warmup_steps")
     flags = ("use_m", "use_v", "use_bias_correction", "use_gradient_clipping", "use_warmup")
-    return params | {
-        name: getattr(genome, name) for name in (*scalars, *flags, "use_cosine_decay")
-    }
+    params |= {name: getattr(genome, name) for name in (*scalars, *flags, "use_cosine_decay")}
+    return params | {"weight_decay": genome.weight_decay or _NO_WEIGHT_DECAY}
 
 
 def genome_space(
@@ -128,6 +132,18 @@ def genome_space(
         options: Further options of `suggest_genome`.
     """
     return TrainingConfig(genome=suggest_genome(trial, horizon=horizon, **_tuples(options)))
+
+
+def _without_own_nesterov(genome: Genome) -> list[Term]:
+    """Return the terms, those that the space cannot say written out."""
+    share, terms = genome.nesterov_beta, []
+    for term in genome.terms:
+        if term.type is TermType.NESTEROV and share is not None and share != genome.beta1:
+            terms.append(Term(TermType.MOMENTUM, term.alpha * share))
+            terms.append(Term(TermType.GRAD, term.alpha * (1 - share)))
+        else:
+            terms.append(term)
+    return terms
 
 
 def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
