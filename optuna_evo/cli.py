@@ -21,6 +21,7 @@ from optuna_evo.errors import OptunaEvoError
 
 
 if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
     from rich.console import Console
 
     from optuna_evo.spec import StudySpec
@@ -207,12 +208,10 @@ def study_list(storage: str | None) -> None:
     import optuna
     from rich.table import Table
 
-    from optuna_evo.storage import open_storage
-
     table = Table()
     for column in ("study", "direction", "trials", "best", "started"):
         table.add_column(column)
-    for summary in optuna.get_all_study_summaries(open_storage(storage, create=False)):
+    for summary in optuna.get_all_study_summaries(_open(storage)):
         best = summary.best_trial.value if summary.best_trial else None
         started = summary.datetime_start
         table.add_row(
@@ -271,10 +270,9 @@ def study_export(name: str, storage: str | None, out: Path | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def study_delete(name: str, storage: str | None, yes: bool) -> None:
     """Delete a study with all its trials."""
-    from optuna_evo.storage import open_storage
     from optuna_evo.study import delete_study
 
-    opened = open_storage(storage, create=False)
+    opened = _open(storage)
     if not yes:
         click.confirm(f"Delete study {name!r} with all its trials?", abort=True)
     delete_study(name, opened)
@@ -289,27 +287,38 @@ def dashboard(storage: str | None, host: str, port: int) -> None:
     """Look at the database in optuna-dashboard (it has no log-in: keep it on this machine)."""
     from optuna_dashboard import run_server
 
-    from optuna_evo.storage import open_storage
-
-    opened = open_storage(storage, create=False)
+    opened = _open(storage)
     click.echo(f"optuna-dashboard on http://{host}:{port}, Ctrl+C ends it")
     run_server(opened, host=host, port=port)
 
 
 def _create(spec: "StudySpec", storage: str | None, *, exist_ok: bool) -> "StoredStudy":
     from optuna_evo.parts import check_parts
-    from optuna_evo.storage import open_storage
     from optuna_evo.study import create_study
 
+    _quiet_optuna()
     check_parts(spec)  # before the database is touched
-    return create_study(spec, open_storage(storage), exist_ok=exist_ok)
+    return create_study(spec, _open(storage, create=True), exist_ok=exist_ok)
 
 
 def _load(name: str, storage: str | None) -> "StoredStudy":
-    from optuna_evo.storage import open_storage
     from optuna_evo.study import load_study
 
-    return load_study(name, open_storage(storage, create=False))
+    return load_study(name, _open(storage))
+
+
+def _open(url: str | None, *, create: bool = False) -> "RDBStorage":
+    from optuna_evo.storage import open_storage
+
+    _quiet_optuna()
+    return open_storage(url, create=create)
+
+
+def _quiet_optuna() -> None:
+    """Keep Optuna's information lines out of what we print."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def _stored_or_created(
@@ -325,10 +334,8 @@ def _stored_or_created(
 
 
 def _console() -> "Console":
-    import optuna
     from rich.console import Console
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return Console(highlight=False)
 
 

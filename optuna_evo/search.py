@@ -48,9 +48,17 @@ class Run(Protocol):
 class Objective(Protocol):
     """What turns training into the value of a trial."""
 
-    n_steps: int
-    report_every: int
-    penalty: float
+    @property
+    def n_steps(self) -> int:
+        """Report steps of a whole trial."""
+
+    @property
+    def report_every(self) -> int:
+        """Steps between two reports."""
+
+    @property
+    def penalty(self) -> float:
+        """What a diverged trial is told."""
 
     def start(self, configs: Sequence[TrainingConfig], *, repetition: int) -> Run:
         """Begin to train; another `repetition` uses other seeds."""
