@@ -1,0 +1,78 @@
+"""Where data files lie: the user's data folder, then a cache of downloads.
+
+The data folder is the `data_dir` of a call (`--data-dir`), else `OPTUNA_EVO_DATA`, else none. It
+is only ever read. Downloads that have no cache of their own go to `$XDG_CACHE_HOME/optuna_evo`
+(default `~/.cache/optuna_evo`), whole or not at all.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import contextlib
+import os
+from pathlib import Path
+import sys
+import tempfile
+
+from optuna_evo.errors import DataError
+
+
+__all__ = ["data_folder", "fetch", "find", "missing"]
+
+
+def data_folder(data_dir: Path | str | None = None) -> Path | None:
+    """Return `data_dir`, else what `OPTUNA_EVO_DATA` says, else None; it need not exist."""
+    named = data_dir or os.environ.get("OPTUNA_EVO_DATA")
+    return Path(named).expanduser() if named else None
+
+
+def find(folder: Path | None, places: Sequence[str]) -> Path | None:
+    """Return the first of `places` that exists in `folder`; None if there is none."""
+    if folder is None:
+        return None
+    return next((folder / place for place in places if (folder / place).exists()), None)
+
+
+def fetch(name: str, download: Callable[[Path], object]) -> Path:
+    """Return the folder `name` of the cache; if it is not there, let `download` make it.
+
+    Args:
+        name: Name of the folder.
+        download: Is given an empty folder to make a folder `name` in.
+
+    Raises:
+        Exception: Whatever `download` raises; nothing is left behind then.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optuna_evo"
+    if not (cache / name).is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            # What a download prints must not get into the output of a command.
+            with contextlib.redirect_stdout(sys.stderr):
+                download(Path(scratch))
+            try:
+                (Path(scratch) / name).rename(cache / name)
+            except OSError:
+                # Another process may have been faster.
+                if not (cache / name).is_dir():
+                    raise
+    return cache / name
+
+
+def missing(
+    what: str, folder: Path | None, places: Sequence[str], error: Exception | None = None
+) -> DataError:
+    """Return the error to raise when `what` is in none of the `places` and cannot be had."""
+    files = " or ".join(places)
+    looked = f"{folder} has no {files}" if folder else "no data folder is named"
+    if folder and not folder.is_dir():
+        looked = f"the data folder {folder} does not exist"
+    reason = f", and the download failed ({_one_line(error)})" if error else ""
+    return DataError(
+        f"No data for {what}: {looked}{reason}. Name the folder that holds {files} by "
+        "`--data-dir` or OPTUNA_EVO_DATA, or run once with a network."
+    )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}"
