@@ -1,0 +1,90 @@
+"""What a study has shown so far, as plain values for a surrogate."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+import math
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+
+STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A finished trial with a loss to learn from, lower is better."""
+
+    number: int
+    params: Mapping[str, Any]
+    loss: float
+
+
+@dataclass(frozen=True)
+class History:
+    """The trials of a study other than the one that asks, in the order of their numbers.
+
+    The space has every parameter that a finished trial had, with its most recent range, but those
+    of a single value; `optional` are those that some of the trials lack.
+    A complete trial counts with its value; infinite values stay infinite. A pruned trial counts
+    with its last value or the median of the complete ones, whichever is worse: it was stopped for
+    being poor. Failed and running trials have no loss, only parameters.
+    """
+
+    space: Mapping[str, BaseDistribution]
+    optional: frozenset[str]
+    observations: Sequence[Observation]
+    running: Sequence[Mapping[str, Any]]
+    failed: Sequence[Mapping[str, Any]]
+    n_complete: int
+    n_earlier: int  # trials with a lower number than the asking one that have not failed
+
+    def within(self, space: Mapping[str, BaseDistribution]) -> "History":
+        """Return the history of the given parameters only, with these ranges."""
+        return replace(self, space=space, optional=self.optional & space.keys())
+
+
+def read_history(study: Study, trial: FrozenTrial) -> History:
+    """Read the trials of a study that `trial` may learn from."""
+    trials = study.get_trials(deepcopy=False, states=STATES)
+    others = [t for t in trials if t.number != trial.number]
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    complete = [
+        (t, sign * t.value)
+        for t in others
+        if t.state == TrialState.COMPLETE and t.value is not None
+    ]
+    median = sorted(loss for _, loss in complete)[len(complete) // 2] if complete else 0.0
+    pruned = [
+        (t, max(median, _last_loss(t, sign))) for t in others if t.state == TrialState.PRUNED
+    ]
+    finished = sorted([*complete, *pruned], key=lambda pair: pair[0].number)
+    union: dict[str, BaseDistribution] = {}
+    for t, _ in finished:
+        union.update(t.distributions)
+    lacking = [t for t, _ in finished if len(t.params) < len(union)]
+    # A union, not an intersection: one odd trial must not remove a parameter for ever.
+    space = {name: union[name] for name in sorted(union) if not union[name].single()}
+    return History(
+        space=space,
+        optional=frozenset(name for name in space if any(name not in t.params for t in lacking)),
+        observations=[Observation(t.number, t.params, loss) for t, loss in finished],
+        running=[t.params for t in others if t.state == TrialState.RUNNING and t.params],
+        failed=[t.params for t in others if t.state == TrialState.FAIL and t.params],
+        n_complete=len(complete),
+        n_earlier=sum(t.number < trial.number and t.state != TrialState.FAIL for t in others),
+    )
+
+
+def _last_loss(trial: FrozenTrial, sign: float) -> float:
+    """Return the last reported value as a loss; infinite if there is none or it is NaN."""
+    if not trial.intermediate_values:
+        return math.inf
+    last = sign * trial.intermediate_values[max(trial.intermediate_values)]
+    return math.inf if math.isnan(last) else last

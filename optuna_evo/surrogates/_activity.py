@@ -1,0 +1,73 @@
+"""Which parameters of a conditional space are there, learned from the configurations seen so far.
+
+A define-by-run space does not say that `momentum` exists only when `optimizer` is "sgd". Here each
+parameter that some configurations lack is explained by the one category or small grid that
+foretells its presence best; for a value that was never seen it is taken to be there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+Array = NDArray[np.float64]
+MAX_PARENT_LEVELS = 32
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Parameter `child` is missing where `parent` has one of `absent` (NaN: parent missing)."""
+
+    child: int
+    parent: int
+    absent: tuple[float, ...]
+
+
+def learn_rules(units: Array) -> tuple[Rule, ...]:
+    """Find a rule for each parameter that some rows of units (n, d) lack, parents first."""
+    present = ~np.isnan(units)
+    optional = [j for j in range(units.shape[1]) if 0 < present[:, j].sum() < len(units)]
+    # A parameter is never rarer than its children, so parents come first in this order.
+    optional.sort(key=lambda j: (-int(present[:, j].sum()), j))
+    always = [j for j in range(units.shape[1]) if present[:, j].all()]
+    rules: list[Rule] = []
+    for place, child in enumerate(optional):
+        found = [_rule(units, child, p) for p in [*always, *optional[:place]]]
+        scored = [(errors, rule) for errors, rule in (f for f in found if f is not None)]
+        if scored:
+            rules.append(min(scored, key=lambda s: (s[0], s[1].parent))[1])
+    return tuple(rules)
+
+
+def deactivate(units: Array, rules: Sequence[Rule]) -> Array:
+    """Return rows of units (m, d) with NaN where a rule says that the parameter is missing."""
+    masked = units.copy()
+    for rule in rules:
+        masked[_matches(masked[:, rule.parent], rule.absent), rule.child] = np.nan
+    return masked
+
+
+def _rule(units: Array, child: int, parent: int) -> tuple[int, Rule] | None:
+    """Return the number of rows that the best rule with this parent gets wrong, and the rule."""
+    values = units[:, parent]
+    levels = np.unique(values)
+    if len(levels) > MAX_PARENT_LEVELS or len(levels) < 2:
+        return None
+    present = ~np.isnan(units[:, child])
+    errors, absent = 0, []
+    for level in levels:
+        there = present[_matches(values, (float(level),))]
+        errors += int(min(there.sum(), (~there).sum()))
+        if 2 * there.sum() < len(there):
+            absent.append(float(level))
+    return (errors, Rule(child, parent, tuple(absent))) if absent else None
+
+
+def _matches(values: Array, wanted: Sequence[float]) -> NDArray[np.bool_]:
+    """Compare with a tolerance for grid arithmetic; NaN equals NaN."""
+    hit = np.zeros(len(values), dtype=bool)
+    for value in wanted:
+        hit |= np.isnan(values) if np.isnan(value) else np.abs(values - value) < 1e-6
+    return hit

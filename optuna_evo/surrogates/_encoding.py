@@ -1,0 +1,203 @@
+"""One encoding of any Optuna space into vectors, shared by all surrogates.
+
+    n configurations, d parameters, c feature columns
+
+A configuration is a row of *units* (n, d): numbers on their own (log) scale in [0, 1], categories
+as the index of the choice, NaN where the parameter was not suggested. Candidates are drawn, moved
+and compared as units. A model sees *features* (n, c): a number centred at 0, a category as one-hot
+columns divided by sqrt(2), so that two different choices are at distance 1 whatever their names,
+and one more column for a parameter that some trials do not have.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
+from optuna.distributions import FloatDistribution
+from optuna.distributions import IntDistribution
+
+
+UNIT_MARGIN = 0.5  # how far outside a range that has since moved an old value may lie
+HALF_CHOICE = math.sqrt(0.5)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter on its unit scale."""
+
+    name: str
+    distribution: BaseDistribution
+    low: float
+    high: float
+    log: bool
+    n_levels: int | None  # None: continuous
+    is_category: bool
+
+    @classmethod
+    def of(cls, name: str, dist: BaseDistribution) -> "Axis":
+        """Read an Optuna distribution."""
+        if isinstance(dist, CategoricalDistribution):
+            return cls(name, dist, 0.0, 1.0, False, len(dist.choices), True)
+        if isinstance(dist, IntDistribution):
+            levels = (dist.high - dist.low) // dist.step + 1
+            scale = math.log if dist.log else float
+            return cls(name, dist, scale(dist.low), scale(dist.high), dist.log, levels, False)
+        if isinstance(dist, FloatDistribution):
+            scale = math.log if dist.log else float
+            steps = None if dist.step is None else round((dist.high - dist.low) / dist.step) + 1
+            return cls(name, dist, scale(dist.low), scale(dist.high), dist.log, steps, False)
+        raise ValueError(
+            f"A parameter must be a float, an int or a category, but got {name}={dist!r}. "
+            "Use trial.suggest_float, suggest_int or suggest_categorical."
+        )
+
+    def units(self, configurations: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Return where values lie, (n,): NaN without one, and for a choice that is not there."""
+        if self.is_category:
+            return np.array([self._index(c) for c in configurations])
+        column = np.array([c.get(self.name, math.nan) for c in configurations], dtype=np.float64)
+        if self.high <= self.low:
+            return np.where(np.isnan(column), column, 0.5)
+        scaled = np.log(np.maximum(column, 1e-300)) if self.log else column
+        place = (scaled - self.low) / (self.high - self.low)
+        return np.clip(place, -UNIT_MARGIN, 1.0 + UNIT_MARGIN)
+
+    def _index(self, configuration: Mapping[str, Any]) -> float:
+        try:
+            return float(self.distribution.to_internal_repr(configuration[self.name]))
+        except (KeyError, ValueError):
+            return math.nan
+
+    def value(self, unit: float) -> Any:
+        """Return the parameter's value at a unit, on its grid and inside its range."""
+        dist = self.distribution
+        if isinstance(dist, CategoricalDistribution):
+            return dist.choices[int(round(unit)) % len(dist.choices)]
+        scaled = self.low + min(max(unit, 0.0), 1.0) * (self.high - self.low)
+        raw = math.exp(scaled) if self.log else scaled
+        assert isinstance(dist, FloatDistribution | IntDistribution)
+        if dist.step is not None:
+            raw = dist.low + round((raw - dist.low) / dist.step) * dist.step
+        inside = min(max(raw, dist.low), dist.high)
+        return int(round(inside)) if isinstance(dist, IntDistribution) else float(inside)
+
+
+class SpaceEncoding:
+    """Turn configurations of a (mixed, conditional) space into vectors and back.
+
+    Args:
+        distributions:
+            The parameters, by name. A parameter that only some configurations have is one more
+            entry; those without it hold NaN in its place.
+        optional:
+            Names of the parameters that a configuration may lack. They get a feature column that
+            says whether they are there.
+
+    Raises:
+        ValueError: If a distribution is none of Optuna's three kinds.
+
+    Example:
+        >>> space = {"lr": FloatDistribution(1e-4, 1e-2, log=True)}
+        >>> SpaceEncoding(space).units([{"lr": 1e-3}]).round(3).tolist()
+        [[0.5]]
+    """
+
+    def __init__(
+        self, distributions: Mapping[str, BaseDistribution], *, optional: Iterable[str] = ()
+    ) -> None:
+        self.axes = tuple(Axis.of(name, dist) for name, dist in distributions.items())
+        self.optional = tuple(name in set(optional) for name in distributions)
+
+    @cached_property
+    def groups(self) -> NDArray[np.intp]:
+        """The parameter that each feature column belongs to, (c,)."""
+        widths = [
+            (axis.n_levels or 1 if axis.is_category else 1) + flag
+            for axis, flag in zip(self.axes, self.optional, strict=True)
+        ]
+        return np.repeat(np.arange(len(self.axes)), widths)
+
+    @cached_property
+    def n_configurations(self) -> float:
+        """How many different configurations there are; infinite with a continuous parameter."""
+        return math.prod(math.inf if a.n_levels is None else a.n_levels for a in self.axes)
+
+    def units(self, configurations: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+        """Encode configurations, (n, d); parameters they lack become NaN."""
+        units = np.empty((len(configurations), len(self.axes)))
+        for j, axis in enumerate(self.axes):
+            units[:, j] = axis.units(configurations)
+        return units
+
+    def values(self, units: NDArray[np.float64]) -> dict[str, Any]:
+        """Decode one row of units, (d,); parameters at NaN are left out."""
+        return {
+            axis.name: axis.value(float(unit))
+            for axis, unit in zip(self.axes, units, strict=True)
+            if not math.isnan(unit)
+        }
+
+    def features(self, units: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what a model sees of rows of units, (n, c)."""
+        columns: list[NDArray[np.float64]] = []
+        for j, (axis, flag) in enumerate(zip(self.axes, self.optional, strict=True)):
+            column = units[:, j]
+            present = ~np.isnan(column)
+            if axis.is_category:
+                levels = np.arange(axis.n_levels or 1)
+                columns.append(HALF_CHOICE * (column[:, None] == levels))
+            else:
+                columns.append(np.where(present, column - 0.5, 0.0)[:, None])
+            if flag:
+                columns.append(present[:, None].astype(np.float64))
+        return np.concatenate(columns, axis=1) if columns else np.zeros((len(units), 0))
+
+    def snap(self, units: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move units into the ranges and onto the grids of their parameters, (n, d)."""
+        snapped = np.clip(units, 0.0, None)
+        for j, axis in enumerate(self.axes):
+            if axis.is_category:
+                continue
+            column = np.minimum(snapped[:, j], 1.0)
+            if axis.n_levels is not None and not axis.log:
+                steps = max(axis.n_levels - 1, 1)
+                column = np.round(column * steps) / steps
+            elif axis.n_levels is not None and axis.high > axis.low:
+                whole = np.round(np.exp(axis.low + column * (axis.high - axis.low)))
+                column = (np.log(whole) - axis.low) / (axis.high - axis.low)
+            snapped[:, j] = column
+        return snapped
+
+    def uniform(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw configurations evenly over the space, all parameters present, (n, d)."""
+        units = rng.random((n, len(self.axes)))
+        for j, axis in enumerate(self.axes):
+            if axis.n_levels is None or axis.log:
+                continue
+            level = np.floor(units[:, j] * axis.n_levels)
+            units[:, j] = level if axis.is_category else level / max(axis.n_levels - 1, 1)
+        return self.snap(units)
+
+    def grid(self) -> NDArray[np.float64]:
+        """Enumerate a space without continuous parameters, (n_configurations, d)."""
+        levels = [_levels(axis) for axis in self.axes]
+        mesh = np.meshgrid(*levels, indexing="ij")
+        return np.stack([m.ravel() for m in mesh], axis=1)
+
+
+def _levels(axis: Axis) -> NDArray[np.float64]:
+    assert axis.n_levels is not None, "a continuous parameter has no grid"
+    if axis.is_category:
+        return np.arange(axis.n_levels, dtype=np.float64)
+    if axis.log:
+        whole = np.arange(round(math.exp(axis.low)), round(math.exp(axis.high)) + 1)
+        return np.asarray((np.log(whole) - axis.low) / max(axis.high - axis.low, 1e-12))
+    return np.linspace(0.0, 1.0, axis.n_levels)

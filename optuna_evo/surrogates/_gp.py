@@ -1,0 +1,165 @@
+"""A Gaussian process over encoded configurations, and draws from its posterior.
+
+    n observations, m candidates, d parameters, c feature columns, q draws
+
+The kernel is a Matern-5/2 over sum_j w_j * dist_j(x, x')^2 with one inverse squared length w_j a
+parameter. For a category dist_j is 0 or 1, so the effects of its choices are exchangeable Gaussian
+arms: the conjugate hierarchical model, in which a choice that was never tried is predicted from
+those that were, with their spread, and w_j says how much is pooled between them.
+
+Hyperparameters are the maximum of the marginal likelihood times weak priors; the gradient is exact
+(Rasmussen and Williams 2006, eq. 5.9). The prior of the lengths grows with the square root of d
+(Hvarfner, Hellsten and Nardi 2024).
+"""
+
+from dataclasses import dataclass
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve
+from scipy.linalg import cholesky
+from scipy.linalg import solve_triangular
+from scipy.optimize import minimize
+
+
+Array = NDArray[np.float64]
+
+LENGTH_AT_ONE = 0.5  # median length of a one-parameter space, in units of its range
+LENGTH_SPREAD = 1.0  # standard deviation of ln(length)
+SCALE_SPREAD = 1.0  # of ln(signal variance), around ln 1
+NOISE_MEDIAN = 1e-3  # of the unit signal variance
+NOISE_SPREAD = 1.5
+LOG_BOUNDS = (-9.0, 7.0)
+NOISE_BOUNDS = (math.log(1e-6), 0.0)
+JITTER = 1e-8
+MAX_ITERATIONS = 40
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Hyperparameters: inverse squared lengths (d,), signal variance, noise variance."""
+
+    weights: Array
+    scale: float
+    noise: float
+
+    def __call__(self, a: Array, b: Array, groups: NDArray[np.intp]) -> Array:
+        """Return the covariance of two sets of feature rows, (n, c) and (m, c) to (n, m)."""
+        width = np.sqrt(self.weights)[groups]
+        return self.scale * matern52(squared_distances(a * width, b * width))
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A fitted process: the observations, and the Cholesky factor of their covariance."""
+
+    kernel: Kernel
+    groups: NDArray[np.intp]
+    features: Array  # (n, c)
+    factor: Array  # (n, n), lower
+    alpha: Array  # (n,)
+
+    def mean_and_variance(self, candidates: Array) -> tuple[Array, Array]:
+        """Return the marginal posterior of candidates (m, c): two arrays (m,)."""
+        cross = self.kernel(self.features, candidates, self.groups)
+        half = solve_triangular(self.factor, cross, lower=True, check_finite=False)
+        variance = self.kernel.scale - np.einsum("nm,nm->m", half, half)
+        return cross.T @ self.alpha, np.maximum(variance, 1e-12)
+
+    def draw(self, candidates: Array, n_draws: int, rng: np.random.Generator) -> Array:
+        """Return joint posterior draws at candidates (m, c): one row a draw, (q, m)."""
+        cross = self.kernel(self.features, candidates, self.groups)
+        half = solve_triangular(self.factor, cross, lower=True, check_finite=False)
+        covariance = self.kernel(candidates, candidates, self.groups) - half.T @ half
+        factor = _robust_cholesky(covariance, self.kernel.scale)
+        white = rng.standard_normal((n_draws, len(candidates)))
+        return np.asarray(cross.T @ self.alpha + white @ factor.T)
+
+
+def fit_kernel(features: Array, targets: Array, groups: NDArray[np.intp]) -> Kernel:
+    """Return the most probable hyperparameters for standardised targets (n,)."""
+    n_params = int(groups.max()) + 1
+    distances = np.stack(
+        [squared_distances(f, f) for f in (features[:, groups == j] for j in range(n_params))]
+    )
+    prior_mean, prior_spread = _priors(n_params)
+    low, high = LOG_BOUNDS
+    bounds = [(low, high)] * n_params + [(-4.0, 4.0), NOISE_BOUNDS]
+    found = minimize(
+        _negative_log_posterior,
+        prior_mean,
+        args=(distances, targets, prior_mean, prior_spread),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": MAX_ITERATIONS, "ftol": 1e-5},
+    )
+    return Kernel(np.exp(found.x[:-2]), math.exp(found.x[-2]), math.exp(found.x[-1]))
+
+
+def condition(
+    kernel: Kernel, features: Array, targets: Array, groups: NDArray[np.intp]
+) -> Posterior:
+    """Condition the process on observations (n, c), (n,)."""
+    covariance = kernel(features, features, groups)
+    covariance[np.diag_indices_from(covariance)] += kernel.noise
+    factor = _robust_cholesky(covariance, kernel.scale)
+    return Posterior(kernel, groups, features, factor, cho_solve((factor, True), targets))
+
+
+def matern52(squared: Array) -> Array:
+    """Return the Matern-5/2 correlation at squared distances."""
+    root = np.sqrt(5.0 * squared)
+    return np.asarray((1.0 + root + root * root / 3.0) * np.exp(-root))
+
+
+def squared_distances(a: Array, b: Array) -> Array:
+    """Return squared Euclidean distances between rows, (n, c) and (m, c) to (n, m)."""
+    norms = np.einsum("ic,ic->i", a, a)[:, None] + np.einsum("ic,ic->i", b, b)
+    return np.asarray(np.maximum(norms - 2.0 * (a @ b.T), 0.0))
+
+
+def _priors(n_params: int) -> tuple[Array, Array]:
+    """Return mean and spread of [ln w (d,), ln scale, ln noise]."""
+    log_weight = -2.0 * math.log(LENGTH_AT_ONE) - math.log(n_params)
+    mean = np.array([log_weight] * n_params + [0.0, math.log(NOISE_MEDIAN)])
+    spread = np.array([2.0 * LENGTH_SPREAD] * n_params + [SCALE_SPREAD, NOISE_SPREAD])
+    return mean, spread
+
+
+def _negative_log_posterior(
+    theta: Array, distances: Array, targets: Array, prior_mean: Array, prior_spread: Array
+) -> tuple[float, Array]:
+    weights, scale, noise = np.exp(theta[:-2]), math.exp(theta[-2]), math.exp(theta[-1])
+    n = len(targets)
+    root = np.sqrt(5.0 * np.tensordot(weights, distances, axes=1))
+    decay = np.exp(-root)
+    covariance = scale * (1.0 + root + root * root / 3.0) * decay
+    signal = covariance.copy()
+    covariance[np.diag_indices(n)] += noise + JITTER * scale
+    factor = cholesky(covariance, lower=True, check_finite=False)
+    inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
+    alpha = inverse @ targets
+    z = (theta - prior_mean) / prior_spread
+    value = 0.5 * targets @ alpha + np.log(np.diag(factor)).sum() + 0.5 * z @ z
+    pull = np.outer(alpha, alpha) - inverse
+    # d k / d squared distance = -5/6 * scale * (1 + root) * exp(-root)
+    slope = pull * (-5.0 / 6.0 * scale) * (1.0 + root) * decay
+    by_weight = weights * np.tensordot(distances, slope, axes=2)
+    by_scale, by_noise = (pull * signal).sum(), noise * np.trace(pull)
+    gradient = -0.5 * np.concatenate([by_weight, [by_scale, by_noise]]) + z / prior_spread
+    return float(value), gradient
+
+
+def _robust_cholesky(matrix: Array, scale: float) -> Array:
+    """Factorise, with as little added to the diagonal as it takes."""
+    jitter = JITTER
+    while True:
+        try:
+            bump = np.eye(len(matrix)) * (jitter * scale)
+            return np.asarray(cholesky(matrix + bump, lower=True, check_finite=False))
+        except np.linalg.LinAlgError:
+            jitter *= 10.0
+            if jitter > 1.0:
+                raise
