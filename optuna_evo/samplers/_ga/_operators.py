@@ -30,8 +30,9 @@ __all__ = ["anneal", "breed", "Rates", "select"]
 Params = Mapping[str, Any]
 Space = Mapping[str, BaseDistribution]
 
-# A child that equals a parent would be paid for without telling anything new: it is drawn again.
-_MAX_DRAWS = 10
+# A child that equals a parent would be paid for without telling anything new: it is drawn again,
+# and after so many draws something is made to mutate.
+_MAX_DRAWS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +85,16 @@ def breed(
     Parameters of which only one parent has a value are inherited from it: a conditional parameter
     then keeps its value where a flag turns it on.
     """
-    child: dict[str, Any] = {}
     for _ in range(_MAX_DRAWS):
         child = _vary(mother, father, space=space, specs=specs, rates=rates, rng=rng)
         if not (_covers(child, mother) or _covers(child, father)):
-            break
-    return child
+            return child
+    names = [name for name in sorted(mother) if _is_mutable(name, specs, space)]
+    for k in rng.permutation(len(names)):
+        child = {**mother, names[k]: _mutant(mother[names[k]], space[names[k]], rates.scale, rng)}
+        if not (_covers(child, mother) or _covers(child, father)):
+            return child
+    return dict(mother)
 
 
 def _vary(
@@ -185,19 +190,25 @@ def _mutate(
 ) -> dict[str, Any]:
     """Shift numbers and switch categories, each with its own probability."""
     child = dict(params)
-    lengths = {spec.length for spec in specs}
     coins = rng.random(len(child))
     for name, coin in zip(sorted(child), coins, strict=True):
-        distribution = space.get(name)
-        if distribution is None or distribution.single() or name in lengths:
-            continue
-        if is_number(distribution):
-            if coin < rates.number:
-                child[name] = mutate_number(child[name], distribution, rates.scale, rng)
-        elif coin < rates.flag:
-            assert isinstance(distribution, CategoricalDistribution)
-            child[name] = other_choice(child[name], distribution, rng)
+        if _is_mutable(name, specs, space):
+            probability = rates.number if is_number(space[name]) else rates.flag
+            if coin < probability:
+                child[name] = _mutant(child[name], space[name], rates.scale, rng)
     return child
+
+
+def _is_mutable(name: str, specs: Sequence[ListSpec], space: Space) -> bool:
+    """Whether there is another value, and the parameter is not the length of a list."""
+    is_length = any(spec.length == name for spec in specs)
+    return name in space and not space[name].single() and not is_length
+
+
+def _mutant(value: Any, distribution: BaseDistribution, scale: float, rng: Generator) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return other_choice(value, distribution, rng)
+    return mutate_number(value, distribution, scale, rng)
 
 
 def _limits(spec: ListSpec, space: Space) -> tuple[int, int]:

@@ -139,17 +139,11 @@ class Population:
         longest free first, because a slot that becomes free must not shift the others.
         """
         k = sum(claimant < number for claimant in self._claimants)
-        generation = self._current
-        taken, freed = self._taken[generation], self._freed[generation]
-        never = [slot for slot in range(self._n_slots(generation)) if slot not in taken]
-        again = sorted((freed[slot], slot) for slot in freed if not taken[slot])
-        if k < len(never):
-            return Place(generation, never[k], 0)
-        if k < len(never) + len(again):
-            (_, _, attempt), slot = again[k - len(never)]
-            return Place(generation, slot, attempt)
-        beyond, slot = divmod(k - len(never) - len(again), self.size)
-        return Place(generation + 1 + beyond, slot, 0)
+        free = self._free_places()
+        if k < len(free):
+            return free[k]
+        beyond, slot = divmod(k - len(free), self.size)
+        return Place(self._current + 1 + beyond, slot, 0)
 
     def members(self, generation: int) -> list[Member]:
         """Return the members of a generation in the order of slots.
@@ -241,6 +235,26 @@ class Population:
         # The parameters that failed are not tried again: the next attempt is another child.
         attempt = max(attempt, ticket.attempt + 1)
         freed[ticket.slot] = (trial.datetime_complete, number, attempt)
+
+    def _free_places(self) -> list[Place]:
+        """Return the free places of the generations opened so far, in the order of use.
+
+        A worker may open a generation while slower ones have yet to take the places left to them
+        in the one before. So holes in it count; in still older ones only those below the last
+        place in use, since their size may have been another.
+        """
+        places = []
+        for generation in range(self._current + 1):
+            taken = self._taken[generation]
+            is_recent = generation >= self._current - 1
+            n_slots = self._n_slots(generation) if is_recent else max(taken, default=-1) + 1
+            if len(taken) < n_slots:
+                never = (slot for slot in range(n_slots) if slot not in taken)
+                places += [Place(generation, slot, 0) for slot in never]
+        freed, taken = self._freed[self._current], self._taken[self._current]
+        for slot in sorted((slot for slot in freed if not taken[slot]), key=freed.__getitem__):
+            places.append(Place(self._current, slot, freed[slot][2]))
+        return places
 
     def _preceding(self, number: int) -> int:
         """Return the generation of the nearest trial before `number` that belongs to one."""
