@@ -1,1 +1,10 @@
-"""trainers."""
+"""Trainers: configurations in, validation metrics out; nothing here knows Optuna."""
+
+from optuna_evo.trainers._fitness import cell_fitness
+from optuna_evo.trainers._fitness import FitnessObjective
+from optuna_evo.trainers._fitness import FitnessRun
+from optuna_evo.trainers._run import Run
+from optuna_evo.trainers._sequential import start
+
+
+__all__ = ["cell_fitness", "FitnessObjective", "FitnessRun", "Run", "start"]

@@ -1,0 +1,87 @@
+"""What depends on the machine: data on the device, precision, memory layout, torch's generator."""
+
+import functools
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from optuna_evo.tasks import data_folder
+from optuna_evo.tasks import Split
+from optuna_evo.tasks import Splits
+from optuna_evo.tasks import Task
+
+
+__all__ = ["global_generator", "load_splits", "pick_precision", "to_device", "with_fast_layout"]
+
+_PRECISIONS = ("auto", "float32", "bfloat16")
+_BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+
+
+def load_splits(task: Task, data_dir: Path | None, device: torch.device) -> Splits:
+    """Return the training and validation split on a device; loaded once a process."""
+    return _load_splits(task, data_folder(data_dir), device)
+
+
+@functools.lru_cache(maxsize=8)
+def _load_splits(task: Task, folder: Path | None, device: torch.device) -> Splits:
+    splits = task.load(folder)
+    return Splits(to_device(splits.train, device), to_device(splits.valid, device), splits.source)
+
+
+def to_device(split: Split, device: torch.device) -> Split:
+    """Return the split on a device, in the layout that trains fastest."""
+    return Split(with_fast_layout(split.inputs.to(device)), split.targets.to(device))
+
+
+def with_fast_layout(images: Tensor) -> Tensor:
+    """Return images (n, c, h, w) in the layout channels last; other tensors as they are.
+
+    Measured on one core, batch 128, the small CNN takes 37 ms a step instead of 61 in float32 and
+    21 instead of 38 in bfloat16; the CIFAR-10 CNN 208 instead of 238 and 93 instead of 129.
+    """
+    if images.ndim != 4:
+        return images
+    # With one channel `contiguous` sees nothing to do, and convolutions take the slow path.
+    return images.to(memory_format=torch.channels_last)
+
+
+def pick_precision(precision: str, task: Task, device: torch.device) -> str:
+    """Return "float32" or "bfloat16".
+
+    Args:
+        precision: One of these, or "auto": bfloat16 where it helps the task and the device has
+            instructions for it.
+        task: What is trained.
+        device: Where.
+
+    Raises:
+        ValueError: If `precision` is unknown.
+
+    Example:
+        >>> from optuna_evo import tasks
+        >>> pick_precision("auto", tasks.get("digits"), torch.device("cpu"))
+        'float32'
+    """
+    if precision not in _PRECISIONS:
+        raise ValueError(f"`precision` must be one of {_PRECISIONS}, got {precision!r}.")
+    if precision != "auto":
+        return precision
+    return "bfloat16" if task.bfloat16 and _is_fast_at_bfloat16(device) else "float32"
+
+
+def _is_fast_at_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return any(able.get(instruction, False) for instruction in _BFLOAT16_INSTRUCTIONS)
+    return False
+
+
+def global_generator(device: torch.device) -> torch.Generator:
+    """Return the generator that dropout draws from on a device."""
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        return torch.cuda.default_generators[index]
+    return torch.default_generator
