@@ -38,7 +38,7 @@ DATA = _set("errors genome rule catalog config divergence spec plugins")
 SEARCHERS = _set("samplers pruners surrogates")
 LAYER_3 = _set("search storage leases warm_start reports judge")
 BELOW_3 = DATA | SEARCHERS | _set("spaces optimizers tasks learned trainers")
-COMPOSITION = _set("study workers")
+COMPOSITION = _set("study parts workers")
 TORCH_ONLY = {"heavy": _set("torch"), "never": _set("optuna")}
 
 TABLE = {
@@ -51,6 +51,8 @@ TABLE = {
     "learned": Allowed(DATA | _set("optimizers tasks"), **TORCH_ONLY),
     "trainers": Allowed(DATA | _set("optimizers tasks learned"), **TORCH_ONLY),
     **dict.fromkeys(LAYER_3, Allowed(BELOW_3 | LAYER_3, _set("optuna"))),
+    # terminal output is rich throughout; figures load their library when they are drawn
+    "reports": Allowed(BELOW_3 | LAYER_3, _set("optuna rich")),
     **dict.fromkeys(COMPOSITION, Allowed(BELOW_3 | LAYER_3 | COMPOSITION, HEAVY)),
     "cli": Allowed(
         BELOW_3 | LAYER_3 | COMPOSITION, _set("click"), ours_at_import=_set("spec errors")

@@ -198,9 +198,11 @@ def test_parameters_of_several_dtypes_and_layouts_train_together() -> None:
     assert all(p.isfinite().all() for p in params)
 
 
-def test_gradients_are_never_written() -> None:
+@pytest.mark.parametrize("maximize", [True, False])
+@pytest.mark.parametrize("foreach", [True, False])
+def test_gradients_are_never_written(maximize: bool, foreach: bool) -> None:
     params = parameters()
-    optimizer = EvolvedOptimizer(params, EVERYTHING, maximize=True)
+    optimizer = EvolvedOptimizer(params, EVERYTHING, maximize=maximize, foreach=foreach)
     set_gradients(params, 0)
     before = [p.grad.clone() for p in params if p.grad is not None]
     optimizer.step()
