@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from optuna_evo.genome import Genome as Genome
     from optuna_evo.genome import Term as Term
     from optuna_evo.genome import TermType as TermType
+    from optuna_evo.judge import judge as judge
     from optuna_evo.optimizers import EvolvedOptimizer as EvolvedOptimizer
+    from optuna_evo.pruners import DivergencePruner as DivergencePruner
+    from optuna_evo.samplers import GASampler as GASampler
+    from optuna_evo.samplers import ThompsonSampler as ThompsonSampler
     from optuna_evo.spaces import genome_params as genome_params
     from optuna_evo.spaces import suggest_genome as suggest_genome
 
@@ -25,12 +29,16 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "catalog": "optuna_evo.catalog",
+    "DivergencePruner": "optuna_evo.pruners",
     "EvolvedOptimizer": "optuna_evo.optimizers",
+    "GASampler": "optuna_evo.samplers",
     "Genome": "optuna_evo.genome",
     "genome_params": "optuna_evo.spaces",
+    "judge": "optuna_evo.judge",
     "suggest_genome": "optuna_evo.spaces",
     "Term": "optuna_evo.genome",
     "TermType": "optuna_evo.genome",
+    "ThompsonSampler": "optuna_evo.samplers",
     "TrainingConfig": "optuna_evo.config",
 }
 
@@ -56,7 +64,7 @@ class _Package(ModuleType):
     """A package in which an exported name wins over the module that it comes from.
 
     Importing `optuna_evo.catalog` binds that module as `optuna_evo.catalog`; users of
-    `from optuna_evo import catalog` want the mapping in it, before and after.
+    `from optuna_evo import catalog` want the mapping in it, before and after. So with `judge`.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

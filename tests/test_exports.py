@@ -67,6 +67,11 @@ def test_catalog_is_the_mapping_however_it_is_imported(code: str) -> None:
     )
 
 
+@pytest.mark.parametrize("first", ["", "import optuna_evo.judge; "])
+def test_judge_is_the_function_however_it_is_imported(first: str) -> None:
+    assert _run(f"{first}from optuna_evo import judge; print(judge.__qualname__)") == "judge"
+
+
 def test_dir_lists_the_lazy_names_before_they_are_loaded() -> None:
     code = "import optuna_evo; print({*optuna_evo.__all__} <= {*dir(optuna_evo)})"
     assert _run(code) == "True"
