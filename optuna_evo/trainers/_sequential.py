@@ -241,7 +241,9 @@ class SequentialRun:
         model.eval()
         size = _EVALUATION_BATCH_CPU if self._device.type == "cpu" else _EVALUATION_BATCH
         total = torch.zeros((), device=self._device)
-        batches = zip(split.inputs.split(size), split.targets.split(size), strict=True)
+        batches = zip(
+            torch.split(split.inputs, size), torch.split(split.targets, size), strict=True
+        )
         for inputs, targets in batches:
             with self._precision():
                 outputs = model(inputs)
