@@ -118,7 +118,8 @@ def propose(
 ) -> dict[str, Any]:
     """Return the parameters at which one posterior draw is lowest."""
     belief = believe(history, memory)
-    candidates = belief.admissible(make_candidates(belief.encoding, belief.ranked, counts, rng))
+    drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
+    candidates = belief.shortlist(belief.admissible(drafted))
     drawn = belief.posterior.draw(belief.features(candidates), 1, rng)[0]
     return belief.encoding.values(candidates[drawn.argmin()])
 
