@@ -1,0 +1,215 @@
+"""What every trainer does. A test file names its `start` and inherits the checks.
+
+class TestSequential(TrainerContract):
+    start = staticmethod(trainers.start)
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import math
+from typing import Any
+from typing import ClassVar
+from typing import Protocol
+
+import pytest
+import torch
+from torch import Tensor
+
+from optuna_evo import catalog
+from optuna_evo import Genome
+from optuna_evo import tasks
+from optuna_evo import TrainingConfig
+from optuna_evo.tasks import Task
+from optuna_evo.trainers import Run
+
+
+ADAMW = TrainingConfig(genome=catalog["adamw"])
+SGD = TrainingConfig(genome=catalog["sgd"], batch_size=16)
+DROPOUT = TrainingConfig(genome=catalog["published_2025"], model={"dropout": 0.5})
+EXPLODING = TrainingConfig(genome=Genome(terms=[("GRAD", 1.0)], lr=1e4))
+TWO_MOONS = tasks.get("two_moons")
+QUADRATIC = tasks.get("quadratic")
+
+
+class Start(Protocol):
+    """The signature of `trainers.start`."""
+
+    def __call__(
+        self, configs: Sequence[TrainingConfig], task: Task, *, seed: int, total_steps: int,
+        **options: Any,
+    ) -> Run: ...  # fmt: skip
+
+
+def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    """Tell whether two models have equal weights, bit for bit."""
+    return all(torch.equal(first[name], second[name]) for name in first | second)
+
+
+class TrainerContract:
+    """Checks on cheap tasks."""
+
+    start: ClassVar[Start]
+
+    def trained(
+        self, configs: Sequence[TrainingConfig], *, seed: int = 3, n_steps: int = 40
+    ) -> Run:
+        run = self.start(configs, TWO_MOONS, seed=seed, total_steps=n_steps)
+        run.advance(n_steps)
+        return run
+
+    def test_the_same_seed_gives_the_same_bits_whatever_ran_before(self) -> None:
+        first = self.trained([ADAMW, DROPOUT])
+        torch.rand(7)
+        self.trained([SGD], seed=8)
+        again = self.trained([ADAMW, DROPOUT])
+        assert first.losses() == again.losses()
+        assert all(map(same, first.state_dicts(), again.state_dicts()))
+
+    def test_another_seed_gives_other_weights(self) -> None:
+        weights = [self.trained([ADAMW], seed=seed).state_dicts()[0] for seed in (3, 4)]
+        assert not same(*weights)
+
+    def test_pieces_do_what_one_piece_does(self) -> None:
+        whole, pieces = (
+            self.start([DROPOUT, SGD], TWO_MOONS, seed=0, total_steps=40) for _ in range(2)
+        )
+        whole.advance(40)
+        last = [pieces.advance(n) for n in (7, 23, 10)][-1]
+        assert pieces.step == whole.step == 40
+        assert last == whole.advance(0) and pieces.losses() == whole.losses()
+        assert all(map(same, whole.state_dicts(), pieces.state_dicts()))
+
+    def test_members_start_equal_and_see_the_same_rows(self) -> None:
+        run = self.start([ADAMW, ADAMW, SGD], TWO_MOONS, seed=0, total_steps=40)
+        first, second, third = run.state_dicts()
+        assert same(first, second) and same(first, third)
+        run.advance(40)
+        first, second, third = run.state_dicts()
+        assert same(first, second) and not same(first, third)
+
+    def test_a_member_trains_as_if_it_were_alone(self) -> None:
+        together = self.trained([SGD, DROPOUT, ADAMW])
+        alone = self.trained([DROPOUT])
+        assert same(together.state_dicts()[1], alone.state_dicts()[0])
+        assert together.losses()[1] == alone.losses()[0]
+
+    def test_keep_does_not_disturb_survivors(self) -> None:
+        run = self.start([SGD, DROPOUT, ADAMW], TWO_MOONS, seed=3, total_steps=40)
+        run.advance(20)
+        run.keep([False, True, True])
+        values = run.advance(20)
+        assert run.members == [1, 2] and len(values) == len(run.losses()) == 2
+        untouched = self.trained([SGD, DROPOUT, ADAMW]).state_dicts()[1:]
+        assert all(map(same, run.state_dicts(), untouched))
+
+    def test_a_run_may_lose_all_its_members(self) -> None:
+        run = self.start([SGD, ADAMW], TWO_MOONS, seed=0, total_steps=40)
+        run.keep([False, False])
+        assert run.advance(20) == run.losses() == run.state_dicts() == []
+
+    def test_keep_wants_one_entry_for_each_live_member(self) -> None:
+        run = self.start([SGD, ADAMW], TWO_MOONS, seed=0, total_steps=40)
+        with pytest.raises(ValueError, match="each of 2 live members, got 3"):
+            run.keep([True, True, False])
+
+    def test_a_diverging_member_measures_nan_and_leaves_the_others_alone(self) -> None:
+        run = self.start([ADAMW, EXPLODING], QUADRATIC, seed=0, total_steps=60)
+        values = run.advance(60)
+        assert math.isfinite(values[0]) and math.isnan(values[1])
+        assert math.isfinite(run.losses()[0]) and math.isnan(run.losses()[1])
+        alone = self.start([ADAMW], QUADRATIC, seed=0, total_steps=60)
+        assert alone.advance(60) == values[:1]
+        assert same(alone.state_dicts()[0], run.state_dicts()[0])
+
+    def test_a_diverged_member_trains_no_more(self) -> None:
+        run = self.start([EXPLODING], QUADRATIC, seed=0, total_steps=200)
+        run.advance(100)
+        before = run.state_dicts()[0]
+        run.advance(100)
+        after = run.state_dicts()[0]
+        assert all(torch.equal(before[k].nan_to_num(), after[k].nan_to_num()) for k in before)
+
+    def test_the_global_random_generators_are_left_as_they_were(self) -> None:
+        torch.manual_seed(11)
+        expected = torch.rand(3)
+        torch.manual_seed(11)
+        self.trained([DROPOUT])
+        assert torch.equal(torch.rand(3), expected)
+
+    def test_the_number_of_threads_is_left_as_it_was(self) -> None:
+        before = torch.get_num_threads()
+        self.trained([DROPOUT])
+        assert torch.get_num_threads() == before
+
+    def test_search_never_loads_the_test_split(self) -> None:
+        def forbidden(data_dir: object) -> Any:
+            raise AssertionError("the test split was loaded")
+
+        task = dataclasses.replace(TWO_MOONS, load_test=forbidden)
+        run = self.start([ADAMW], task, seed=0, total_steps=10)
+        assert 0.0 <= run.advance(10)[0] <= 1.0
+
+    def test_test_rows_are_measured_when_they_are_given(self) -> None:
+        run = self.trained([ADAMW, SGD], n_steps=200)
+        split = TWO_MOONS.load_test(None)
+        assert run.evaluate(split)[0] > 0.85 > run.evaluate(split, measure=TWO_MOONS.loss)[0]
+        assert len(run.evaluate(split)) == 2
+
+    def test_measuring_changes_nothing(self) -> None:
+        run = self.start([DROPOUT], TWO_MOONS, seed=3, total_steps=40)
+        for _ in range(40):
+            run.advance(1)
+            run.evaluate(TWO_MOONS.load_test(None))
+        assert same(run.state_dicts()[0], self.trained([DROPOUT]).state_dicts()[0])
+
+    def test_losses_are_those_of_the_window(self) -> None:
+        run = self.start([ADAMW], TWO_MOONS, seed=0, total_steps=6, loss_window=2)
+        assert math.isnan(run.losses()[0])
+        single = self.start([ADAMW], TWO_MOONS, seed=0, total_steps=6, loss_window=1)
+        steps = []
+        for _ in range(6):
+            single.advance(1)
+            steps += single.losses()
+        run.advance(6)
+        assert run.losses()[0] == pytest.approx(sum(steps[-2:]) / 2)
+
+    def test_schedules_span_the_whole_run(self) -> None:
+        run = self.start([DROPOUT], TWO_MOONS, seed=0, total_steps=300)
+        run.advance(299)
+        before = run.state_dicts()[0]
+        run.advance(1)
+        after = run.state_dicts()[0]
+        moved = max((after[k] - before[k]).abs().max().item() for k in before)
+        assert moved < 1e-6  # the cosine has come down to nothing
+
+    @pytest.mark.parametrize("n_steps", [-1, 11])
+    def test_steps_beyond_the_run_are_refused(self, n_steps: int) -> None:
+        run = self.start([ADAMW], TWO_MOONS, seed=0, total_steps=10)
+        with pytest.raises(ValueError, match=f"between 0 and 10.*got {n_steps}"):
+            run.advance(n_steps)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"seed": -1}, "`seed` must be at least 0, got -1"),
+            ({"total_steps": 0}, "`total_steps` must be at least 1, got 0"),
+            ({"loss_window": 0}, "`loss_window` must be at least 1, got 0"),
+            ({"precision": "float16"}, "`precision` must be one of .* got 'float16'"),
+            ({"batch_size": 0}, "`batch_size` must be at least 1, got 0"),
+            ({"model": {"dropuot": 0.1}}, r"takes \['width', 'dropout'\], got {'dropuot': 0.1}"),
+        ],
+    )
+    def test_bad_arguments_are_refused(self, changes: dict[str, Any], message: str) -> None:
+        of_config = {key: changes[key] for key in {"batch_size", "model"} & set(changes)}
+        config = dataclasses.replace(ADAMW, **of_config)
+        arguments: dict[str, Any] = {"seed": 0, "total_steps": 10}
+        arguments |= {key: value for key, value in changes.items() if key not in of_config}
+        with pytest.raises(ValueError, match=message):
+            self.start([config], TWO_MOONS, **arguments)
+
+    def test_digits_are_learned(self) -> None:
+        run = self.start([ADAMW, SGD], tasks.get("digits"), seed=0, total_steps=400)
+        accuracies = run.advance(400)
+        assert accuracies[0] > 0.9
+        assert run.losses()[0] < 0.2
