@@ -11,6 +11,7 @@ all tickets are the founders: each takes a slot of generation 0.
 
 import bisect
 from collections import defaultdict
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import math
@@ -75,9 +76,11 @@ class Population:
         self._first_start: Any = None
         self._open: list[int] = []
         self._claimants: list[int] = []
+        self._foreign: set[int] = set()
         self._tickets: dict[int, Ticket] = {}
         self._generations: list[int | None] = []
         self._current = 0
+        self._n_slots: dict[int, int] = {}
         self._taken: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         self._freed: dict[int, dict[int, tuple[Any, int, int]]] = defaultdict(dict)
         self._members: dict[int, list[Member]] = defaultdict(list)
@@ -96,8 +99,13 @@ class Population:
             trials[0].datetime_start,
         )
 
-    def update(self, trials: Sequence[FrozenTrial]) -> None:
-        """Take in what is new in `trials`, all trials of the study in the order of numbers."""
+    def update(self, trials: Sequence[FrozenTrial], reread: Callable[[int], FrozenTrial]) -> None:
+        """Take in what is new in `trials`, all trials of the study in the order of numbers.
+
+        Args:
+            trials: All trials of the study.
+            reread: Returns a trial, given its id, as it is in the storage now.
+        """
         pending = [*self._open, *range(self._n_seen, len(trials))]
         self._generations.extend([None] * (len(trials) - self._n_seen))
         self._n_seen = len(trials)
@@ -112,12 +120,7 @@ class Population:
                 self._close(number, trial)
                 continue
             self._open.append(number)
-            # A running trial with parameters but no ticket was sampled by somebody else.
-            if (
-                trial.state == TrialState.RUNNING
-                and number not in self._tickets
-                and not trial.params
-            ):
+            if trial.state == TrialState.RUNNING and self._is_claimant(trial, reread):
                 self._claimants.append(number)
 
     def ticket(self, number: int) -> Ticket | None:
@@ -130,6 +133,8 @@ class Population:
         self._generations[number] = ticket.generation
         self._taken[ticket.generation][ticket.slot] += 1
         self._current = max(self._current, ticket.generation)
+        n_slots = self._n_slots.get(ticket.generation, 0)
+        self._n_slots[ticket.generation] = max(n_slots, ticket.n_slots)
 
     def place(self, number: int) -> Place:
         """Return the place for the running trial `number`.
@@ -144,6 +149,12 @@ class Population:
             return free[k]
         beyond, slot = divmod(k - len(free), self.size)
         return Place(self._current + 1 + beyond, slot, 0)
+
+    def n_slots(self, generation: int) -> int:
+        """Return the number of slots of a generation, fixed by the ticket that opened it."""
+        if generation in self._n_slots:
+            return self._n_slots[generation]
+        return max(0, self.size - len(self._members[_FOUNDER])) if generation == 0 else self.size
 
     def members(self, generation: int) -> list[Member]:
         """Return the members of a generation in the order of slots.
@@ -201,6 +212,22 @@ class Population:
         ticket = Ticket.from_attr(attr) if attr is not None else None
         return ticket if ticket is not None and ticket.study == self.study else None
 
+    def _is_claimant(self, trial: FrozenTrial, reread: Callable[[int], FrozenTrial]) -> bool:
+        """Whether a running trial is about to take a ticket.
+
+        Our trials get their tickets before their parameters, so one with parameters alone is
+        another sampler's. But a database may have read its attributes before its parameters: a
+        second look decides.
+        """
+        number = trial.number
+        if trial.params and number not in self._tickets and number not in self._foreign:
+            ticket = self._read_ticket(reread(trial._trial_id))
+            if ticket is None:
+                self._foreign.add(number)
+            else:
+                self.admit(number, ticket)
+        return number not in self._tickets and number not in self._foreign
+
     def _close(self, number: int, trial: FrozenTrial) -> None:
         self.genes.pop(number, None)
         ticket = self._tickets.pop(number, None)
@@ -240,14 +267,11 @@ class Population:
         """Return the free places of the generations opened so far, in the order of use.
 
         A worker may open a generation while slower ones have yet to take the places left to them
-        in the one before. So holes in it count; in still older ones only those below the last
-        place in use, since their size may have been another.
+        in those before, so all generations are looked at.
         """
         places = []
         for generation in range(self._current + 1):
-            taken = self._taken[generation]
-            is_recent = generation >= self._current - 1
-            n_slots = self._n_slots(generation) if is_recent else max(taken, default=-1) + 1
+            taken, n_slots = self._taken[generation], self.n_slots(generation)
             if len(taken) < n_slots:
                 never = (slot for slot in range(n_slots) if slot not in taken)
                 places += [Place(generation, slot, 0) for slot in never]
@@ -269,10 +293,6 @@ class Population:
                 value = trial.intermediate_values[max(trial.intermediate_values)]
             return self._sign * value if value is not None and math.isfinite(value) else math.inf
         return self._sign * value if value is not None and math.isfinite(value) else None
-
-    def _n_slots(self, generation: int) -> int:
-        n_founders = len(self._members[_FOUNDER]) if generation == 0 else 0
-        return max(0, self.size - n_founders)
 
     def _make_pool(self, generation: int) -> list[Member]:
         members: list[Member] = []

@@ -69,7 +69,8 @@ class GASampler(BaseGASampler):
 
     Args:
         population_size:
-            Number of trials a generation, at least 2.
+            Number of trials a generation, at least 2. Another size than the study had so far
+            applies from the next generation on.
         n_generations:
             Generation at which the mutation rates have fallen to one half. No limit: later
             generations keep the low rates.
@@ -249,7 +250,7 @@ class GASampler(BaseGASampler):
                 size=size,
                 n_elites=self._n_elites,
             )
-        population.update(trials)
+        population.update(trials, storage.get_trial)
         return population
 
     def _find(self, study: Study, trial: FrozenTrial) -> tuple[Population, Ticket]:
@@ -267,6 +268,7 @@ class GASampler(BaseGASampler):
         ticket = Ticket(
             generation=generation,
             slot=slot,
+            n_slots=population.n_slots(generation),
             attempt=attempt,
             entropy=secrets.randbits(32) if self._seed is None else self._seed,
             study=population.study,

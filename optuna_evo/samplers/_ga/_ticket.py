@@ -29,6 +29,7 @@ class Ticket:
     Args:
         generation: Counted from 0.
         slot: Place in the generation, counted from 0.
+        n_slots: Number of places in the generation.
         attempt: How many trials failed in this place before.
         entropy: The seed.
         study: Name of the study that issued the ticket; in another study it means nothing.
@@ -38,6 +39,7 @@ class Ticket:
 
     generation: int
     slot: int
+    n_slots: int
     attempt: int = 0
     entropy: int = 0
     study: str = ""
