@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from optuna_evo.samplers._candidates import unseen
 from optuna_evo.samplers._history import History
+from optuna_evo.samplers._memory import LastResult
 from optuna_evo.surrogates import bound
 from optuna_evo.surrogates import condition
 from optuna_evo.surrogates import deactivate
@@ -56,9 +57,9 @@ class Belief:
         """The observations, the best first, (n, d)."""
         return self.units[np.argsort(self.targets, kind="stable")]
 
-    def admissible(self, candidates: Array) -> Array:
-        """Return the candidates that would tell something new, (m, d)."""
-        return candidates[unseen(deactivate(candidates, self.rules), self.known)]
+    def fresh(self, candidates: Array) -> NDArray[np.intp]:
+        """Return the indices of candidates that would tell something new."""
+        return unseen(deactivate(candidates, self.rules), self.known)
 
     def shortlist(self, candidates: Array, size: int = SHORTLIST) -> Array:
         """Return the candidates that a posterior draw may be lowest at, (at most `size`, d).
@@ -76,22 +77,7 @@ class Belief:
         return self.encoding.features(deactivate(candidates, self.rules))
 
 
-class KernelMemory:
-    """The kernel of the last fit, so that asks between two fits do not repeat it."""
-
-    def __init__(self) -> None:
-        self._last: tuple[bytes, Kernel] | None = None
-
-    def fit(self, features: Array, targets: Array, groups: NDArray[np.intp]) -> Kernel:
-        """Return `fit_kernel` of the arguments."""
-        key = features.tobytes() + targets.tobytes() + groups.tobytes()
-        last = self._last
-        if last is None or last[0] != key:
-            last = self._last = key, fit_kernel(features, targets, groups)
-        return last[1]
-
-
-def believe(history: History, memory: KernelMemory) -> Belief:
+def believe(history: History, memory: LastResult[Kernel]) -> Belief:
     """Learn from a history with at least one observation."""
     encoding = SpaceEncoding(history.space, optional=history.optional)
     units = encoding.units([o.params for o in history.observations])
@@ -132,11 +118,14 @@ def fit_size(n: int) -> int:
     return min(n, math.floor(REFIT_ALWAYS_UP_TO * REFIT_GROWTH**steps))
 
 
-def _fit(encoding: SpaceEncoding, features: Array, losses: Array, memory: KernelMemory) -> Kernel:
+def _fit(
+    encoding: SpaceEncoding, features: Array, losses: Array, memory: LastResult[Kernel]
+) -> Kernel:
     size = fit_size(len(losses))
     targets = warp(bound(losses[:size]))
     rows = spread_rows(targets, MAX_FIT_ROWS)
-    return memory.fit(features[:size][rows], targets[rows], encoding.groups)
+    inputs = features[:size][rows], targets[rows], encoding.groups
+    return memory.of(lambda: fit_kernel(*inputs), *inputs)
 
 
 def _whole(encoding: SpaceEncoding, configurations: Sequence[Mapping[str, Any]]) -> Array:

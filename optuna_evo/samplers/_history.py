@@ -47,7 +47,8 @@ class History:
 
     def within(self, space: Mapping[str, BaseDistribution]) -> "History":
         """Return the history of the given parameters only, with these ranges."""
-        return replace(self, space=space, optional=self.optional & space.keys())
+        free = {name: space[name] for name in sorted(space) if not space[name].single()}
+        return replace(self, space=free, optional=self.optional & free.keys())
 
 
 def read_history(study: Study, trial: FrozenTrial) -> History:

@@ -9,14 +9,15 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_evo.samplers._belief import believe
-from optuna_evo.samplers._belief import KernelMemory
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
+from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._streams import entropy
 from optuna_evo.samplers._streams import stream
 from optuna_evo.samplers._threads import one_blas_thread
+from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import SpaceEncoding
 
 
@@ -75,7 +76,7 @@ class ThompsonSampler(BaseSampler):
         self._n_startup_trials = n_startup_trials
         self._counts = Counts.of(n_candidates)
         self._seed = entropy(seed)
-        self._memory = KernelMemory()
+        self._memory = LastResult[Kernel]()
 
     def reseed_rng(self) -> None:
         """Do nothing: each trial has its own stream, whoever asks for it."""
@@ -108,26 +109,23 @@ class ThompsonSampler(BaseSampler):
     ) -> Any:
         """Return a uniform draw that depends on the seed, the trial and the name alone."""
         self._raise_error_if_multi_objective(study)
-        return draw_uniform(
-            self._seed, study.study_name, trial.number, param_name, param_distribution
-        )
+        purpose = f"independent/{param_name}"
+        rng = stream(self._seed, study.study_name, trial.number, purpose)
+        return draw_uniform(param_name, param_distribution, rng)
 
 
 def propose(
-    history: History, counts: Counts, memory: KernelMemory, rng: np.random.Generator
+    history: History, counts: Counts, memory: LastResult[Kernel], rng: np.random.Generator
 ) -> dict[str, Any]:
     """Return the parameters at which one posterior draw is lowest."""
     belief = believe(history, memory)
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
-    candidates = belief.shortlist(belief.admissible(drafted))
+    candidates = belief.shortlist(drafted[belief.fresh(drafted)])
     drawn = belief.posterior.draw(belief.features(candidates), 1, rng)[0]
     return belief.encoding.values(candidates[drawn.argmin()])
 
 
-def draw_uniform(
-    seed: int, study_name: str, number: int, name: str, distribution: BaseDistribution
-) -> Any:
-    """Return a uniform draw for one parameter of one trial."""
+def draw_uniform(name: str, distribution: BaseDistribution, rng: np.random.Generator) -> Any:
+    """Return a uniform draw for one parameter."""
     encoding = SpaceEncoding({name: distribution})
-    units = encoding.uniform(1, stream(seed, study_name, number, f"independent/{name}"))
-    return encoding.values(units[0])[name]
+    return encoding.values(encoding.uniform(1, rng)[0])[name]
