@@ -25,6 +25,7 @@ from optuna_evo.genome import Genome
 
 
 if TYPE_CHECKING:
+    from optuna_evo.tasks import Split
     from optuna_evo.tasks import Task
     from optuna_evo.trainers import FitnessObjective
 
@@ -155,9 +156,11 @@ def judge(
             on_run=count,
         )
         candidates.append((name, _setting(tuned, tuning_trials), tuned))
+    splits = {task: task.load_test(objective.data_dir) for task in objective.tasks}
     rows = []
     for name, setting, candidate in candidates:
-        rows.append(JudgeRow(name, setting, candidate, _test(candidate, objective, seeds)))
+        accuracies = _test(candidate, objective, splits, seeds)
+        rows.append(JudgeRow(name, setting, candidate, accuracies))
         count(per_row)
     return rows
 
@@ -220,19 +223,23 @@ def _setting(genome: Genome, n_trials: int) -> str:
 
 
 def _test(
-    genome: Genome, objective: "FitnessObjective", seeds: int
+    genome: Genome,
+    objective: "FitnessObjective",
+    splits: Mapping["Task", "Split"],
+    seeds: int,
 ) -> dict[str, tuple[float, ...]]:
     config = TrainingConfig(genome=genome)
     return {
         task.name: tuple(
-            _test_accuracy(config, task, objective, _FIRST_TEST_SEED + i) for i in range(seeds)
+            _test_accuracy(config, task, split, objective, _FIRST_TEST_SEED + i)
+            for i in range(seeds)
         )
-        for task in objective.tasks
+        for task, split in splits.items()
     }
 
 
 def _test_accuracy(
-    config: TrainingConfig, task: "Task", objective: "FitnessObjective", seed: int
+    config: TrainingConfig, task: "Task", split: "Split", objective: "FitnessObjective", seed: int
 ) -> float:
     from optuna_evo import trainers
 
@@ -246,5 +253,5 @@ def _test_accuracy(
         data_dir=objective.data_dir,
     )
     run.advance(objective.steps)
-    accuracy = run.evaluate(task.load_test(objective.data_dir))[0]
+    accuracy = run.evaluate(split)[0]
     return accuracy if math.isfinite(accuracy) else 0.0

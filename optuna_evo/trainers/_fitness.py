@@ -82,7 +82,9 @@ class FitnessRun:
         self._configs = list(configs)
         self._accuracies: list[dict[str, list[float]]] = [{} for _ in configs]
         shift = repetition * _SEEDS_A_REPETITION
-        self._cells = [(task, seed + shift) for seed in objective.seeds for task in objective.tasks]
+        self._cells = [
+            (task, seed + shift) for seed in objective.seeds for task in objective.tasks
+        ]
 
     def advance(self, n_steps: int) -> list[float]:
         """Train `n_steps` more cells and return the fitness of each live member on the last."""

@@ -289,8 +289,9 @@ class GASampler(BaseGASampler):
             chosen = select(ranks, self._tournament_size, ticket.selection_rng())
             ticket = replace(ticket, parents=tuple(pool[k].trial.number for k in chosen))
         storage, trial_id = study._storage, trial._trial_id
-        storage.set_trial_system_attr(trial_id, TICKET_KEY, ticket.to_attr())
+        # the ticket last: who has one has all, also if a worker dies between the two writes
         storage.set_trial_system_attr(trial_id, self._get_generation_key(), generation)
+        storage.set_trial_system_attr(trial_id, TICKET_KEY, ticket.to_attr())
         population.admit(trial.number, ticket)
         return ticket
 
