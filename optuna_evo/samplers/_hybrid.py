@@ -14,6 +14,7 @@ from optuna_evo.samplers._belief import Belief
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._belief import fit_size
 from optuna_evo.samplers._candidates import Counts
+from optuna_evo.samplers._candidates import make_candidates
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
@@ -32,6 +33,7 @@ from optuna_evo.surrogates import TrainedMetaLearner
 PROPOSED_BY = "proposed_by"
 MIN_TO_LEARN = 15  # observations before the meta-learner is trained at all
 COUNTS = Counts(everywhere=400, local=400, crossed=100)
+IMMIGRANTS = Counts(everywhere=70, local=70, crossed=10)
 
 Params = dict[str, Any]
 
@@ -41,8 +43,10 @@ class HybridSampler(GASampler):
 
     Phase 1, the first `population_size * n_generations` trials, is `GASampler`: tournaments,
     elites, crossover, mutation by type, and numbered generations. Generation 0 is random. Later,
-    each pair of parents has a litter of `litter_size` children, of which the one is evaluated that
-    a few draws from the posterior over all results so far find most promising.
+    each pair of parents has a litter of `litter_size` children. Their place is given to the one
+    that a few draws from the posterior over all results so far find most promising, among these
+    and some immigrants: random configurations and small steps from the best found so far, which
+    may be younger than the parents.
 
     Phase 2 narrows the space to what the best fifth of the trials span, with a margin; choices
     that were tried and never came among them are dropped. Most candidates come from there and from
@@ -51,10 +55,11 @@ class HybridSampler(GASampler):
     improvement and, while it deserves trust, the meta-learner choose among the nominees.
 
     Which part proposed a trial is its user attribute "proposed_by": "genetic 0: random",
-    "genetic 2: litter", "thompson" or "thompson + meta-learner". The generation is also what
-    `get_trial_generation` returns. All state is in the study, as in `GASampler` and
-    `ThompsonSampler`: phases, parents and draws are a function of the seed and the trials before.
-    Membership of the population is that of `GASampler`, results are read as by `ThompsonSampler`.
+    "genetic 2: litter", "genetic 2: immigrant", "thompson" or "thompson + meta-learner". The
+    generation is also what `get_trial_generation` returns. All state is in the study, as in
+    `GASampler` and `ThompsonSampler`: phases, parents and draws are a function of the seed and the
+    trials before. Membership of the population is that of `GASampler`, results are read as by
+    `ThompsonSampler`.
 
     Args:
         population_size:
@@ -66,8 +71,8 @@ class HybridSampler(GASampler):
         n_elites:
             Number of best earlier trials that stay among the parents.
         litter_size:
-            Number of children of which one is evaluated, at least 1; 1 is the plain genetic
-            algorithm.
+            Number of children of a pair of which one is evaluated, at least 1; 1 is the plain
+            genetic algorithm, without immigrants.
         crossover_prob:
             Probability that a child has two parents, in [0, 1].
         mutation_prob:
@@ -91,8 +96,8 @@ class HybridSampler(GASampler):
         >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
         >>> study = optuna.create_study(sampler=HybridSampler(seed=1))
         >>> study.optimize(lambda t: (t.suggest_float("x", -1, 1) - 0.3) ** 2, n_trials=35)
-        >>> study.best_value < 1e-3, study.trials[15].user_attrs["proposed_by"]
-        (True, 'genetic 1: litter')
+        >>> study.best_value < 1e-3, study.trials[0].user_attrs["proposed_by"]
+        (True, 'genetic 0: random')
     """
 
     def __init__(
@@ -102,7 +107,7 @@ class HybridSampler(GASampler):
         n_generations: int = 3,
         tournament_size: int = 4,
         n_elites: int = 3,
-        litter_size: int = 200,
+        litter_size: int = 50,
         crossover_prob: float = 0.9,
         mutation_prob: float = 0.35,
         mutation_scale: float = 1.0,
@@ -186,26 +191,29 @@ class HybridSampler(GASampler):
         """Return the child to evaluate, and where it comes from."""
         with self._cache.lock:
             population, ticket = self._find(study, trial)
-            only_child = self._genes(population, ticket, trial.number)
-            litter = [only_child]
-            if ticket.parents and history.space and len(history.observations) > 1:
+            child, origin = self._genes(population, ticket, trial.number), "random"
+            if ticket.parents and self._litter_size > 1 and len(history.observations) > 1:
                 # Later attempts are other children of the same parents: so are siblings.
                 first = ticket.attempt * self._litter_size
                 attempts = range(first, first + self._litter_size)
                 litter = [self._child(population, replace(ticket, attempt=k)) for k in attempts]
-            child = litter[self._choose(history, litter, self._stream(study, trial, "litter"))]
-            population.genes[trial.number] = child
-        origin = "litter" if ticket.parents else "random"
+                rng = self._stream(study, trial, "litter")
+                child, origin = self._choose(history, litter, rng)
+                population.genes[trial.number] = child
         return child, f"genetic {ticket.generation}: {origin}"
 
-    def _choose(self, history: History, litter: Sequence[Params], rng: np.random.Generator) -> int:
-        """Return the index of the most promising new child."""
-        if len(litter) == 1:
-            return 0
+    def _choose(
+        self, history: History, litter: Sequence[Params], rng: np.random.Generator
+    ) -> tuple[Params, str]:
+        """Return the most promising new child or immigrant, and which of them it is."""
         belief = believe(history, self._kernels)
-        units = belief.encoding.units(litter)
+        immigrants = make_candidates(belief.encoding, belief.ranked, IMMIGRANTS, rng)
+        units = np.concatenate([belief.encoding.units(litter), immigrants])
         fresh = belief.fresh(units)
-        return int(fresh[screen(belief, units[fresh], None, rng)])
+        chosen = int(fresh[screen(belief, units[fresh], None, rng)])
+        if chosen < len(litter):
+            return litter[chosen], "litter"
+        return belief.encoding.values(units[chosen]), "immigrant"
 
     def _refine(self, study: Study, trial: FrozenTrial, history: History) -> tuple[Params, str]:
         """Return the configuration to evaluate, and who had a say."""

@@ -57,7 +57,8 @@ def test_each_trial_says_which_phase_proposed_it() -> None:
     _run(study, 20)
     why = [str(t.user_attrs["proposed_by"]) for t in study.trials]
     assert why[:4] == ["genetic 0: random"] * 4
-    assert why[4:12] == ["genetic 1: litter"] * 4 + ["genetic 2: litter"] * 4
+    assert set(why[4:8]) <= {"genetic 1: litter", "genetic 1: immigrant"}
+    assert set(why[8:12]) <= {"genetic 2: litter", "genetic 2: immigrant"}
     assert {w.split()[0] for w in why[12:]} == {"thompson"}
 
 
