@@ -28,7 +28,7 @@ from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
 
 
-__all__ = ["fashion_mnist", "mnist", "small_cnn"]
+__all__ = ["fashion_mnist", "load_whole", "mnist", "small_cnn"]
 
 _N_TRAIN, _N_VALID = 15_000, 5_000
 # Mean and standard deviation of the pixels of the training files, in [0, 1].
@@ -57,8 +57,18 @@ def small_cnn(*, dropout: float = 0.3) -> nn.Module:
     )
 
 
+def load_whole(data_set: str, data_dir: Path | None = None) -> tuple[Split, str]:
+    """Return all 60,000 rows of the training files of a data set, and where they came from."""
+    return _read(data_set, "train", data_dir)
+
+
+def load_training_files(data_set: str, data_dir: Path | None = None) -> tuple[Split, str]:
+    """Return the 60,000 rows of the training files of a data set, and where they came from."""
+    return _read(data_set, "train", data_dir)
+
+
 def _load(data_set: str, data_dir: Path | None = None) -> Splits:
-    whole, source = _read(data_set, "train", data_dir)
+    whole, source = load_whole(data_set, data_dir)
     train, valid = partition(len(whole), _N_TRAIN, _N_VALID)
     return Splits(
         Split(whole.inputs[train], whole.targets[train]),
