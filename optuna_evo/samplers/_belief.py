@@ -48,6 +48,7 @@ class Belief:
     encoding: SpaceEncoding
     rules: tuple[Rule, ...]
     units: Array  # (n, d)
+    losses: Array  # (n,), finite
     targets: Array  # (n,), warped losses
     known: Array
     posterior: Posterior
@@ -81,8 +82,8 @@ def believe(history: History, memory: LastResult[Kernel]) -> Belief:
     """Learn from a history with at least one observation."""
     encoding = SpaceEncoding(history.space, optional=history.optional)
     units = encoding.units([o.params for o in history.observations])
-    losses = np.array([o.loss for o in history.observations])
-    features, targets = encoding.features(units), warp(bound(losses))
+    losses = bound(np.array([o.loss for o in history.observations]))
+    features, targets = encoding.features(units), warp(losses)
     kernel = _fit(encoding, features, losses, memory)
     rows = spread_rows(targets, MAX_ROWS)
     running, failed = (_whole(encoding, part) for part in (history.running, history.failed))
@@ -93,7 +94,7 @@ def believe(history: History, memory: LastResult[Kernel]) -> Belief:
         encoding.features(failed),
     )
     known = np.concatenate([units, running, failed])
-    return Belief(encoding, learn_rules(units), units, targets, known, posterior)
+    return Belief(encoding, learn_rules(units), units, losses, targets, known, posterior)
 
 
 def spread_rows(targets: Array, limit: int) -> NDArray[np.intp]:
@@ -122,7 +123,7 @@ def _fit(
     encoding: SpaceEncoding, features: Array, losses: Array, memory: LastResult[Kernel]
 ) -> Kernel:
     size = fit_size(len(losses))
-    targets = warp(bound(losses[:size]))
+    targets = warp(losses[:size])
     rows = spread_rows(targets, MAX_FIT_ROWS)
     inputs = features[:size][rows], targets[rows], encoding.groups
     return memory.of(lambda: fit_kernel(*inputs), *inputs)

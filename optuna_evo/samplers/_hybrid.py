@@ -28,6 +28,7 @@ from optuna_evo.samplers._threads import one_blas_thread
 from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import MetaLearner
 from optuna_evo.surrogates import TrainedMetaLearner
+from optuna_evo.surrogates import warp
 
 
 PROPOSED_BY = "proposed_by"
@@ -192,7 +193,7 @@ class HybridSampler(GASampler):
         with self._cache.lock:
             population, ticket = self._find(study, trial)
             child, origin = self._genes(population, ticket, trial.number), "random"
-            if ticket.parents and self._litter_size > 1 and len(history.observations) > 1:
+            if ticket.parents and history.space and self._litter_size > 1:
                 # Later attempts are other children of the same parents: so are siblings.
                 first = ticket.attempt * self._litter_size
                 attempts = range(first, first + self._litter_size)
@@ -233,7 +234,8 @@ class HybridSampler(GASampler):
         size = fit_size(len(belief.targets))
         if size < MIN_TO_LEARN:
             return None
-        encoding, units, targets = belief.encoding, belief.units[:size], belief.targets[:size]
+        encoding, units = belief.encoding, belief.units[:size]
+        targets = warp(belief.losses[:size])
         trained = self._learners.of(
             lambda: self._learner.fit_encoded(encoding, units, targets), units, targets
         )

@@ -53,7 +53,7 @@ class TestContract(BasicSamplerTestCase, SingleOnlySamplerTestCase):
 
 
 def test_each_trial_says_which_phase_proposed_it() -> None:
-    study = optuna.create_study(sampler=_small())
+    study = optuna.create_study(study_name="s", sampler=_small())
     _run(study, 20)
     why = [str(t.user_attrs["proposed_by"]) for t in study.trials]
     assert why[:4] == ["genetic 0: random"] * 4
@@ -64,7 +64,7 @@ def test_each_trial_says_which_phase_proposed_it() -> None:
 
 def test_generations_can_be_asked_for() -> None:
     sampler = _small()
-    study = optuna.create_study(sampler=sampler)
+    study = optuna.create_study(study_name="s", sampler=sampler)
     _run(study, 12)
     generations = [sampler.get_trial_generation(study, t) for t in study.trials]
     assert generations == [0] * 4 + [1] * 4 + [2] * 4
@@ -92,14 +92,14 @@ def test_maximising_the_negative_gives_the_same_trials() -> None:
 
 
 def test_it_finds_the_optimum_of_a_mixed_space() -> None:
-    study = optuna.create_study(sampler=HybridSampler(seed=0))
+    study = optuna.create_study(study_name="s", sampler=HybridSampler(seed=0))
     _run(study, 50)
     assert study.best_params["act"] == "relu"
     assert study.best_value < 0.1
 
 
 def test_a_failed_trial_leaves_its_place_in_phase_one_to_another() -> None:
-    study = optuna.create_study(sampler=_small())
+    study = optuna.create_study(study_name="s", sampler=_small())
     for number in range(14):
         trial = study.ask(SPACE)
         if number in (2, 6):
@@ -114,7 +114,7 @@ def test_a_failed_trial_leaves_its_place_in_phase_one_to_another() -> None:
 
 
 def test_pruned_trials_are_members_and_do_not_stop_it() -> None:
-    study = optuna.create_study(sampler=_small())
+    study = optuna.create_study(study_name="s", sampler=_small())
     for number in range(24):
         trial = study.ask(SPACE)
         loss = _loss(trial.params)
@@ -131,7 +131,9 @@ def test_a_batch_of_asks_holds_no_configuration_twice() -> None:
         "a": IntDistribution(0, 7),
         "b": CategoricalDistribution(list("wxyz")),
     }
-    study = optuna.create_study(sampler=HybridSampler(population_size=4, n_generations=2, seed=0))
+    study = optuna.create_study(
+        study_name="s", sampler=HybridSampler(population_size=4, n_generations=2, seed=0)
+    )
     for _ in range(8):
         trial = study.ask(grid)
         study.tell(trial, float(trial.params["a"]))
@@ -141,7 +143,9 @@ def test_a_batch_of_asks_holds_no_configuration_twice() -> None:
 
 
 def test_an_untrustworthy_meta_learner_has_no_say() -> None:
-    study = optuna.create_study(sampler=HybridSampler(population_size=8, n_generations=2, seed=0))
+    study = optuna.create_study(
+        study_name="s", sampler=HybridSampler(population_size=8, n_generations=2, seed=0)
+    )
     rng = np.random.default_rng(0)
     for _ in range(24):
         study.tell(study.ask(SPACE), float(rng.random()))
@@ -149,7 +153,7 @@ def test_an_untrustworthy_meta_learner_has_no_say() -> None:
 
 
 def test_a_meta_learner_that_predicts_well_has_a_say() -> None:
-    study = optuna.create_study(sampler=HybridSampler(population_size=10, seed=0))
+    study = optuna.create_study(study_name="s", sampler=HybridSampler(population_size=10, seed=0))
     _run(study, 34)
     assert study.trials[-1].user_attrs["proposed_by"] == "thompson + meta-learner"
 
@@ -160,10 +164,17 @@ def test_branches_of_a_conditional_space_are_bred_and_refined() -> None:
             return 1.0 + abs(trial.suggest_float("momentum", 0.0, 1.0) - 0.9)
         return abs(trial.suggest_float("beta", 0.0, 1.0) - 0.3)
 
-    study = optuna.create_study(sampler=HybridSampler(seed=0))
+    study = optuna.create_study(study_name="s", sampler=HybridSampler(seed=0))
     study.optimize(objective, n_trials=45)
     assert study.best_params["opt"] == "adam"
     assert study.best_value < 0.02
+
+
+def test_a_space_of_single_values_is_no_trouble() -> None:
+    study = optuna.create_study(study_name="s", sampler=_small())
+    for _ in range(15):
+        study.tell(study.ask({"x": IntDistribution(3, 3)}), 1.0)
+    assert {t.params["x"] for t in study.trials} == {3}
 
 
 def test_the_box_holds_the_neighbourhood_of_the_best_and_little_else() -> None:
