@@ -197,7 +197,9 @@ def study_run(
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if n_left > 0:
         console.print(f"{n_left} trials are left: optuna_evo study run {stored.spec.name}")
-    elif judge and stored.spec.judge.seeds:
+    elif stored.spec.final.epochs:
+        _print_final(stored, console, device, data_dir)
+    elif judge and stored.spec.judge.seeds and stored.spec.objective.name == "fitness":
         _print_judgement(stored, console, device, data_dir, afresh=False)
 
 
@@ -345,6 +347,17 @@ def _print_summary(stored: "StoredStudy", console: "Console") -> None:
     from optuna_evo.reports import summarise
 
     console.print(study_panel(summarise(stored.study, build_space(stored.spec))))
+
+
+def _print_final(
+    stored: "StoredStudy", console: "Console", device: str, data_dir: Path | None
+) -> None:
+    from optuna_evo.study import train_best
+
+    with console.status("training the best configuration on all but the test rows"):
+        metric = train_best(stored, device=device, data_dir=data_dir)
+    epochs = stored.spec.final.epochs
+    console.print(f"Trained for {epochs:g} epochs, measured once on test data: {metric:.4f}")
 
 
 def _print_judgement(

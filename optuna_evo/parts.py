@@ -22,6 +22,7 @@ from optuna_evo.spec import StudySpec
 
 if TYPE_CHECKING:
     from optuna_evo.tasks import Task
+    from optuna_evo.trainers import CurveObjective
     from optuna_evo.trainers import FitnessObjective
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
 
 SAMPLERS: Mapping[str, str] = {
     "ga": "optuna_evo.samplers:GASampler",
+    "hybrid": "optuna_evo.samplers:HybridSampler",
+    "thompson": "optuna_evo.samplers:ThompsonSampler",
     "random": "optuna.samplers:RandomSampler",
     "tpe": "optuna.samplers:TPESampler",
     "gp": "optuna.samplers:GPSampler",
@@ -48,6 +51,7 @@ SAMPLERS: Mapping[str, str] = {
 PRUNERS: Mapping[str, str] = {
     "none": "optuna.pruners:NopPruner",
     "divergence": "optuna_evo.pruners:DivergencePruner",
+    "flatness": "optuna_evo.pruners:FlatnessPruner",
     "median": "optuna.pruners:MedianPruner",
     "percentile": "optuna.pruners:PercentilePruner",
     "wilcoxon": "optuna.pruners:WilcoxonPruner",
@@ -56,6 +60,7 @@ PRUNERS: Mapping[str, str] = {
 }
 SPACES: Mapping[str, str] = {
     "genome": "optuna_evo.spaces:genome_space",
+    "training": "optuna_evo.spaces:training_space",
 }
 
 
@@ -74,20 +79,33 @@ def check_parts(spec: StudySpec) -> None:
 
 def build_objective(
     spec: StudySpec, *, device: str = "auto", data_dir: Path | None = None
-) -> "FitnessObjective":
+) -> "FitnessObjective | CurveObjective":
     """Build what a study's trials train and how they are valued."""
+    from optuna_evo.trainers import CurveObjective
     from optuna_evo.trainers import FitnessObjective
 
+    tasks = build_tasks(spec)
+    shared: dict[str, Any] = {
+        "steps": spec.trainer.steps,
+        "penalty": spec.objective.divergence_penalty,
+        "device": pick_device(device),
+        "precision": spec.trainer.precision,
+        "data_dir": data_dir,
+    }
+    if spec.objective.name == "accuracy":
+        return CurveObjective(
+            task=tasks[0],
+            seed=spec.seed,
+            epochs=spec.trainer.epochs,
+            reports=spec.objective.reports,
+            **shared,
+        )
     return FitnessObjective(
-        tasks=build_tasks(spec),
+        tasks=tasks,
         seeds=range(spec.seed, spec.seed + spec.objective.seeds),
-        steps=spec.trainer.steps,
         loss_weight=spec.objective.loss_weight,
         loss_window=spec.objective.loss_window,
-        penalty=spec.objective.divergence_penalty,
-        device=pick_device(device),
-        precision=spec.trainer.precision,
-        data_dir=data_dir,
+        **shared,
     )
 
 
@@ -144,6 +162,8 @@ def build_space(spec: StudySpec) -> Callable[[Any], TrainingConfig]:
     parameters = inspect.signature(function).parameters
     if "horizon" in parameters:
         options.setdefault("horizon", spec.trainer.steps)
+    # TOML and JSON know lists only; ranges are tuples
+    options = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
     space = functools.partial(function, **options)
     probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     try:

@@ -21,9 +21,18 @@ from typing import Self
 from optuna_evo.errors import SpecError
 
 
-__all__ = ["JudgeSpec", "load_spec", "ObjectiveSpec", "Part", "StudySpec", "TrainerSpec"]
+__all__ = [
+    "FinalSpec",
+    "JudgeSpec",
+    "load_spec",
+    "ObjectiveSpec",
+    "Part",
+    "StudySpec",
+    "TrainerSpec",
+]
 
 _DIRECTIONS = ("maximize", "minimize")
+_OBJECTIVES = ("fitness", "accuracy")
 _PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -44,14 +53,19 @@ class TrainerSpec:
 
     Args:
         steps: Optimizer steps of a run.
+        epochs: Passes over the training rows, in place of `steps`; only for the objective
+            "accuracy".
         precision: "auto" (what is fastest where it runs), "float32" or "bfloat16".
     """
 
     steps: int = 500
+    epochs: float | None = None
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         _check_at_least("trainer.steps", self.steps, 1)
+        if self.epochs is not None and not self.epochs > 0:
+            raise SpecError(f"`trainer.epochs` must be greater than 0, got {self.epochs}.")
         _check_one_of("trainer.precision", self.precision, _PRECISIONS)
 
 
@@ -59,23 +73,32 @@ class TrainerSpec:
 class ObjectiveSpec:
     """How training runs become the value that a trial is told.
 
-    A trial trains once for each task and seed; the value of such a cell is the validation
-    accuracy + loss_weight * max(0, 1 - mean training loss of the last loss_window steps), and the
-    trial's value is the mean over its cells.
+    "fitness": a trial trains once for each task and seed; the value of such a cell is the
+    validation accuracy + loss_weight * max(0, 1 - mean training loss of the last loss_window
+    steps), and the trial's value is the mean over its cells. It reports once a cell.
+
+    "accuracy": a trial trains once on the one task; it reports the validation metric along the
+    way, and its value is the last one reported.
 
     Args:
-        seeds: Seeds for each task.
-        loss_weight: Weight of the training-loss bonus, >= 0.
-        loss_window: Steps that the training loss is averaged over.
+        name: "fitness" or "accuracy".
+        seeds: Seeds for each task ("fitness").
+        loss_weight: Weight of the training-loss bonus, >= 0 ("fitness").
+        loss_window: Steps that the training loss is averaged over ("fitness").
+        reports: Reports of a whole training ("accuracy").
         divergence_penalty: What a diverged trial is told.
     """
 
+    name: str = "fitness"
     seeds: int = 2
     loss_weight: float = 0.05
     loss_window: int = 50
+    reports: int = 10
     divergence_penalty: float = -1.0
 
     def __post_init__(self) -> None:
+        _check_one_of("objective.name", self.name, _OBJECTIVES)
+        _check_at_least("objective.reports", self.reports, 1)
         _check_at_least("objective.seeds", self.seeds, 1)
         _check_at_least("objective.loss_weight", self.loss_weight, 0)
         _check_at_least("objective.loss_window", self.loss_window, 1)
@@ -99,6 +122,24 @@ class JudgeSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinalSpec:
+    """The training that ends a study with the objective "accuracy".
+
+    The best configuration is trained once on all rows but the test's and measured once on those.
+
+    Args:
+        epochs: Passes over the rows. 0: no final training.
+        cosine: Whether the learning rate decays along a cosine.
+    """
+
+    epochs: float = 0.0
+    cosine: bool = True
+
+    def __post_init__(self) -> None:
+        _check_at_least("final.epochs", self.epochs, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudySpec:
     """A whole study.
 
@@ -115,6 +156,7 @@ class StudySpec:
         trainer: See `TrainerSpec`.
         objective: See `ObjectiveSpec`.
         judge: See `JudgeSpec`.
+        final: See `FinalSpec`.
     """
 
     name: str
@@ -129,6 +171,7 @@ class StudySpec:
     trainer: TrainerSpec = field(default_factory=TrainerSpec)
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
     judge: JudgeSpec = field(default_factory=JudgeSpec)
+    final: FinalSpec = field(default_factory=FinalSpec)
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -139,6 +182,21 @@ class StudySpec:
         _check_at_least("seed", self.seed, 0)
         _check_at_least("batch_size", self.batch_size, 1)
         _check_one_of("direction", self.direction, _DIRECTIONS)
+        self._check_objective()
+
+    def _check_objective(self) -> None:
+        if self.objective.name == "accuracy" and len(self.tasks) > 1:
+            raise SpecError(
+                f'The objective "accuracy" trains on one task, got {len(self.tasks)}: '
+                'name one, or use objective.name = "fitness".'
+            )
+        if self.objective.name == "fitness":
+            for key, value in (
+                ("trainer.epochs", self.trainer.epochs),
+                ("final.epochs", self.final.epochs),
+            ):
+                if value:
+                    raise SpecError(f'`{key}` goes with objective.name = "accuracy".')
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

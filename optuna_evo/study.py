@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial
 
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import StudyMismatchError
@@ -29,6 +30,7 @@ from optuna_evo.spec import StudySpec
 
 __all__ = [
     "best_genome",
+    "best_trial",
     "create_study",
     "delete_study",
     "judge_study",
@@ -36,12 +38,14 @@ __all__ = [
     "run_study",
     "stored_judgement",
     "StoredStudy",
+    "train_best",
 ]
 
 _SPEC_KEY = "optuna_evo:spec"
 _SCHEMA_KEY = "optuna_evo:schema"
 _SCHEMA = 1
 _JUDGE_KEY = "optuna_evo:judge"
+_FINAL_KEY = "optuna_evo:final"
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,12 @@ def run_study(
 
 
 def best_genome(stored: StoredStudy) -> Genome:
-    """Return the genome of the best complete trial.
+    """Return the genome of the best complete trial; raises like `best_trial`."""
+    return build_space(stored.spec)(best_trial(stored)).genome
+
+
+def best_trial(stored: StoredStudy) -> FrozenTrial:
+    """Return the best complete trial.
 
     Raises:
         UsageError: If no trial is complete yet.
@@ -191,7 +200,7 @@ def best_genome(stored: StoredStudy) -> Genome:
             f"Study {stored.spec.name!r} has no complete trial yet: "
             f"optuna_evo study run {stored.spec.name}."
         )
-    return build_space(stored.spec)(best[0]).genome
+    return best[0]
 
 
 def judge_study(
@@ -209,9 +218,14 @@ def judge_study(
         data_dir: As in `run_study`.
         on_run: Called with the trainings done and to be done.
     """
+    from optuna_evo.trainers import FitnessObjective
+
+    objective = build_objective(stored.spec, device=device, data_dir=data_dir)
+    if not isinstance(objective, FitnessObjective):
+        raise UsageError('The comparison of optimizers goes with objective.name = "fitness".')
     rows = judge(
         best_genome(stored),
-        build_objective(stored.spec, device=device, data_dir=data_dir),
+        objective,
         seeds=max(1, stored.spec.judge.seeds),
         tuning_trials=stored.spec.judge.tuning_trials,
         seed=stored.spec.seed,
@@ -219,6 +233,42 @@ def judge_study(
     )
     stored.study.set_user_attr(_JUDGE_KEY, [row.to_dict() for row in rows])
     return rows
+
+
+def train_best(
+    stored: StoredStudy, *, device: str = "auto", data_dir: Path | None = None
+) -> float:
+    """Train the best configuration on all rows but the test's and measure it on those, once.
+
+    The result is kept in the study; while the best trial stays the best, it is not measured again.
+
+    Args:
+        stored: A study with the objective "accuracy".
+        device: As in `run_study`.
+        data_dir: As in `run_study`.
+
+    Returns:
+        The metric on the test split; NaN if the training diverged.
+    """
+    from optuna_evo.trainers import CurveObjective
+    from optuna_evo.trainers import train_finally
+
+    objective = build_objective(stored.spec, device=device, data_dir=data_dir)
+    if not isinstance(objective, CurveObjective):
+        raise UsageError('The final training goes with objective.name = "accuracy".')
+    best = best_trial(stored)
+    kept = stored.study.user_attrs.get(_FINAL_KEY, {})
+    if kept.get("trial") != best.number:
+        metric = train_finally(
+            build_space(stored.spec)(best),
+            objective,
+            epochs=stored.spec.final.epochs,
+            cosine=stored.spec.final.cosine,
+            seed=stored.spec.seed,
+        )
+        kept = {"trial": best.number, "test_metric": metric}
+        stored.study.set_user_attr(_FINAL_KEY, kept)
+    return float(kept["test_metric"])
 
 
 def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:

@@ -35,7 +35,7 @@ class StudySummary(NamedTuple):
     """A study at a glance.
 
     `accuracies` maps each task to the best trial's accuracies, one for each seed. `generations` is
-    empty for samplers without generations.
+    empty for samplers without generations. `training` names what is set beside the genome.
     """
 
     name: str
@@ -43,6 +43,7 @@ class StudySummary(NamedTuple):
     counts: Mapping[str, int]
     best: FrozenTrial | None
     equation: str
+    training: str
     fingerprint: str
     accuracies: Mapping[str, list[float]]
     generations: list[Generation]
@@ -63,17 +64,26 @@ def summarise(
         counts[trial.state.name.lower()] += 1
     ranked = best_trials(study, 1)
     best = ranked[0] if ranked else None
-    genome = configure(best).genome if best else None
+    config = configure(best) if best else None
+    genome = config.genome if config else None
     return StudySummary(
         name=study.study_name,
         direction=study.direction.name.lower(),
         counts=counts,
         best=best,
         equation=genome.equation() if genome else "",
+        training=_training(config) if config else "",
         fingerprint=genome.fingerprint() if genome else "",
         accuracies=best.user_attrs.get("accuracies", {}) if best else {},
         generations=_generations(study, trials),
     )
+
+
+def _training(config: TrainingConfig) -> str:
+    """Say what a configuration sets beside its genome; empty if nothing."""
+    parts = [f"batch size {config.batch_size}"] if config.batch_size else []
+    parts += [f"{key} {value:.4g}" for key, value in config.model.items()]
+    return ", ".join(parts)
 
 
 def best_trials(study: optuna.Study, n: int) -> list[FrozenTrial]:

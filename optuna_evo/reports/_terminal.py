@@ -26,9 +26,8 @@ def study_panel(summary: StudySummary) -> RenderableType:
     ]
     if summary.best is not None:
         title = f"best: trial {summary.best.number}, value {summary.best.value:.4f}"
-        parts.append(
-            Panel(summary.equation, title=title, subtitle=summary.fingerprint, expand=False)
-        )
+        text = "\n".join(filter(None, (summary.equation, summary.training)))
+        parts.append(Panel(text, title=title, subtitle=summary.fingerprint, expand=False))
     if summary.accuracies:
         parts.append(_accuracy_table(summary))
     if summary.generations:

@@ -1,6 +1,5 @@
 """Genomes as a define-by-run Optuna space, and the way back from a genome to parameters."""
 
-from collections.abc import Mapping
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -131,7 +130,7 @@ def genome_space(
         horizon: Steps of one training run.
         options: Further options of `suggest_genome`.
     """
-    return TrainingConfig(genome=suggest_genome(trial, horizon=horizon, **_tuples(options)))
+    return TrainingConfig(genome=suggest_genome(trial, horizon=horizon, **options))
 
 
 def _without_own_nesterov(genome: Genome) -> list[Term]:
@@ -144,8 +143,3 @@ def _without_own_nesterov(genome: Genome) -> list[Term]:
         else:
             terms.append(term)
     return terms
-
-
-def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
-    """TOML and JSON know lists only."""
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}

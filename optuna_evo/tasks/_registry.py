@@ -17,6 +17,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "digits": "optuna_evo.tasks._digits:digits",
     "fashion_mnist": "optuna_evo.tasks._mnist:fashion_mnist",
     "mnist": "optuna_evo.tasks._mnist:mnist",
+    "mnist_alexnet": "optuna_evo.tasks._alexnet:mnist_alexnet",
     "quadratic": "optuna_evo.tasks._synthetic:quadratic",
     "two_moons": "optuna_evo.tasks._synthetic:two_moons",
 }

@@ -1,5 +1,8 @@
 """Trainers: configurations in, validation metrics out; nothing here knows Optuna."""
 
+from optuna_evo.trainers._curve import CurveObjective
+from optuna_evo.trainers._curve import CurveRun
+from optuna_evo.trainers._curve import train_finally
 from optuna_evo.trainers._fitness import cell_fitness
 from optuna_evo.trainers._fitness import FitnessObjective
 from optuna_evo.trainers._fitness import FitnessRun
@@ -7,4 +10,13 @@ from optuna_evo.trainers._run import Run
 from optuna_evo.trainers._sequential import start
 
 
-__all__ = ["cell_fitness", "FitnessObjective", "FitnessRun", "Run", "start"]
+__all__ = [
+    "cell_fitness",
+    "CurveObjective",
+    "CurveRun",
+    "FitnessObjective",
+    "FitnessRun",
+    "Run",
+    "start",
+    "train_finally",
+]
