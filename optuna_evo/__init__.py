@@ -19,26 +19,36 @@ if TYPE_CHECKING:
     from optuna_evo.genome import TermType as TermType
     from optuna_evo.judge import judge as judge
     from optuna_evo.optimizers import EvolvedOptimizer as EvolvedOptimizer
+    from optuna_evo.pruners import AnyPruner as AnyPruner
     from optuna_evo.pruners import DivergencePruner as DivergencePruner
+    from optuna_evo.pruners import FlatnessPruner as FlatnessPruner
     from optuna_evo.samplers import GASampler as GASampler
+    from optuna_evo.samplers import HybridSampler as HybridSampler
     from optuna_evo.samplers import ThompsonSampler as ThompsonSampler
     from optuna_evo.spaces import genome_params as genome_params
     from optuna_evo.spaces import suggest_genome as suggest_genome
+    from optuna_evo.spaces import training_space as training_space
+    from optuna_evo.tuning import smart_hyperparameter_tuning as smart_hyperparameter_tuning
 
     __version__: str
 
 _EXPORTS = {
+    "AnyPruner": "optuna_evo.pruners",
     "catalog": "optuna_evo.catalog",
     "DivergencePruner": "optuna_evo.pruners",
     "EvolvedOptimizer": "optuna_evo.optimizers",
+    "FlatnessPruner": "optuna_evo.pruners",
     "GASampler": "optuna_evo.samplers",
     "Genome": "optuna_evo.genome",
     "genome_params": "optuna_evo.spaces",
+    "HybridSampler": "optuna_evo.samplers",
     "judge": "optuna_evo.judge",
+    "smart_hyperparameter_tuning": "optuna_evo.tuning",
     "suggest_genome": "optuna_evo.spaces",
     "Term": "optuna_evo.genome",
     "TermType": "optuna_evo.genome",
     "ThompsonSampler": "optuna_evo.samplers",
+    "training_space": "optuna_evo.spaces",
     "TrainingConfig": "optuna_evo.config",
 }
 

@@ -179,6 +179,7 @@ def study_run(
     from optuna_evo.reports import SearchProgress
     from optuna_evo.search import FINISHED
     from optuna_evo.study import run_study
+    from optuna_evo.study import show_in_dashboard
 
     # so that a politely ended process gives its trial back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -193,6 +194,8 @@ def study_run(
             data_dir=data_dir,
             listener=progress,
         )
+    if stored.spec.objective.name == "accuracy":
+        show_in_dashboard(stored)
     _print_summary(stored, console)
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if n_left > 0:
@@ -244,6 +247,36 @@ def study_show(name: str, storage: str | None) -> None:
 def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
     """Compare the best genome so far with tuned and untuned classic optimizers on test data."""
     _print_judgement(_load(name, storage), _console(), device, data_dir, afresh=True)
+
+
+@study.command("report")
+@click.argument("name")
+@_storage_option
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PNG file to write. [default: NAME.png]",
+)
+def study_report(name: str, storage: str | None, out: Path | None) -> None:
+    """Draw the course of a study: values, generations, best so far, predicted and real.
+
+    The picture goes to a PNG file and, as a figure, to the study's page in the dashboard.
+
+    \b
+    Example:
+      optuna_evo study report hybrid_alexnet_mnist --out hybrid_tuning_results.png
+    """
+    from optuna_evo.reports import draw_tuning_course
+    from optuna_evo.reports import tuning_course
+    from optuna_evo.study import best_trial
+    from optuna_evo.study import show_in_dashboard
+
+    stored = _load(name, storage)
+    best_trial(stored)  # says so if there is nothing to draw yet
+    path = out or Path(f"{name}.png")
+    draw_tuning_course(tuning_course(stored.study), path)
+    show_in_dashboard(stored)
+    click.echo(f"Wrote {path}; the dashboard shows it too.")
 
 
 @study.command("export")

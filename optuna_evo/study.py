@@ -23,6 +23,8 @@ from optuna_evo.parts import build_sampler
 from optuna_evo.parts import build_space
 from optuna_evo.parts import check_parts
 from optuna_evo.reports import best_trials
+from optuna_evo.reports import tuning_course
+from optuna_evo.reports import tuning_figure
 from optuna_evo.search import Listener
 from optuna_evo.search import search
 from optuna_evo.spec import StudySpec
@@ -36,6 +38,7 @@ __all__ = [
     "judge_study",
     "load_study",
     "run_study",
+    "show_in_dashboard",
     "stored_judgement",
     "StoredStudy",
     "train_best",
@@ -46,6 +49,7 @@ _SCHEMA_KEY = "optuna_evo:schema"
 _SCHEMA = 1
 _JUDGE_KEY = "optuna_evo:judge"
 _FINAL_KEY = "optuna_evo:final"
+_FIGURE_ID = "tuning-course"
 
 
 @dataclass(frozen=True)
@@ -269,6 +273,15 @@ def train_best(
         kept = {"trial": best.number, "test_metric": metric}
         stored.study.set_user_attr(_FINAL_KEY, kept)
     return float(kept["test_metric"])
+
+
+def show_in_dashboard(stored: StoredStudy) -> None:
+    """Put the course of the study on its page in optuna-dashboard, in place of the last one."""
+    from optuna_dashboard import save_plotly_graph_object
+
+    if best_trials(stored.study, 1):
+        figure = tuning_figure(tuning_course(stored.study))
+        save_plotly_graph_object(stored.study, figure, graph_object_id=_FIGURE_ID)
 
 
 def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:

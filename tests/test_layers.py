@@ -38,7 +38,7 @@ DATA = _set("errors genome rule catalog config divergence spec plugins")
 SEARCHERS = _set("samplers pruners surrogates")
 LAYER_3 = _set("search storage leases warm_start reports judge")
 BELOW_3 = DATA | SEARCHERS | _set("spaces optimizers tasks learned trainers")
-COMPOSITION = _set("study parts workers")
+COMPOSITION = _set("study parts tuning workers")
 TORCH_ONLY = {"heavy": _set("torch"), "never": _set("optuna")}
 
 TABLE = {

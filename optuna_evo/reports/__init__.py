@@ -8,10 +8,15 @@ from optuna_evo.reports._summary import StudySummary
 from optuna_evo.reports._summary import summarise
 from optuna_evo.reports._terminal import judge_table
 from optuna_evo.reports._terminal import study_panel
+from optuna_evo.reports._tuning import tuning_course
+from optuna_evo.reports._tuning import TuningCourse
+from optuna_evo.reports._tuning_figures import draw_tuning_course
+from optuna_evo.reports._tuning_figures import tuning_figure
 
 
 __all__ = [
     "best_trials",
+    "draw_tuning_course",
     "Generation",
     "generation_of",
     "judge_table",
@@ -19,4 +24,7 @@ __all__ = [
     "study_panel",
     "StudySummary",
     "summarise",
+    "tuning_course",
+    "tuning_figure",
+    "TuningCourse",
 ]

@@ -1,0 +1,101 @@
+"""The course of a tuning study in four views: what there is to draw, computed from its trials."""
+
+from collections.abc import Sequence
+import math
+from typing import NamedTuple
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+from optuna_evo.reports._summary import generation_of
+from optuna_evo.surrogates import MetaLearner
+
+
+__all__ = ["tuning_course", "TuningCourse"]
+
+_FOLDS = 5
+_MIN_TRIALS_TO_PREDICT = 15
+_BANDIT = "thompson"
+
+
+class TuningCourse(NamedTuple):
+    """A tuning study, trial by trial.
+
+    Args:
+        numbers: Numbers of the complete trials.
+        values: Their values.
+        losses: Their training losses, NaN where none was kept.
+        is_bandit: Whether the bandit proposed them.
+        generations: Values by generation, those of the genetic phase only.
+        best_so_far: The best value up to each trial.
+        predicted: What a meta-learner that had not seen a trial predicted for it, on its own scale
+            where higher is better; empty with too few trials.
+        correlation: Spearman's rank correlation of that with the values; NaN if `predicted` is
+            empty.
+        better: "higher" or "lower".
+    """
+
+    numbers: list[int]
+    values: list[float]
+    losses: list[float]
+    is_bandit: list[bool]
+    generations: dict[int, list[float]]
+    best_so_far: list[float]
+    predicted: list[float]
+    correlation: float
+    better: str
+
+
+def tuning_course(study: optuna.Study) -> TuningCourse:
+    """Compute the course of a study from its complete trials."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    trials = [t for t in complete if t.value is not None and math.isfinite(t.value)]
+    values = [float(t.value) for t in trials if t.value is not None]
+    maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
+    is_bandit = [str(t.user_attrs.get("proposed_by", "")).startswith(_BANDIT) for t in trials]
+    generations: dict[int, list[float]] = {}
+    for trial, value, bandit in zip(trials, values, is_bandit, strict=True):
+        generation = generation_of(trial)
+        if generation is not None and not bandit:
+            generations.setdefault(generation, []).append(value)
+    predicted = _predicted(trials, [-v if maximize else v for v in values])
+    course = np.maximum.accumulate(values) if maximize else np.minimum.accumulate(values)
+    goodness = np.array(values) if maximize else -np.array(values)
+    return TuningCourse(
+        numbers=[t.number for t in trials],
+        values=values,
+        losses=[float(t.user_attrs.get("train_loss", math.nan)) for t in trials],
+        is_bandit=is_bandit,
+        generations=dict(sorted(generations.items())),
+        best_so_far=[float(v) for v in course],
+        predicted=predicted,
+        correlation=_rank_correlation(predicted, goodness.tolist()) if predicted else math.nan,
+        better="higher" if maximize else "lower",
+    )
+
+
+def _predicted(trials: Sequence[FrozenTrial], losses: Sequence[float]) -> list[float]:
+    """Predict each trial by a learner trained on the other folds; higher is better."""
+    if len(trials) < _MIN_TRIALS_TO_PREDICT:
+        return []
+    space = {name: d for trial in trials for name, d in trial.distributions.items()}
+    predicted = np.empty(len(trials))
+    folds = np.arange(len(trials)) % _FOLDS
+    for fold in range(_FOLDS):
+        seen = np.flatnonzero(folds != fold).tolist()
+        unseen = np.flatnonzero(folds == fold).tolist()
+        learned = MetaLearner().fit(
+            [trials[i].params for i in seen], [losses[i] for i in seen], space
+        )
+        predicted[unseen] = -learned.predict([trials[i].params for i in unseen]).mean
+    return [float(p) for p in predicted]
+
+
+def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
+    from scipy.stats import spearmanr
+
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        return math.nan
+    return float(spearmanr(a, b).statistic)

@@ -1,0 +1,89 @@
+"""Draw the course of a tuning study: a PNG by matplotlib, a figure for the dashboard by Plotly."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optuna_evo.reports._tuning import TuningCourse
+
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+__all__ = ["draw_tuning_course", "tuning_figure"]
+
+_GENETIC, _BANDIT = "#3b6fb6", "#d1672b"
+_TITLES = (
+    "Value and training loss",
+    "Values by generation",
+    "Best value so far",
+    "Predicted and real",
+)
+
+
+def draw_tuning_course(course: TuningCourse, path: Path) -> None:
+    """Write the four views as a PNG file."""
+    from matplotlib.figure import Figure as Canvas  # no pyplot: no global state, no window
+
+    canvas = Canvas(figsize=(11, 8), layout="constrained")
+    values, generations, best, predicted = canvas.subplots(2, 2).flat
+    for axes, title in zip((values, generations, best, predicted), _TITLES, strict=True):
+        axes.set_title(title)
+        axes.grid(alpha=0.3)
+    colours = [_BANDIT if bandit else _GENETIC for bandit in course.is_bandit]
+    values.scatter(course.numbers, course.values, c=colours, s=18)
+    values.set(xlabel="trial", ylabel="value (blue: genetic, orange: bandit)")
+    if any(map(math.isfinite, course.losses)):
+        losses = values.twinx()
+        losses.plot(course.numbers, course.losses, color="0.6", lw=0.8)
+        losses.set(ylabel="training loss (grey line)", yscale="log")
+    if course.generations:
+        generations.boxplot(
+            list(course.generations.values()), tick_labels=list(map(str, course.generations))
+        )
+    generations.set(xlabel="generation", ylabel="value")
+    best.step(course.numbers, course.best_so_far, where="post", color=_BANDIT)
+    first_bandit = _first_bandit(course)
+    if first_bandit is not None:
+        best.axvline(first_bandit - 0.5, color="0.5", ls="--", lw=1, label="the bandit begins")
+        best.legend(loc="center right")
+    best.set(xlabel="trial", ylabel=f"best value ({course.better} is better)")
+    if course.predicted:
+        predicted.scatter(course.values, course.predicted, c=colours, s=18)
+        predicted.set(title=_predicted_title(course))
+    predicted.set(xlabel="real value", ylabel="meta-learner, trial not seen (own scale)")
+    canvas.savefig(path, dpi=110)
+
+
+def tuning_figure(course: TuningCourse) -> "Figure":
+    """Return the four views as a Plotly figure, small enough for the dashboard (< 50 kB)."""
+    from plotly import graph_objects as go
+    from plotly.subplots import make_subplots
+
+    titles = (*_TITLES[:3], _predicted_title(course))
+    figure = make_subplots(rows=2, cols=2, subplot_titles=titles)
+    colours = [_BANDIT if bandit else _GENETIC for bandit in course.is_bandit]
+    dots = {"mode": "markers", "marker": {"color": colours, "size": 5}, "showlegend": False}
+    values = [round(v, 6) for v in course.values]
+    figure.add_trace(go.Scatter(x=course.numbers, y=values, **dots), row=1, col=1)
+    for generation, members in course.generations.items():
+        box = go.Box(y=members, name=str(generation), showlegend=False, marker_color=_GENETIC)
+        figure.add_trace(box, row=1, col=2)
+    line = {"mode": "lines", "line": {"shape": "hv", "color": _BANDIT}, "showlegend": False}
+    figure.add_trace(go.Scatter(x=course.numbers, y=course.best_so_far, **line), row=2, col=1)
+    if course.predicted:
+        predicted = [round(p, 4) for p in course.predicted]
+        figure.add_trace(go.Scatter(x=values, y=predicted, **dots), row=2, col=2)
+    figure.update_layout(template="none", height=600, margin={"t": 40})
+    return figure
+
+
+def _first_bandit(course: TuningCourse) -> int | None:
+    pairs = zip(course.numbers, course.is_bandit, strict=True)
+    return next((number for number, bandit in pairs if bandit), None)
+
+
+def _predicted_title(course: TuningCourse) -> str:
+    if math.isnan(course.correlation):
+        return _TITLES[3]
+    return f"{_TITLES[3]}: rank correlation {course.correlation:.2f}"
