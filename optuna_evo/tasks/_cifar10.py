@@ -92,12 +92,23 @@ def _read(part: str, data_dir: Path | None) -> tuple[Split, str]:
     if found := find(folder, batches):
         return _from_batches(found.parent, part), f"CIFAR-10 in {found}"
     try:
-        import datasets
-
-        rows = datasets.load_dataset(_HUB_NAME, split=part)
+        rows = _from_hub(part)
     except Exception as error:
         raise missing("CIFAR-10", folder, parquet + batches, error) from error
     return _from_rows(rows), f"Hugging Face data set {_HUB_NAME}"
+
+
+def _from_hub(part: str) -> Any:
+    import datasets
+    from huggingface_hub.utils import logging
+
+    # Without a network each of its retries would be a line of its own before our error.
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        return datasets.load_dataset(_HUB_NAME, split=part)
+    finally:
+        logging.set_verbosity(before)
 
 
 def _from_parquet(path: Path, part: str) -> Split:
