@@ -10,6 +10,7 @@ Data: Krizhevsky 2009, "Learning multiple layers of features from tiny images".
 from collections.abc import Iterable
 from collections.abc import Mapping
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from optuna_evo.tasks._augment import crop_and_flip
 from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import find
 from optuna_evo.tasks._files import missing
+from optuna_evo.tasks._files import one_line
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
 from optuna_evo.tasks._task import partition
@@ -100,15 +102,15 @@ def _read(part: str, data_dir: Path | None) -> tuple[Split, str]:
 
 def _from_hub(part: str) -> Any:
     import datasets
-    from huggingface_hub.utils import logging
+    from huggingface_hub.utils import logging as hub_logging
 
     # Without a network each of its retries would be a line of its own before our error.
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
+    before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity(logging.ERROR)
     try:
         return datasets.load_dataset(_HUB_NAME, split=part)
     finally:
-        logging.set_verbosity(before)
+        hub_logging.set_verbosity(before)
 
 
 def _from_parquet(path: Path, part: str) -> Split:
@@ -122,7 +124,7 @@ def _from_parquet(path: Path, part: str) -> Split:
         return _from_rows(rows)
     except Exception as error:
         raise DataError(
-            f"Cannot read {path} ({error}): it must be a parquet file with the columns `img` "
+            f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the columns `img` "
             "(encoded image) and `label`, get it anew."
         ) from error
 
@@ -150,7 +152,9 @@ def _from_batches(root: Path, part: str) -> Split:
     try:
         data = torchvision.datasets.CIFAR10(str(root), train=part == "train", download=False)
     except RuntimeError as error:
-        raise DataError(f"Cannot read {root / _BATCHES} ({error})") from error
+        raise DataError(
+            f"Cannot read {root / _BATCHES} ({one_line(error)}): get the folder anew."
+        ) from error
     return _normalised(data.data, data.targets)
 
 

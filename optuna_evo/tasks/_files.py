@@ -16,7 +16,7 @@ import tempfile
 from optuna_evo.errors import DataError
 
 
-__all__ = ["data_folder", "fetch", "find", "missing"]
+__all__ = ["data_folder", "fetch", "find", "missing", "one_line"]
 
 
 def data_folder(data_dir: Path | str | None = None) -> Path | None:
@@ -66,13 +66,14 @@ def missing(
     looked = f"{folder} has no {files}" if folder else "no data folder is named"
     if folder and not folder.is_dir():
         looked = f"the data folder {folder} does not exist"
-    reason = f", and the download failed ({_one_line(error)})" if error else ""
+    reason = f", and the download failed ({one_line(error)})" if error else ""
     return DataError(
         f"No data for {what}: {looked}{reason}. Name the folder that holds {files} by "
         "`--data-dir` or OPTUNA_EVO_DATA, or run once with a network."
     )
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return the kind of an error and the beginning of its text."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:160]}"

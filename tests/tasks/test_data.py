@@ -6,6 +6,7 @@ import gzip
 from http.server import SimpleHTTPRequestHandler
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+import pickle
 import subprocess
 import sys
 import threading
@@ -126,6 +127,35 @@ except DataError as error:
     assert result.stdout.count("\n") == 1
     assert "No data for CIFAR-10: no data folder is named" in result.stdout
     assert "cifar10/train.parquet" in result.stdout and "--data-dir" in result.stdout
+
+
+def test_cifar_10_is_read_from_torchvisions_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchvision
+
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    batch = {"data": np.full((3, 3072), 255, dtype=np.uint8), "labels": [7, 0, 2]}
+    (folder / "test_batch").write_bytes(pickle.dumps(batch))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": []}))
+    # torchvision compares checksums, which a stand-in of three images cannot have
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "train_list", [])
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "test_list", [["test_batch", None]])
+    meta = torchvision.datasets.CIFAR10.meta | {"md5": None}
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "meta", meta)
+    split = tasks.get("cifar10").load_test(tmp_path)
+    assert split.inputs.shape == (3, 3, 32, 32) and split.targets.tolist() == [7, 0, 2]
+    assert split.inputs[0, 0, 0, 0].item() == pytest.approx((1 - 0.4914) / 0.2470)
+
+
+@pytest.mark.parametrize("place", ["cifar10/test.parquet", "cifar-10-batches-py/test_batch"])
+def test_damaged_cifar_10_files_are_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).parent.mkdir()
+    (tmp_path / place).write_bytes(b"not what it should be")
+    with pytest.raises(DataError, match=f"Cannot read {(tmp_path / place).parent}") as caught:
+        tasks.get("cifar10").load_test(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_failed_download_leaves_nothing_behind(tmp_path: Path) -> None:
