@@ -124,8 +124,8 @@ def _from_parquet(path: Path, part: str) -> Split:
         return _from_rows(rows)
     except Exception as error:
         raise DataError(
-            f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the columns `img` "
-            "(encoded image) and `label`, get it anew."
+            f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the "
+            "columns `img` (encoded image) and `label`, get it anew."
         ) from error
 
 
