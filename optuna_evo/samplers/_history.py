@@ -14,9 +14,6 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 
-STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
-
-
 @dataclass(frozen=True)
 class Observation:
     """A finished trial with a loss to learn from, lower is better."""
@@ -34,7 +31,8 @@ class History:
     of a single value; `optional` are those that some of the trials lack.
     A complete trial counts with its value; infinite values stay infinite. A pruned trial counts
     with its last value or the median of the complete ones, whichever is worse: it was stopped for
-    being poor. Failed and running trials have no loss, only parameters.
+    being poor. Failed and running trials have no loss, only parameters. A failed trial that
+    is or will be run again, because its worker was lost, says nothing and is left out.
     """
 
     space: Mapping[str, BaseDistribution]
@@ -53,8 +51,10 @@ class History:
 
 def read_history(study: Study, trial: FrozenTrial) -> History:
     """Read the trials of a study that `trial` may learn from."""
-    trials = study.get_trials(deepcopy=False, states=STATES)
-    others = [t for t in trials if t.number != trial.number]
+    trials = study.get_trials(deepcopy=False)
+    # what `RetryHeartbeatStaleTrialCallback` writes on a retry: the trials that it replaces
+    replaced = {number for t in trials for number in t.system_attrs.get("retry_history", ())}
+    others = [t for t in trials if t.number != trial.number and t.number not in replaced]
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     complete = [
         (t, sign * t.value)

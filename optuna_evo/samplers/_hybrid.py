@@ -242,4 +242,4 @@ class HybridSampler(GASampler):
         return trained if trained.is_trusted else None
 
     def _stream(self, study: Study, trial: FrozenTrial, purpose: str) -> np.random.Generator:
-        return stream(self._entropy, study.study_name, trial.number, purpose)
+        return stream(self._entropy, study, trial, purpose)

@@ -1,6 +1,7 @@
 """A random stream for each trial, from nothing that is kept in memory.
 
-Equal seeds give equal streams in any process, and no two trials of a study share one.
+Equal seeds give equal streams in any process, and no two trials of a study share one, but for a
+trial and its retries: those are one trial, and the streams of later ones do not shift by them.
 """
 
 import secrets
@@ -9,6 +10,8 @@ import zlib
 import numpy as np
 from numpy.random import Generator
 from numpy.random import SeedSequence
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 
 def entropy(seed: int | None) -> int:
@@ -24,7 +27,17 @@ def entropy(seed: int | None) -> int:
     return seed
 
 
-def stream(seed: int, study_name: str, trial_number: int, purpose: str) -> Generator:
+def stream(seed: int, study: Study, trial: FrozenTrial, purpose: str) -> Generator:
     """Return the stream of one trial for one purpose."""
-    key = (seed, zlib.crc32(study_name.encode()), trial_number, zlib.crc32(purpose.encode()))
+    name, what = zlib.crc32(study.study_name.encode()), zlib.crc32(purpose.encode())
+    key = (seed, name, _place(study, trial), what)
     return np.random.default_rng(SeedSequence(key))
+
+
+def _place(study: Study, trial: FrozenTrial) -> int:
+    """Return the number that the trial would have if no trial had ever been retried."""
+    # what `RetryHeartbeatStaleTrialCallback` writes: the numbers of the trials that it replaces
+    history = trial.system_attrs.get("retry_history")
+    first = history[0] if history else trial.number
+    trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    return int(first) - sum("retry_history" in t.system_attrs for t in trials[:first])

@@ -96,7 +96,7 @@ class ThompsonSampler(BaseSampler):
         history = read_history(study, trial).within(search_space)
         if not search_space or history.n_complete < self._n_startup_trials:
             return {}
-        rng = stream(self._seed, study.study_name, trial.number, "thompson")
+        rng = stream(self._seed, study, trial, "thompson")
         with one_blas_thread():
             return propose(history, self._counts, self._memory, rng)
 
@@ -110,7 +110,7 @@ class ThompsonSampler(BaseSampler):
         """Return a uniform draw that depends on the seed, the trial and the name alone."""
         self._raise_error_if_multi_objective(study)
         purpose = f"independent/{param_name}"
-        rng = stream(self._seed, study.study_name, trial.number, purpose)
+        rng = stream(self._seed, study, trial, purpose)
         return draw_uniform(param_name, param_distribution, rng)
 
 

@@ -1,0 +1,54 @@
+import math
+from pathlib import Path
+
+import optuna
+import pytest
+
+from optuna_evo.reports import draw_tuning_course
+from optuna_evo.reports import tuning_course
+from optuna_evo.reports import tuning_figure
+
+
+def study_of(n: int, direction: str = "minimize") -> optuna.Study:
+    """Study whose value is (x - 0.3)^2, its second half proposed by the bandit."""
+    study = optuna.create_study(
+        direction=direction,  # type: ignore[arg-type]
+        sampler=optuna.samplers.RandomSampler(seed=0),
+    )
+    for i in range(n):
+        trial = study.ask()
+        x = trial.suggest_float("x", 0, 1)
+        trial.set_user_attr("proposed_by", "thompson" if i >= n / 2 else "genetic 0: random")
+        trial.set_user_attr("train_loss", x)
+        study._storage.set_trial_system_attr(trial._trial_id, "GASampler:generation", 0)
+        study.tell(trial, (x - 0.3) ** 2)
+    return study
+
+
+def test_the_course_separates_the_phases_and_keeps_the_best() -> None:
+    course = tuning_course(study_of(8))
+    assert course.is_bandit == [False] * 4 + [True] * 4
+    assert course.generations == {0: course.values[:4]}
+    assert course.best_so_far == [min(course.values[: i + 1]) for i in range(8)]
+    assert (course.better, course.predicted) == ("lower", [])
+    assert math.isnan(course.correlation)
+
+
+def test_predictions_of_unseen_trials_order_them() -> None:
+    course = tuning_course(study_of(30))
+    assert len(course.predicted) == 30
+    assert course.correlation > 0.7
+
+
+def test_a_maximised_study_is_predicted_the_right_way_round() -> None:
+    course = tuning_course(study_of(30, "maximize"))
+    assert course.correlation > 0.7 and course.better == "higher"
+    assert course.best_so_far[-1] == max(course.values)
+
+
+@pytest.mark.parametrize("n", [1, 30])
+def test_both_pictures_are_drawn_and_the_figure_is_small(tmp_path: Path, n: int) -> None:
+    course = tuning_course(study_of(n))
+    draw_tuning_course(course, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert 1_000 < len(tuning_figure(course).to_json()) < 50_000
