@@ -28,17 +28,17 @@ _SIZES = (55_000, 5_000)
 
 def _alexnet(*, dropout: float = 0.5) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1),
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1),
         nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(64, 96, 3, padding=1),
+        nn.Conv2d(64, 64, 3, padding=1),
         nn.ReLU(),
-        nn.Conv2d(96, 96, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(96, 64, 3, padding=1),
+        nn.Conv2d(64, 64, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
