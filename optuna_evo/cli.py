@@ -37,6 +37,9 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    # Before torch is imported: waiting threads that spin make training on shared cores ten times
+    # slower (measured with a small CNN on two busy cores: 550 ms a step, 55 ms without).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if os.getcwd() not in sys.path:  # own parts, "module:attribute", lie in the working folder
         sys.path.insert(0, os.getcwd())
     try:
