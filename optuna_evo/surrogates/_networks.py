@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-N_STEPS = 150
+N_STEPS = 100
 LEARNING_RATE = 0.02
-WEIGHT_DECAY = 0.02
+WEIGHT_DECAY = 0.3
 BETAS = (0.9, 0.99)
 EPSILON = 1e-8
 
