@@ -197,8 +197,7 @@ def study_run(
             data_dir=data_dir,
             listener=progress,
         )
-    if stored.spec.objective.name == "accuracy":
-        show_in_dashboard(stored)
+    show_in_dashboard(stored)
     _print_summary(stored, console)
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if n_left > 0:

@@ -23,6 +23,8 @@ from optuna_evo.parts import build_sampler
 from optuna_evo.parts import build_space
 from optuna_evo.parts import check_parts
 from optuna_evo.reports import best_trials
+from optuna_evo.reports import study_note
+from optuna_evo.reports import summarise
 from optuna_evo.reports import tuning_course
 from optuna_evo.reports import tuning_figure
 from optuna_evo.search import Listener
@@ -276,12 +278,20 @@ def train_best(
 
 
 def show_in_dashboard(stored: StoredStudy) -> None:
-    """Put the course of the study on its page in optuna-dashboard, in place of the last one."""
+    """Put the best rule and the course of the study on its pages in optuna-dashboard.
+
+    The figure and the note take the place of the last ones; without a complete trial there are
+    none.
+    """
+    from optuna_dashboard import save_note
     from optuna_dashboard import save_plotly_graph_object
 
-    if best_trials(stored.study, 1):
-        figure = tuning_figure(tuning_course(stored.study))
-        save_plotly_graph_object(stored.study, figure, graph_object_id=_FIGURE_ID)
+    if not best_trials(stored.study, 1):
+        return
+    summary = summarise(stored.study, build_space(stored.spec))
+    save_note(stored.study, study_note(summary))
+    figure = tuning_figure(tuning_course(stored.study))
+    save_plotly_graph_object(stored.study, figure, graph_object_id=_FIGURE_ID)
 
 
 def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:

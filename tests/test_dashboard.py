@@ -63,6 +63,7 @@ def test_the_dashboard_serves_the_study_with_its_trials_and_figure(tmp_path: Pat
         a["key"] for a in study["trials"][0]["user_attrs"]
     }
     assert len(study["plotly_graph_objects"]) == 1
+    assert "w ← w" in study["note"]["body"]
 
 
 @pytest.mark.browser

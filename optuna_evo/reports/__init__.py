@@ -1,5 +1,6 @@
 """What is said and shown about studies: computed first, drawn second."""
 
+from optuna_evo.reports._note import study_note
 from optuna_evo.reports._progress import SearchProgress
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import Generation
@@ -21,6 +22,7 @@ __all__ = [
     "generation_of",
     "judge_table",
     "SearchProgress",
+    "study_note",
     "study_panel",
     "StudySummary",
     "summarise",

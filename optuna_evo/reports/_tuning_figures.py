@@ -74,7 +74,9 @@ def tuning_figure(course: TuningCourse) -> "Figure":
     if course.predicted:
         predicted = [round(p, 4) for p in course.predicted]
         figure.add_trace(go.Scatter(x=values, y=predicted, **dots), row=2, col=2)
-    figure.update_layout(template="none", height=600, margin={"t": 40})
+    # the dashboard shows 450 pixels
+    margin = {"t": 30, "b": 30, "l": 50, "r": 10}
+    figure.update_layout(template="none", height=430, margin=margin)
     return figure
 
 
