@@ -1,131 +1,32 @@
-"""The command line: parse, call, print.
+"""`optuna_evo study ...`: create, run and look at studies."""
 
-Heavy imports stand inside the commands, so `optuna_evo --help` answers at once.
-"""
-
-from collections.abc import Callable
-from collections.abc import Sequence
-import functools
 import json
-import os
 from pathlib import Path
-import re
 import signal
 import sys
-from typing import Any
 from typing import TYPE_CHECKING
 
 import click
 
-from optuna_evo.errors import OptunaEvoError
+from optuna_evo.cli._options import Duration
+from optuna_evo.cli._options import new_console
+from optuna_evo.cli._options import open_database
+from optuna_evo.cli._options import quiet_optuna
+from optuna_evo.cli._options import run_options
+from optuna_evo.cli._options import SET
+from optuna_evo.cli._options import storage_option
 
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
     from rich.console import Console
 
     from optuna_evo.spec import StudySpec
     from optuna_evo.study import StoredStudy
 
-__all__ = ["cli", "main"]
-
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; an error is one line unless `--debug` stands in it."""
-    arguments = list(sys.argv[1:] if args is None else args)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
-    # Before torch is imported: waiting threads that spin make training on shared cores ten times
-    # slower (measured with a small CNN on two busy cores: 550 ms a step, 55 ms without).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if os.getcwd() not in sys.path:  # own parts, "module:attribute", lie in the working folder
-        sys.path.insert(0, os.getcwd())
-    try:
-        code = cli.main(arguments, prog_name="optuna_evo", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; nothing is lost: the same command goes on.", err=True)
-        code = 130
-    except OptunaEvoError as error:
-        if debug:
-            raise
-        click.echo(f"Error: {error}", err=True)
-        code = error.exit_code
-    except Exception as error:
-        if debug:
-            raise
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        click.echo(f"Error: {type(error).__name__}: {first_line} (--debug shows where)", err=True)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-class _Duration(click.ParamType[float]):
-    """Seconds from "90", "90s", "30m", "2h" or "1d"."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
-        if not match or float(match[1]) <= 0:
-            self.fail(f"{value!r} is no duration; write 90s, 30m, 2h or 1d.", param, ctx)
-        return float(match[1]) * _UNITS_S[match[2] or "s"]
-
-
-def _storage_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--storage",
-        metavar="URL",
-        envvar="OPTUNA_EVO_STORAGE",
-        help="Database, such as sqlite:///studies.db or postgresql://user@host/db. "
-        "[default: $OPTUNA_EVO_STORAGE, else sqlite:///optuna_evo.db]",
-    )(command)
-
-
-def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.option(
-            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."
-        ),
-        click.option(
-            "--data-dir",
-            type=click.Path(file_okay=False, path_type=Path),
-            envvar="OPTUNA_EVO_DATA",
-            help="Folder with data files; without it data is downloaded. [env: OPTUNA_EVO_DATA]",
-        ),
-    )
-    return functools.reduce(lambda decorated, option: option(decorated), options, command)
-
-
-_SET = click.option(
-    "--set",
-    "overrides",
-    metavar="A.B=C",
-    multiple=True,
-    help="Override a value of the spec, such as --set trainer.steps=100. May be repeated.",
-)
+__all__ = ["study"]
 
 
 @click.group()
-@click.version_option(package_name="optuna-evo")
-def cli() -> None:
-    """Evolve optimizers and hyperparameters of PyTorch models with Optuna.
-
-    \b
-    Examples:
-      optuna_evo study run studies/digits_optimizer.toml
-      optuna_evo study show digits_optimizer
-      optuna_evo dashboard
-
-    Every command takes --debug, which shows the traceback of an error.
-    """
-
-
-@cli.group()
 def study() -> None:
     """Create, run and look at studies."""
 
@@ -133,8 +34,8 @@ def study() -> None:
 @study.command("create")
 @click.argument("name")
 @click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
-@_storage_option
-@_SET
+@storage_option
+@SET
 def study_create(
     name: str, spec_file: Path, storage: str | None, overrides: tuple[str, ...]
 ) -> None:
@@ -153,12 +54,12 @@ def study_create(
 
 @study.command("run")
 @click.argument("name_or_spec", metavar="NAME|SPEC")
-@_storage_option
-@_SET
+@storage_option
+@SET
 @click.option("--trials", type=click.IntRange(min=1), help="At most so many trials now.")
-@click.option("--timeout", type=_Duration(), help="Begin no trial after this time: 90s, 30m, 2h.")
+@click.option("--timeout", type=Duration(), help="Begin no trial after this time: 90s, 30m, 2h.")
 @click.option("--judge/--no-judge", default=True, help="End with the comparison on test data.")
-@_run_options
+@run_options
 def study_run(
     name_or_spec: str,
     storage: str | None,
@@ -187,7 +88,7 @@ def study_run(
     # so that a politely ended process gives its trial back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     stored = _stored_or_created(name_or_spec, storage, overrides)
-    console = _console()
+    console = new_console()
     with SearchProgress(stored.study, n_trials=stored.spec.n_trials, console=console) as progress:
         run_study(
             stored,
@@ -209,7 +110,7 @@ def study_run(
 
 
 @study.command("list")
-@_storage_option
+@storage_option
 def study_list(storage: str | None) -> None:
     """List the studies of the database."""
     import optuna
@@ -218,7 +119,7 @@ def study_list(storage: str | None) -> None:
     table = Table()
     for column in ("study", "direction", "trials", "best", "started"):
         table.add_column(column)
-    for summary in optuna.get_all_study_summaries(_open(storage)):
+    for summary in optuna.get_all_study_summaries(open_database(storage)):
         best = summary.best_trial.value if summary.best_trial else None
         started = summary.datetime_start
         table.add_row(
@@ -228,32 +129,32 @@ def study_list(storage: str | None) -> None:
             "" if best is None else f"{best:.4f}",
             "" if started is None else f"{started:%Y-%m-%d %H:%M}",
         )
-    _console().print(table)
+    new_console().print(table)
 
 
 @study.command("show")
 @click.argument("name")
-@_storage_option
+@storage_option
 def study_show(name: str, storage: str | None) -> None:
     """Show a study: best genome as an equation, accuracy by task, population, judgement."""
     stored = _load(name, storage)
-    console = _console()
+    console = new_console()
     _print_summary(stored, console)
     _print_judgement(stored, console, None, None, afresh=False)
 
 
 @study.command("judge")
 @click.argument("name")
-@_storage_option
-@_run_options
+@storage_option
+@run_options
 def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
     """Compare the best genome so far with tuned and untuned classic optimizers on test data."""
-    _print_judgement(_load(name, storage), _console(), device, data_dir, afresh=True)
+    _print_judgement(_load(name, storage), new_console(), device, data_dir, afresh=True)
 
 
 @study.command("report")
 @click.argument("name")
-@_storage_option
+@storage_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -283,7 +184,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 
 @study.command("export")
 @click.argument("name")
-@_storage_option
+@storage_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 def study_export(name: str, storage: str | None, out: Path | None) -> None:
     """Print the best genome as JSON, ready for `Genome.from_dict`.
@@ -303,59 +204,32 @@ def study_export(name: str, storage: str | None, out: Path | None) -> None:
 
 @study.command("delete")
 @click.argument("name")
-@_storage_option
+@storage_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def study_delete(name: str, storage: str | None, yes: bool) -> None:
     """Delete a study with all its trials."""
     from optuna_evo.study import delete_study
 
-    opened = _open(storage)
+    opened = open_database(storage)
     if not yes:
         click.confirm(f"Delete study {name!r} with all its trials?", abort=True)
     delete_study(name, opened)
     click.echo(f"Deleted study {name!r}.")
 
 
-@cli.command()
-@_storage_option
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
-def dashboard(storage: str | None, host: str, port: int) -> None:
-    """Look at the database in optuna-dashboard (it has no log-in: keep it on this machine)."""
-    from optuna_dashboard import run_server
-
-    opened = _open(storage)
-    click.echo(f"optuna-dashboard on http://{host}:{port}, Ctrl+C ends it")
-    run_server(opened, host=host, port=port)
-
-
 def _create(spec: "StudySpec", storage: str | None, *, exist_ok: bool) -> "StoredStudy":
     from optuna_evo.parts import check_parts
     from optuna_evo.study import create_study
 
-    _quiet_optuna()
+    quiet_optuna()
     check_parts(spec)  # before the database is touched
-    return create_study(spec, _open(storage, create=True), exist_ok=exist_ok)
+    return create_study(spec, open_database(storage, create=True), exist_ok=exist_ok)
 
 
 def _load(name: str, storage: str | None) -> "StoredStudy":
     from optuna_evo.study import load_study
 
-    return load_study(name, _open(storage))
-
-
-def _open(url: str | None, *, create: bool = False) -> "RDBStorage":
-    from optuna_evo.storage import open_storage
-
-    _quiet_optuna()
-    return open_storage(url, create=create)
-
-
-def _quiet_optuna() -> None:
-    """Keep Optuna's information lines out of what we print."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return load_study(name, open_database(storage))
 
 
 def _stored_or_created(
@@ -368,12 +242,6 @@ def _stored_or_created(
     if overrides:
         raise click.UsageError("--set goes with a SPEC file; a stored study keeps its spec.")
     return _load(name_or_spec, storage)
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 def _print_summary(stored: "StoredStudy", console: "Console") -> None:
@@ -425,7 +293,3 @@ def _print_judgement(
             )
     n_trials = len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     console.print(judge_table(rows, n_trials=n_trials, steps=stored.spec.trainer.steps))
-
-
-if __name__ == "__main__":
-    main()

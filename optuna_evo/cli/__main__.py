@@ -1,0 +1,6 @@
+"""`python -m optuna_evo.cli`."""
+
+from optuna_evo.cli import main
+
+
+main()

@@ -1,0 +1,98 @@
+"""Options and openers that several commands share."""
+
+from collections.abc import Callable
+import functools
+from pathlib import Path
+import re
+from typing import Any
+from typing import TYPE_CHECKING
+
+import click
+
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from rich.console import Console
+
+__all__ = [
+    "Duration",
+    "new_console",
+    "open_database",
+    "quiet_optuna",
+    "run_options",
+    "SET",
+    "storage_option",
+]
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Duration(click.ParamType[float]):
+    """Seconds from "90", "90s", "30m", "2h" or "1d"."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seconds, or fail with what is allowed."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
+        if not match or float(match[1]) <= 0:
+            self.fail(f"{value!r} is no duration; write 90s, 30m, 2h or 1d.", param, ctx)
+        return float(match[1]) * _UNITS_S[match[2] or "s"]
+
+
+def storage_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --storage."""
+    return click.option(
+        "--storage",
+        metavar="URL",
+        envvar="OPTUNA_EVO_STORAGE",
+        help="Database, such as sqlite:///studies.db or postgresql://user@host/db. "
+        "[default: $OPTUNA_EVO_STORAGE, else sqlite:///optuna_evo.db]",
+    )(command)
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --device and --data-dir."""
+    options = (
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."
+        ),
+        click.option(
+            "--data-dir",
+            type=click.Path(file_okay=False, path_type=Path),
+            envvar="OPTUNA_EVO_DATA",
+            help="Folder with data files; without it data is downloaded. [env: OPTUNA_EVO_DATA]",
+        ),
+    )
+    return functools.reduce(lambda decorated, option: option(decorated), options, command)
+
+
+SET = click.option(
+    "--set",
+    "overrides",
+    metavar="A.B=C",
+    multiple=True,
+    help="Override a value of the spec, such as --set trainer.steps=100. May be repeated.",
+)
+
+
+def open_database(url: str | None, *, create: bool = False) -> "RDBStorage":
+    """Open the database that a command names."""
+    from optuna_evo.storage import open_storage
+
+    quiet_optuna()
+    return open_storage(url, create=create)
+
+
+def quiet_optuna() -> None:
+    """Keep Optuna's information lines out of what we print."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def new_console() -> "Console":
+    """Return where to print: plain text where nobody watches."""
+    from rich.console import Console
+
+    return Console(highlight=False)
