@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from optuna_evo.samplers._belief import Belief
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._belief import fit_size
+from optuna_evo.samplers._belief import spread_rows
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
 from optuna_evo.samplers._ga._sampler import GASampler
@@ -33,6 +34,7 @@ from optuna_evo.surrogates import warp
 
 PROPOSED_BY = "proposed_by"
 MIN_TO_LEARN = 15  # observations before the meta-learner is trained at all
+MAX_LEARNER_ROWS = 512  # observations that it is trained on
 COUNTS = Counts(everywhere=400, local=400, crossed=100)
 IMMIGRANTS = Counts(everywhere=70, local=70, crossed=10)
 
@@ -234,8 +236,9 @@ class HybridSampler(GASampler):
         size = fit_size(len(belief.targets))
         if size < MIN_TO_LEARN:
             return None
-        encoding, units = belief.encoding, belief.units[:size]
         targets = warp(belief.losses[:size])
+        rows = spread_rows(targets, MAX_LEARNER_ROWS)
+        encoding, units, targets = belief.encoding, belief.units[rows], targets[rows]
         trained = self._learners.of(
             lambda: self._learner.fit_encoded(encoding, units, targets), units, targets
         )
