@@ -94,6 +94,8 @@ def test_one_command_creates_runs_shows_and_judges(
     again = call(capsys, "study", "run", "small.toml")
     assert again[0] == 0 and again[1] == out
     assert (folder / "optuna_evo.db").exists()
+    assert call(capsys, "study", "report", "small", "--out", "a.png")[0] == 0
+    assert {"a.png", "a_judged.png"} <= {path.name for path in folder.iterdir()}
 
 
 def test_create_run_in_parts_list_show_export_delete(

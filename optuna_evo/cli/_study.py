@@ -163,23 +163,33 @@ def study_judge(name: str, storage: str | None, device: str, data_dir: Path | No
 def study_report(name: str, storage: str | None, out: Path | None) -> None:
     """Draw the course of a study: values, generations, best so far, predicted and real.
 
-    The picture goes to a PNG file and, as a figure, to the study's page in the dashboard.
+    The picture goes to a PNG file and, as a figure, to the study's page in the dashboard; a
+    judgement is drawn beside it, as NAME_judged.png.
 
     \b
     Example:
       optuna_evo study report hybrid_alexnet_mnist --out hybrid_tuning_results.png
     """
+    from optuna_evo.reports import draw_judgement
     from optuna_evo.reports import draw_tuning_course
     from optuna_evo.reports import tuning_course
     from optuna_evo.study import best_trial
     from optuna_evo.study import show_in_dashboard
+    from optuna_evo.study import stored_judgement
 
     stored = _load(name, storage)
     best_trial(stored)  # says so if there is nothing to draw yet
     path = out or Path(f"{name}.png")
     draw_tuning_course(tuning_course(stored.study), path)
+    written = [str(path)]
+    if rows := stored_judgement(stored):
+        judged = path.with_stem(f"{path.stem}_judged")
+        steps, seeds = stored.spec.trainer.steps, len(rows[0].by_seed)
+        title = f"{', '.join(stored.spec.tasks)}: {steps} steps, {seeds} fresh seeds"
+        draw_judgement(rows, judged, title=title)
+        written.append(str(judged))
     show_in_dashboard(stored)
-    click.echo(f"Wrote {path}; the dashboard shows it too.")
+    click.echo(f"Wrote {' and '.join(written)}; the dashboard shows the course too.")
 
 
 @study.command("export")

@@ -1,5 +1,6 @@
 """What is said and shown about studies: computed first, drawn second."""
 
+from optuna_evo.reports._judge_figure import draw_judgement
 from optuna_evo.reports._note import study_note
 from optuna_evo.reports._progress import SearchProgress
 from optuna_evo.reports._summary import best_trials
@@ -17,6 +18,7 @@ from optuna_evo.reports._tuning_figures import tuning_figure
 
 __all__ = [
     "best_trials",
+    "draw_judgement",
     "draw_tuning_course",
     "Generation",
     "generation_of",
