@@ -1,4 +1,4 @@
-"""What FlatnessPruner saves and what it costs: whole trainings of the AlexNet study, stopped later.
+"""What FlatnessPruner saves and costs: whole trainings of the AlexNet study, stopped later.
 
     python -m tests.benchmarks.flatness --data-dir DIR [--configs 6] [--epochs 8] [--reports 40]
 
