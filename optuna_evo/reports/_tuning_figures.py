@@ -1,8 +1,11 @@
 """Draw the course of a tuning study: a PNG by matplotlib, a figure for the dashboard by Plotly."""
 
+from collections.abc import Sequence
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from optuna_evo.reports._tuning import TuningCourse
 
@@ -52,6 +55,12 @@ def draw_tuning_course(course: TuningCourse, path: Path) -> None:
         predicted.scatter(course.values, course.predicted, c=colours, s=18)
         predicted.set(title=_predicted_title(course))
     predicted.set(xlabel="real value", ylabel="meta-learner, trial not seen (own scale)")
+    low, high, n_outside = _view(course.values)
+    if n_outside:
+        values.set_ylim(low, high)
+        generations.set_ylim(low, high)
+        predicted.set_xlim(low, high)
+        values.set_title(f"{_TITLES[0]} ({n_outside} far off not shown)")
     canvas.savefig(path, dpi=110)
 
 
@@ -78,6 +87,15 @@ def tuning_figure(course: TuningCourse) -> "Figure":
     margin = {"t": 30, "b": 30, "l": 50, "r": 10}
     figure.update_layout(template="none", height=430, margin=margin)
     return figure
+
+
+def _view(values: Sequence[float]) -> tuple[float, float, int]:
+    """Return the range to show, so that a few failures do not squash the rest, and how many."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    reach = 3 * (high - low)
+    inside = [v for v in values if low - reach <= v <= high + reach]
+    margin = 0.05 * (max(inside) - min(inside)) or 0.01
+    return min(inside) - margin, max(inside) + margin, len(values) - len(inside)
 
 
 def _first_bandit(course: TuningCourse) -> int | None:
