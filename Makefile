@@ -3,9 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-DATA := $(or $(OPTUNA_EVO_DATA),$(wildcard ../shared/data))
 
-.PHONY: demo test check install lint types clean
+.PHONY: demo test check data lint types clean
 
 demo: $(VENV)/.demo  ## install, then evolve an optimizer on an embedded data set
 	$(BIN)/optuna_evo study run studies/digits_optimizer.toml
@@ -13,7 +12,9 @@ demo: $(VENV)/.demo  ## install, then evolve an optimizer on an embedded data se
 test: $(VENV)/.test  ## install, then run all tests of the default suite
 	$(BIN)/python -m pytest -q
 
-check: test lint types  ## what CI runs; data tests where there are data files
+check: test data lint types  ## what CI runs
+
+data: $(VENV)/.test  ## tests on real files in OPTUNA_EVO_DATA or ../shared/data; skipped without
 	$(BIN)/python -m pytest -q -m "data and not slow and not gpu"
 
 lint: $(VENV)/.test
