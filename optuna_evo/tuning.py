@@ -100,7 +100,7 @@ def smart_hyperparameter_tuning(
             "seed": seed,
             "space": {"name": "training", **(space or {})},
             "sampler": {"name": "hybrid", **sampler},
-            "pruner": {"name": "flatness"},
+            "pruner": {"name": "flatness", "window": 5, "tolerance": 0.005, "patience": 3},
             "trainer": {"epochs": epochs},
             "objective": {"name": "accuracy", "reports": 20},
             "final": {"epochs": final_epochs},
