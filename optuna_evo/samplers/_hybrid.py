@@ -46,10 +46,10 @@ class HybridSampler(GASampler):
 
     Phase 1, the first `population_size * n_generations` trials, is `GASampler`: tournaments,
     elites, crossover, mutation by type, and numbered generations. Generation 0 is random. Later,
-    each pair of parents has a litter of `litter_size` children. Their place is given to the one
-    that a few draws from the posterior over all results so far find most promising, among these
-    and some immigrants: random configurations and small steps from the best found so far, which
-    may be younger than the parents.
+    each pair of parents has a litter of `litter_size` children, and their place is given to the
+    one that a few draws from the posterior over all results so far find most promising. At every
+    second place the litter competes with immigrants: random configurations and small steps from
+    the best found so far, which may be younger than the parents.
 
     Phase 2 narrows the space to what the best fifth of the trials span, with a margin; choices
     that were tried and never came among them are dropped. Most candidates come from there and from
@@ -201,17 +201,21 @@ class HybridSampler(GASampler):
                 attempts = range(first, first + self._litter_size)
                 litter = [self._child(population, replace(ticket, attempt=k)) for k in attempts]
                 rng = self._stream(study, trial, "litter")
-                child, origin = self._choose(history, litter, rng)
+                # every second place is kept for children, whatever the posterior thinks of them
+                mixed = ticket.slot % 2 == 1
+                child, origin = self._choose(history, litter, rng, mixed=mixed)
                 population.genes[trial.number] = child
         return child, f"genetic {ticket.generation}: {origin}"
 
     def _choose(
-        self, history: History, litter: Sequence[Params], rng: np.random.Generator
+        self, history: History, litter: Sequence[Params], rng: np.random.Generator, *, mixed: bool
     ) -> tuple[Params, str]:
-        """Return the most promising new child or immigrant, and which of them it is."""
+        """Return the most promising new child, or immigrant if mixed, and which of them it is."""
         belief = believe(history, self._kernels)
-        immigrants = make_candidates(belief.encoding, belief.ranked, IMMIGRANTS, rng)
-        units = np.concatenate([belief.encoding.units(litter), immigrants])
+        units = belief.encoding.units(litter)
+        if mixed:
+            immigrants = make_candidates(belief.encoding, belief.ranked, IMMIGRANTS, rng)
+            units = np.concatenate([units, immigrants])
         fresh = belief.fresh(units)
         chosen = int(fresh[screen(belief, units[fresh], None, rng)])
         if chosen < len(litter):

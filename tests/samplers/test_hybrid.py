@@ -59,6 +59,7 @@ def test_each_trial_says_which_phase_proposed_it() -> None:
     assert why[:4] == ["genetic 0: random"] * 4
     assert set(why[4:8]) <= {"genetic 1: litter", "genetic 1: immigrant"}
     assert set(why[8:12]) <= {"genetic 2: litter", "genetic 2: immigrant"}
+    assert [why[place] for place in (4, 6)] == ["genetic 1: litter"] * 2  # kept for children
     assert {w.split()[0] for w in why[12:]} == {"thompson"}
 
 
