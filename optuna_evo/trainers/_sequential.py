@@ -259,6 +259,16 @@ class SequentialRun:
         return contextlib.nullcontext()
 
 
+def _is_beyond_hope(losses: Tensor) -> bool:
+    """Tell whether no loss since the last check is near those before; one spike is no divergence.
+
+    RMSprop at its usual defaults starts with one: its first step is ten times the learning rate.
+    """
+    *earlier, recent = losses.split(_STEPS_BETWEEN_CHECKS)  # type: ignore[no-untyped-call]
+    before = torch.cat(earlier) if earlier else losses[:1]
+    return has_diverged([*before.tolist(), recent.min().item()])
+
+
 def _build_model(task: Task, config: TrainingConfig) -> nn.Module:
     signature = inspect.signature(task.build_model)
     try:

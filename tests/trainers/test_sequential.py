@@ -1,5 +1,7 @@
 """The sequential trainer: the contract, every task, precision, and the streams below it."""
 
+from dataclasses import replace
+import math
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,13 @@ def test_a_gpu_learns_digits_and_leaves_its_generator_alone() -> None:
     run = trainers.start([config], tasks.get("digits"), seed=0, total_steps=400, device="cuda")
     assert run.advance(400)[0] > 0.9
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_a_spike_is_no_divergence_and_an_exploded_run_is() -> None:
+    """RMSprop's first steps at its defaults throw the loss far up; it comes back."""
+    spiky = TrainingConfig(genome=replace(catalog["rmsprop"], lr=0.03))
+    run = trainers.start([spiky], tasks.get("digits"), seed=0, total_steps=150)
+    assert run.advance(150)[0] > 0.5
+    hopeless = TrainingConfig(genome=replace(catalog["sgd"], lr=1e6))
+    run = trainers.start([hopeless], tasks.get("digits"), seed=0, total_steps=150)
+    assert math.isnan(run.advance(150)[0])
