@@ -192,7 +192,7 @@ class Population:
     def lists(self, generation: int) -> tuple[ListSpec, ...]:
         """Return the lists found in the parents of a generation and in generation 0."""
         if self._lists is None or self._lists[0] != generation:
-            samples = [*self._members[_FOUNDER], *self._members[0], *self.pool(generation)]
+            samples = [*self.members(0), *self.pool(generation)]
             trials = [member.trial for member in samples]
             specs = find_lists([(trial.params, trial.distributions) for trial in trials])
             self._lists = generation, specs
