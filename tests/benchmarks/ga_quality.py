@@ -31,7 +31,7 @@ from optuna_evo.samplers import GASampler
 from optuna_evo.trainers import FitnessObjective
 
 
-POPULATION_SIZE = 20
+POPULATION_SIZE = 10
 N_RESAMPLES = 10_000
 PENALTY = -1.0
 
