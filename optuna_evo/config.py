@@ -3,12 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+import hashlib
+import json
 from typing import Any
+from typing import Protocol
 
 from optuna_evo.genome import Genome
 
 
-__all__ = ["TrainingConfig"]
+__all__ = ["Config", "TrainingConfig"]
+
+
+class Config(Protocol):
+    """What a search space makes of a trial, whatever trains it."""
+
+    def fingerprint(self) -> str:
+        """Return the same text for configurations that train alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +38,20 @@ class TrainingConfig:
     genome: Genome
     batch_size: int | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Return the genome's fingerprint, with a digest of all else that is not the task's own.
+
+        Example:
+            >>> from optuna_evo.catalog import catalog
+            >>> TrainingConfig(genome=catalog["sgd"], batch_size=64).fingerprint()
+        """
+        rest = {
+            "batch_size": self.batch_size,
+            "model": dict(self.model),
+        }
+        own = {key: value for key, value in rest.items() if value}
+        if not own:
+            return self.genome.fingerprint()
+        text = json.dumps(own, sort_keys=True, default=repr)
+        return f"{self.genome.fingerprint()}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

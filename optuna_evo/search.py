@@ -13,19 +13,22 @@ import math
 import time
 from typing import Any
 from typing import Protocol
+from typing import TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo import leases
-from optuna_evo.config import TrainingConfig
+from optuna_evo.config import Config
 
 
 __all__ = ["FINISHED", "Listener", "Objective", "Run", "search"]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _MAX_FAILURES_IN_A_ROW = 3
+_C = TypeVar("_C", bound=Config)
+_C_contra = TypeVar("_C_contra", bound=Config, contravariant=True)
 
 
 class Run(Protocol):
@@ -45,7 +48,7 @@ class Run(Protocol):
         """Return what is worth keeping of each live member, as user attributes."""
 
 
-class Objective(Protocol):
+class Objective(Protocol[_C_contra]):
     """What turns training into the value of a trial."""
 
     @property
@@ -60,7 +63,7 @@ class Objective(Protocol):
     def penalty(self) -> float:
         """What a diverged trial is told."""
 
-    def start(self, configs: Sequence[TrainingConfig], *, repetition: int) -> Run:
+    def start(self, configs: Sequence[_C_contra], *, repetition: int) -> Run:
         """Begin to train; another `repetition` uses other seeds."""
 
     def value(self, reported: Sequence[float]) -> float:
@@ -87,8 +90,8 @@ class _Verdict(enum.Enum):
 def search(
     study: optuna.Study,
     *,
-    space: Callable[[optuna.Trial], TrainingConfig],
-    objective: Objective,
+    space: Callable[[optuna.Trial], _C],
+    objective: Objective[_C],
     n_trials: int,
     n_more: int | None = None,
     timeout: float | None = None,
@@ -150,15 +153,15 @@ def _count_taken(study: optuna.Study) -> int:
 def _run_batch(
     study: optuna.Study,
     trials: Sequence[optuna.Trial],
-    space: Callable[[optuna.Trial], TrainingConfig],
-    objective: Objective,
+    space: Callable[[optuna.Trial], _C],
+    objective: Objective[_C],
     listener: Listener | None,
 ) -> int:
     """Train the trials of each repetition together and tell them all."""
-    repetitions: dict[int, list[tuple[optuna.Trial, TrainingConfig]]] = {}
+    repetitions: dict[int, list[tuple[optuna.Trial, _C]]] = {}
     for trial in trials:
         config = space(trial)
-        trial.set_user_attr("fingerprint", config.genome.fingerprint())
+        trial.set_user_attr("fingerprint", config.fingerprint())
         repetition = int(trial.user_attrs.get("reevaluation", 0))
         repetitions.setdefault(repetition, []).append((trial, config))
     for repetition, members in repetitions.items():
@@ -171,7 +174,7 @@ def _train(
     study: optuna.Study,
     trials: Sequence[optuna.Trial],
     run: Run,
-    objective: Objective,
+    objective: Objective[_C],
     listener: Listener | None,
 ) -> None:
     live = [(trial, list[float]()) for trial in trials]
@@ -216,7 +219,7 @@ def _tell(
     reported: Sequence[float],
     verdict: _Verdict,
     record: Mapping[str, Any],
-    objective: Objective,
+    objective: Objective[_C],
 ) -> FrozenTrial:
     for key, value in record.items():
         trial.set_user_attr(key, value)
