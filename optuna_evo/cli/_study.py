@@ -4,24 +4,22 @@ import json
 from pathlib import Path
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from optuna_evo.cli._options import Duration
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import open_database
-from optuna_evo.cli._options import quiet_optuna
 from optuna_evo.cli._options import run_options
 from optuna_evo.cli._options import SET
 from optuna_evo.cli._options import storage_option
+from optuna_evo.cli._printing import print_final
+from optuna_evo.cli._printing import print_judgement
+from optuna_evo.cli._printing import print_summary
+from optuna_evo.cli._stored import create_stored
+from optuna_evo.cli._stored import load_stored
+from optuna_evo.cli._stored import stored_or_created
 
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from optuna_evo.spec import StudySpec
-    from optuna_evo.study import StoredStudy
 
 __all__ = ["study"]
 
@@ -48,7 +46,7 @@ def study_create(
     from optuna_evo.spec import load_spec
 
     spec = load_spec(spec_file, overrides=overrides, name=name)
-    _create(spec, storage, exist_ok=False)
+    create_stored(spec, storage, exist_ok=False)
     click.echo(f"Created study {name!r}; run it by: optuna_evo study run {name}")
 
 
@@ -87,7 +85,7 @@ def study_run(
 
     # so that a politely ended process gives its trial back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    stored = _stored_or_created(name_or_spec, storage, overrides)
+    stored = stored_or_created(name_or_spec, storage, overrides)
     console = new_console()
     with SearchProgress(stored.study, n_trials=stored.spec.n_trials, console=console) as progress:
         run_study(
@@ -99,14 +97,14 @@ def study_run(
             listener=progress,
         )
     show_in_dashboard(stored)
-    _print_summary(stored, console)
+    print_summary(stored, console)
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if n_left > 0:
         console.print(f"{n_left} trials are left: optuna_evo study run {stored.spec.name}")
     elif stored.spec.final.epochs:
-        _print_final(stored, console, device, data_dir)
+        print_final(stored, console, device, data_dir)
     elif judge and stored.spec.judge.seeds and stored.spec.objective.name == "fitness":
-        _print_judgement(stored, console, device, data_dir, afresh=False)
+        print_judgement(stored, console, device, data_dir, afresh=False)
 
 
 @study.command("list")
@@ -137,10 +135,10 @@ def study_list(storage: str | None) -> None:
 @storage_option
 def study_show(name: str, storage: str | None) -> None:
     """Show a study: best genome as an equation, accuracy by task, population, judgement."""
-    stored = _load(name, storage)
+    stored = load_stored(name, storage)
     console = new_console()
-    _print_summary(stored, console)
-    _print_judgement(stored, console, None, None, afresh=False)
+    print_summary(stored, console)
+    print_judgement(stored, console, None, None, afresh=False)
 
 
 @study.command("judge")
@@ -149,7 +147,7 @@ def study_show(name: str, storage: str | None) -> None:
 @run_options
 def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
     """Compare the best genome so far with tuned and untuned classic optimizers on test data."""
-    _print_judgement(_load(name, storage), new_console(), device, data_dir, afresh=True)
+    print_judgement(load_stored(name, storage), new_console(), device, data_dir, afresh=True)
 
 
 @study.command("report")
@@ -177,7 +175,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     from optuna_evo.study import show_in_dashboard
     from optuna_evo.study import stored_judgement
 
-    stored = _load(name, storage)
+    stored = load_stored(name, storage)
     best_trial(stored)  # says so if there is nothing to draw yet
     path = out or Path(f"{name}.png")
     draw_tuning_course(tuning_course(stored.study), path)
@@ -205,7 +203,7 @@ def study_export(name: str, storage: str | None, out: Path | None) -> None:
     """
     from optuna_evo.study import best_genome
 
-    text = json.dumps(best_genome(_load(name, storage)).to_dict(), indent=2)
+    text = json.dumps(best_genome(load_stored(name, storage)).to_dict(), indent=2)
     if out is None:
         click.echo(text)
     else:
@@ -225,81 +223,3 @@ def study_delete(name: str, storage: str | None, yes: bool) -> None:
         click.confirm(f"Delete study {name!r} with all its trials?", abort=True)
     delete_study(name, opened)
     click.echo(f"Deleted study {name!r}.")
-
-
-def _create(spec: "StudySpec", storage: str | None, *, exist_ok: bool) -> "StoredStudy":
-    from optuna_evo.parts import check_parts
-    from optuna_evo.study import create_study
-
-    quiet_optuna()
-    check_parts(spec)  # before the database is touched
-    return create_study(spec, open_database(storage, create=True), exist_ok=exist_ok)
-
-
-def _load(name: str, storage: str | None) -> "StoredStudy":
-    from optuna_evo.study import load_study
-
-    return load_study(name, open_database(storage))
-
-
-def _stored_or_created(
-    name_or_spec: str, storage: str | None, overrides: tuple[str, ...]
-) -> "StoredStudy":
-    from optuna_evo.spec import load_spec
-
-    if name_or_spec.endswith(".toml"):
-        return _create(load_spec(name_or_spec, overrides=overrides), storage, exist_ok=True)
-    if overrides:
-        raise click.UsageError("--set goes with a SPEC file; a stored study keeps its spec.")
-    return _load(name_or_spec, storage)
-
-
-def _print_summary(stored: "StoredStudy", console: "Console") -> None:
-    from optuna_evo.parts import build_space
-    from optuna_evo.reports import study_panel
-    from optuna_evo.reports import summarise
-
-    console.print(study_panel(summarise(stored.study, build_space(stored.spec))))
-
-
-def _print_final(
-    stored: "StoredStudy", console: "Console", device: str, data_dir: Path | None
-) -> None:
-    from optuna_evo.study import train_best
-
-    with console.status("training the best configuration on all but the test rows"):
-        metric = train_best(stored, device=device, data_dir=data_dir)
-    epochs = stored.spec.final.epochs
-    console.print(f"Trained for {epochs:g} epochs, measured once on test data: {metric:.4f}")
-
-
-def _print_judgement(
-    stored: "StoredStudy",
-    console: "Console",
-    device: str | None,
-    data_dir: Path | None,
-    *,
-    afresh: bool,
-) -> None:
-    """Print the stored judgement; without one, or afresh, make it if a device is named."""
-    from rich.progress import Progress
-
-    from optuna_evo.reports import judge_table
-    from optuna_evo.search import FINISHED
-    from optuna_evo.study import judge_study
-    from optuna_evo.study import stored_judgement
-
-    rows = None if afresh else stored_judgement(stored)
-    if rows is None:
-        if device is None:
-            return
-        with Progress(console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("judging on test data", total=None)
-            rows = judge_study(
-                stored,
-                device=device,
-                data_dir=data_dir,
-                on_run=lambda done, n: progress.update(task, completed=done, total=n),
-            )
-    n_trials = len(stored.study.get_trials(deepcopy=False, states=FINISHED))
-    console.print(judge_table(rows, n_trials=n_trials, steps=stored.spec.trainer.steps))

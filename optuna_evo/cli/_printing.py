@@ -1,0 +1,65 @@
+"""What the study commands print at their end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from optuna_evo.study import StoredStudy
+
+__all__ = ["print_final", "print_judgement", "print_summary"]
+
+
+def print_summary(stored: "StoredStudy", console: "Console") -> None:
+    """Print the study at a glance."""
+    from optuna_evo.parts import build_space
+    from optuna_evo.reports import study_panel
+    from optuna_evo.reports import summarise
+
+    console.print(study_panel(summarise(stored.study, build_space(stored.spec))))
+
+
+def print_final(
+    stored: "StoredStudy", console: "Console", device: str, data_dir: Path | None
+) -> None:
+    """Train the best configuration finally, unless that is done, and print its test metric."""
+    from optuna_evo.study import train_best
+
+    with console.status("training the best configuration on all but the test rows"):
+        metric = train_best(stored, device=device, data_dir=data_dir)
+    epochs = stored.spec.final.epochs
+    console.print(f"Trained for {epochs:g} epochs, measured once on test data: {metric:.4f}")
+
+
+def print_judgement(
+    stored: "StoredStudy",
+    console: "Console",
+    device: str | None,
+    data_dir: Path | None,
+    *,
+    afresh: bool,
+) -> None:
+    """Print the stored judgement; without one, or afresh, make it if a device is named."""
+    from rich.progress import Progress
+
+    from optuna_evo.reports import judge_table
+    from optuna_evo.search import FINISHED
+    from optuna_evo.study import judge_study
+    from optuna_evo.study import stored_judgement
+
+    rows = None if afresh else stored_judgement(stored)
+    if rows is None:
+        if device is None:
+            return
+        with Progress(console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task("judging on test data", total=None)
+            rows = judge_study(
+                stored,
+                device=device,
+                data_dir=data_dir,
+                on_run=lambda done, n: progress.update(task, completed=done, total=n),
+            )
+    n_trials = len(stored.study.get_trials(deepcopy=False, states=FINISHED))
+    console.print(judge_table(rows, n_trials=n_trials, steps=stored.spec.trainer.steps))
