@@ -28,6 +28,8 @@ class TrainingConfig:
     Args:
         genome: The update rule with its hyperparameters.
         batch_size: Examples a step; None: the task's own.
+        epochs: Passes over the training rows, where the objective counts in epochs or steps of its
+            own; None: as many as the objective says.
         model: Keyword arguments for the task's model builder, such as `{"dropout": 0.3}`.
 
     Example:
@@ -37,6 +39,7 @@ class TrainingConfig:
 
     genome: Genome
     batch_size: int | None = None
+    epochs: float | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
@@ -48,6 +51,7 @@ class TrainingConfig:
         """
         rest = {
             "batch_size": self.batch_size,
+            "epochs": self.epochs,
             "model": dict(self.model),
         }
         own = {key: value for key, value in rest.items() if value}

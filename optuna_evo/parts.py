@@ -178,7 +178,7 @@ def build_tasks(spec: StudySpec) -> "list[Task]":
     from optuna_evo import tasks
 
     try:
-        return [tasks.get(name) for name in spec.tasks]
+        return [tasks.get(name, **spec.task) for name in spec.tasks]
     except ValueError as error:
         raise SpecError(str(error)) from error
 

@@ -150,6 +150,7 @@ class StudySpec:
         seed: Seed of the sampler and of all training runs.
         direction: "maximize" or "minimize".
         batch_size: Trials that are asked and trained together.
+        task: Options that the tasks are made with, such as the size of a language model.
         space: Function from a trial to a `TrainingConfig`.
         sampler: Sampler; `seed` is passed on to it.
         pruner: Pruner.
@@ -165,6 +166,7 @@ class StudySpec:
     seed: int = 0
     direction: str = "maximize"
     batch_size: int = 1
+    task: Mapping[str, Any] = field(default_factory=dict)
     space: Part = Part(name="genome")
     sampler: Part = Part(name="ga")
     pruner: Part = Part(name="none")
@@ -288,6 +290,10 @@ def _read_part(data: Mapping[str, Any], where: str) -> Part:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
         return _read(hint, value, where)
+    if get_origin(hint) is Mapping:
+        if not isinstance(value, Mapping):
+            raise SpecError(f"`{where}` must be a table, got {value!r}.")
+        return dict(value)
     if get_origin(hint) is tuple:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise SpecError(f"`{where}` must be a list, got {value!r}.")

@@ -54,6 +54,7 @@ def test_the_stored_form_reads_back_equal() -> None:
         ({"seed": -1}, "`seed` must be at least 0, got -1"),
         ({"batch_size": 0}, "`batch_size` must be at least 1, got 0"),
         ({"tasks": "digits"}, "`tasks` must be a list, got 'digits'"),
+        ({"task": "tiny"}, "`task` must be a table, got 'tiny'"),
         ({"tasks": []}, "`tasks` must name at least one task"),
         ({"name": " "}, "`name` must not be empty"),
         ({"sampler": {"population_size": 3}}, "`sampler` needs a name"),
@@ -84,6 +85,11 @@ def test_overrides_are_typed_like_toml_and_reach_into_tables(tmp_path: Path) -> 
     spec = load_spec(path, overrides=overrides)
     assert (spec.trainer.steps, spec.tasks, spec.objective.seeds) == (9, ("mnist",), 1)
     assert spec.sampler.name == "random"
+
+
+def test_options_of_the_task_are_read_and_overridden(tmp_path: Path) -> None:
+    path = write(tmp_path, 'tasks = ["imdb"]\ntask = { size = "tiny" }')
+    assert load_spec(path, overrides=["task.size=mini"]).task == {"size": "mini"}
 
 
 @pytest.mark.parametrize("override", ["trainer.steps", "=3", "trainer.=3", "tasks.a=3"])

@@ -1,6 +1,11 @@
 """Tasks by name. A new one is a file with a `Task` in it and a line here."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
+import functools
+import inspect
+from typing import Any
 from typing import Final
 
 from optuna_evo.errors import PluginError
@@ -28,14 +33,17 @@ def names() -> list[str]:
     return sorted(_BUILT_IN)
 
 
-def get(name: str) -> Task:
-    """Return a task.
+def get(name: str, **options: Any) -> Task:
+    """Return a task; the same object for the same arguments.
+
+    What a name stands for is a `Task`, or a function that makes one from keyword arguments.
 
     Args:
         name: One of `names()`, or an own task as "module:attribute".
+        **options: Arguments of the function; a `Task` takes none.
 
     Raises:
-        UsageError: If there is no such built-in task (a ValueError).
+        UsageError: If there is no such built-in task, or it takes no such option (a ValueError).
         PluginError: If an own task cannot be loaded or is no `Task` (a ValueError).
 
     Example:
@@ -49,9 +57,27 @@ def get(name: str) -> Task:
             f"A task must be one of {', '.join(names())}, or an own one as "
             f'"module:attribute"; got {name!r}.'
         )
-    task = load_attribute(path)
+    found = load_attribute(path)
+    task: object = found
+    if callable(found):
+        _check_options(name, options, list(inspect.signature(found).parameters))
+        hashable = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        task = _made(found, tuple(sorted(hashable.items())))
     if not isinstance(task, Task):
         raise PluginError(
             f"{name!r} must be an `optuna_evo.tasks.Task`, got {type(task).__name__}."
         )
+    if task is found:
+        _check_options(name, options, [])
     return task
+
+
+@functools.cache
+def _made(make: Callable[..., object], options: tuple[tuple[str, Any], ...]) -> object:
+    return make(**dict(options))
+
+
+def _check_options(name: str, options: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    if unknown := [key for key in options if key not in allowed]:
+        takes = f"takes: {', '.join(allowed)}" if allowed else "takes no options"
+        raise UsageError(f"Unknown option {unknown[0]!r}: the task {name!r} {takes}.")

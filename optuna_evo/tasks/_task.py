@@ -4,8 +4,14 @@ Shape legend: n rows of a split, b rows of a batch.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
+from typing import Any
+from typing import get_args
 from typing import Literal
 
 import numpy as np
@@ -14,7 +20,9 @@ from torch import nn
 from torch import Tensor
 
 
-__all__ = ["partition", "Split", "Splits", "Task"]
+__all__ = ["Kind", "partition", "Split", "Splits", "Task"]
+
+Kind = Literal["classification", "language_model", "question_answering", "regression"]
 
 # Which rows serve for what is part of a task's definition, so it never depends on a run's seed.
 _PARTITION_SEED = 0
@@ -27,6 +35,8 @@ class Split:
     Args:
         inputs: Tensor (n, ...), normalised.
         targets: Tensor (n, ...): class numbers (n,), characters (n, length) or values (n,).
+        extras: What scores need besides, an entry for each row, such as the texts behind the
+            tokens; most tasks have none.
 
     Raises:
         ValueError: If there is no row, or the two differ in their number.
@@ -38,6 +48,7 @@ class Split:
 
     inputs: Tensor
     targets: Tensor
+    extras: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         if not len(self.inputs) == len(self.targets) > 0:
@@ -51,7 +62,14 @@ class Split:
 
     def to(self, device: torch.device | str) -> "Split":
         """Return the split on `device`; itself if it is there already."""
-        return Split(self.inputs.to(device), self.targets.to(device))
+        return dataclasses.replace(
+            self, inputs=self.inputs.to(device), targets=self.targets.to(device)
+        )
+
+    def take(self, rows: Tensor) -> "Split":
+        """Return the rows of these numbers."""
+        extras = [self.extras[row] for row in rows.tolist()] if self.extras else ()
+        return Split(self.inputs[rows], self.targets[rows], extras)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +99,8 @@ class Task:
         name:
             Unique name; part of what random streams derive from.
         kind:
-            "classification" (targets are classes), "language_model" (targets are next characters)
-            or "regression".
+            "classification" (targets are classes), "language_model" (targets are next
+            characters), "question_answering" (targets are spans) or "regression".
         build_model:
             Makes the model from keyword arguments that all have defaults. Weights are drawn from
             the current torch generator; the trainer seeds it.
@@ -104,6 +122,9 @@ class Task:
         bfloat16:
             Whether precision "auto" may train in bfloat16 where the hardware is fast at it. Turn
             it on where it was measured to help.
+        notes:
+            What is worth saying with every result, such as which weights the model started from;
+            becomes user attributes of each trial.
 
     Raises:
         ValueError: If `kind` is unknown or `batch_size` is not positive.
@@ -116,7 +137,7 @@ class Task:
     """
 
     name: str
-    kind: Literal["classification", "language_model", "regression"]
+    kind: Kind
     build_model: Callable[..., nn.Module]
     load: Callable[[Path | None], Splits]
     load_test: Callable[[Path | None], Split]
@@ -126,11 +147,11 @@ class Task:
     batch_size: int = 128
     higher_is_better: bool = True
     bfloat16: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        kinds = ("classification", "language_model", "regression")
-        if self.kind not in kinds:
-            raise ValueError(f"`kind` must be one of {kinds}, got {self.kind!r}.")
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"`kind` must be one of {get_args(Kind)}, got {self.kind!r}.")
         if self.batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {self.batch_size}.")
 

@@ -1,5 +1,6 @@
 """What depends on the machine: data on the device, precision, memory layout, torch's generator."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def _load_splits(task: Task, folder: Path | None, device: torch.device) -> Split
 
 def to_device(split: Split, device: torch.device) -> Split:
     """Return the split on a device, in the layout that trains fastest."""
-    return Split(with_fast_layout(split.inputs.to(device)), split.targets.to(device))
+    there = split.to(device)
+    return dataclasses.replace(there, inputs=with_fast_layout(there.inputs))
 
 
 def with_fast_layout(images: Tensor) -> Tensor:

@@ -32,6 +32,35 @@ def test_an_own_task_is_found_by_module_and_attribute() -> None:
     assert tasks.get(f"{__name__}:own_task") is own_task
 
 
+def made_task(*, batch_size: int = 8, sizes: tuple[int, ...] = ()) -> tasks.Task:
+    return dataclasses.replace(own_task, batch_size=batch_size)
+
+
+def test_a_task_may_be_made_from_options_and_is_made_once() -> None:
+    made = tasks.get(f"{__name__}:made_task", batch_size=3, sizes=[1, 2])
+    assert made.batch_size == 3
+    assert made is tasks.get(f"{__name__}:made_task", sizes=[1, 2], batch_size=3)
+    assert made is not tasks.get(f"{__name__}:made_task")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (f"{__name__}:made_task", "Unknown option 'size': .* takes: batch_size, sizes"),
+        ("digits", "Unknown option 'size': the task 'digits' takes no options"),
+    ],
+)
+def test_an_unknown_option_of_a_task_names_the_allowed_ones(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tasks.get(name, size=3)
+
+
+def test_rows_are_taken_with_what_belongs_to_them() -> None:
+    split = Split(torch.arange(4.0), torch.arange(4), extras=["a", "b", "c", "d"])
+    taken = split.take(torch.tensor([2, 0])).to("cpu")
+    assert taken.inputs.tolist() == [2.0, 0.0] and list(taken.extras) == ["c", "a"]
+
+
 def test_what_is_no_task_is_refused() -> None:
     with pytest.raises(PluginError, match="must be an `optuna_evo.tasks.Task`, got float"):
         tasks.get("math:pi")
