@@ -21,6 +21,11 @@ from optuna.trial import TrialState
 
 from optuna_evo import leases
 from optuna_evo.config import Config
+from optuna_evo.reuse import Curves
+from optuna_evo.reuse import FINGERPRINT_KEY
+from optuna_evo.reuse import OBJECTIVE_KEY
+from optuna_evo.reuse import REPETITION_KEY
+from optuna_evo.reuse import SharingRun
 
 
 __all__ = ["FINISHED", "Listener", "Objective", "Run", "search"]
@@ -49,7 +54,12 @@ class Run(Protocol):
 
 
 class Objective(Protocol[_C_contra]):
-    """What turns training into the value of a trial."""
+    """What turns training into the value of a trial.
+
+    An objective whose trainings are a pure function of configuration and repetition says so by a
+    method `fingerprint() -> str`, the same text for objectives that train and value alike. Then
+    nothing is trained twice: see `optuna_evo.reuse`.
+    """
 
     @property
     def n_steps(self) -> int:
@@ -103,7 +113,7 @@ def search(
     Trials of dead workers are taken up again first. An interrupted or failing batch gives nothing
     up: interrupted trials go back to the queue; a trial whose training raises fails with the
     reason in its user attribute `error`, and the search goes on unless that happens three times
-    in a row.
+    in a row. What a trial of the study has trained already is not trained again (`reuse`).
 
     Args:
         study: The study, with its sampler and pruner.
@@ -119,6 +129,7 @@ def search(
         The number of trials that this call finished.
     """
     deadline = math.inf if timeout is None else time.monotonic() + timeout
+    curves = Curves(study)
     done = failures = 0
     while time.monotonic() < deadline:
         leases.reclaim(study)
@@ -130,7 +141,7 @@ def search(
         trials = [leases.ask(study) for _ in range(min(batch_size, room))]
         try:
             with leases.heartbeat(study, trials):
-                done += _run_batch(study, trials, space, objective, listener)
+                done += _run_batch(study, trials, space, objective, curves, listener)
             failures = 0
         except Exception as error:
             failures += 1
@@ -155,19 +166,45 @@ def _run_batch(
     trials: Sequence[optuna.Trial],
     space: Callable[[optuna.Trial], _C],
     objective: Objective[_C],
+    curves: Curves,
     listener: Listener | None,
 ) -> int:
     """Train the trials of each repetition together and tell them all."""
     repetitions: dict[int, list[tuple[optuna.Trial, _C]]] = {}
+    identity = _fingerprint(objective)
     for trial in trials:
         config = space(trial)
-        trial.set_user_attr("fingerprint", config.fingerprint())
-        repetition = int(trial.user_attrs.get("reevaluation", 0))
+        trial.set_user_attr(FINGERPRINT_KEY, config.fingerprint())
+        if identity is not None:
+            trial.set_user_attr(OBJECTIVE_KEY, identity)
+        repetition = int(trial.user_attrs.get(REPETITION_KEY, 0))
         repetitions.setdefault(repetition, []).append((trial, config))
     for repetition, members in repetitions.items():
-        run = objective.start([config for _, config in members], repetition=repetition)
+        run = _start(members, objective, curves, repetition)
         _train(study, [trial for trial, _ in members], run, objective, listener)
     return len(trials)
+
+
+def _start(
+    members: Sequence[tuple[optuna.Trial, _C]],
+    objective: Objective[_C],
+    curves: Curves,
+    repetition: int,
+) -> Run:
+    """Begin to train the members, or to replay what the study knows already."""
+    identity = _fingerprint(objective)
+    if identity is None:
+        return objective.start([config for _, config in members], repetition=repetition)
+    curves.look()
+    known = [curves.find(config, identity, repetition) for _, config in members]
+    numbered = [(trial.number, config) for trial, config in members]
+    return SharingRun(numbered, known, objective, repetition)
+
+
+def _fingerprint(objective: Objective[_C]) -> str | None:
+    """Return what tells an objective from others; None if its trainings are not repeatable."""
+    fingerprint = getattr(objective, "fingerprint", None)
+    return None if fingerprint is None else str(fingerprint())
 
 
 def _train(

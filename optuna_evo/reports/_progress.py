@@ -16,6 +16,7 @@ from rich.progress import TimeRemainingColumn
 
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import generation_of
+from optuna_evo.reuse import REUSED_KEY
 from optuna_evo.search import FINISHED
 
 
@@ -36,6 +37,7 @@ class SearchProgress:
         self._best = best[0].value if best else None
         self._maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
         self._done = len(study.get_trials(deepcopy=False, states=FINISHED))
+        self._reused = 0
         self._where = ""
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -74,10 +76,12 @@ class SearchProgress:
         generation = generation_of(trial)
         self._where = f"generation {generation}, " if generation is not None else ""
         self._done += 1
+        self._reused += REUSED_KEY in trial.user_attrs
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             pick = max if self._maximize else min
             self._best = trial.value if self._best is None else pick(self._best, trial.value)
         self._progress.update(self._task, completed=self._done, best=self._shown_best())
 
     def _shown_best(self) -> str:
-        return "–" if self._best is None else f"{self._best:.4f}"
+        reused = f", {self._reused} reused" if self._reused else ""
+        return ("–" if self._best is None else f"{self._best:.4f}") + reused

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.reuse import REUSED_KEY
 
 
 __all__ = ["best_trials", "Generation", "generation_of", "StudySummary", "summarise"]
@@ -34,13 +35,15 @@ class Generation(NamedTuple):
 class StudySummary(NamedTuple):
     """A study at a glance.
 
-    `accuracies` maps each task to the best trial's accuracies, one for each seed. `generations` is
-    empty for samplers without generations. `training` names what is set beside the genome.
+    `n_reused` trials took the result of an equal one. `accuracies` maps each task to the best
+    trial's accuracies, one for each seed. `generations` is empty for samplers without generations.
+    `training` names what is set beside the genome.
     """
 
     name: str
     direction: str
     counts: Mapping[str, int]
+    n_reused: int
     best: FrozenTrial | None
     equation: str
     training: str
@@ -70,6 +73,7 @@ def summarise(
         name=study.study_name,
         direction=study.direction.name.lower(),
         counts=counts,
+        n_reused=sum(REUSED_KEY in trial.user_attrs for trial in trials),
         best=best,
         equation=genome.equation() if genome else "",
         training=_training(config) if config else "",

@@ -21,6 +21,8 @@ _STATES = ("complete", "pruned", "fail", "running", "waiting")
 def study_panel(summary: StudySummary) -> RenderableType:
     """Draw the best genome as an equation, its accuracy by task, and the generations."""
     counts = ", ".join(f"{summary.counts[s]} {s}" for s in _STATES if summary.counts[s])
+    if summary.n_reused:
+        counts += f" ({summary.n_reused} took the result of an equal trial)"
     parts: list[RenderableType] = [
         f"[bold]{summary.name}[/bold] ({summary.direction}): {counts or 'no trials'}"
     ]

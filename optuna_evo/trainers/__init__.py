@@ -7,7 +7,7 @@ from optuna_evo.trainers._fitness import cell_fitness
 from optuna_evo.trainers._fitness import FitnessObjective
 from optuna_evo.trainers._fitness import FitnessRun
 from optuna_evo.trainers._run import Run
-from optuna_evo.trainers._sequential import start
+from optuna_evo.trainers._start import start
 
 
 __all__ = [

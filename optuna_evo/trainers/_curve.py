@@ -15,8 +15,9 @@ from optuna_evo.tasks import Split
 from optuna_evo.tasks import Splits
 from optuna_evo.tasks import Task
 from optuna_evo.trainers._hardware import load_splits
+from optuna_evo.trainers._identity import identity
 from optuna_evo.trainers._run import Run
-from optuna_evo.trainers._sequential import start
+from optuna_evo.trainers._start import start
 
 
 __all__ = ["CurveObjective", "CurveRun", "train_finally"]
@@ -63,6 +64,10 @@ class CurveObjective:
     def value(self, reported: Sequence[float]) -> float:
         """Return the last value."""
         return reported[-1]
+
+    def fingerprint(self) -> str:
+        """Return the same text for objectives that train and report alike."""
+        return identity(self)
 
     def total_steps(self, config: TrainingConfig) -> int:
         """Return the optimizer steps of a whole training."""

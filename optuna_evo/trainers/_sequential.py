@@ -15,86 +15,25 @@ from torch import nn
 from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
-from optuna_evo.divergence import has_diverged
 from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.tasks import Split
 from optuna_evo.tasks import Task
+from optuna_evo.trainers._divergence import beyond_hope
+from optuna_evo.trainers._divergence import STEPS_BETWEEN_CHECKS
 from optuna_evo.trainers._hardware import global_generator
 from optuna_evo.trainers._hardware import load_splits
 from optuna_evo.trainers._hardware import pick_precision
 from optuna_evo.trainers._hardware import to_device
 from optuna_evo.trainers._hardware import with_fast_layout
-from optuna_evo.trainers._run import Run
 from optuna_evo.trainers._streams import batch_rows
 from optuna_evo.trainers._streams import Streams
 
 
-__all__ = ["SequentialRun", "start"]
+__all__ = ["SequentialRun"]
 
-# Losses stay on the device; looking at them makes it wait.
-_STEPS_BETWEEN_CHECKS = 25
 # On one core 5,000 validation images take the small CNN 269 ms by 128 and 595 ms by 500 (cache).
 _EVALUATION_BATCH_CPU = 128
 _EVALUATION_BATCH = 2_000
-
-
-def start(
-    configs: Sequence[TrainingConfig],
-    task: Task,
-    *,
-    seed: int,
-    total_steps: int,
-    device: str | torch.device = "cpu",
-    precision: str = "auto",
-    data_dir: Path | None = None,
-    loss_window: int = 50,
-) -> Run:
-    """Begin to train configurations on a task.
-
-    On a CPU the outcome is bit-identical for the same arguments on the same machine, whatever ran
-    before, and in whatever pieces it is advanced. The global random generators are left as they
-    were; the number of threads is never touched.
-
-    Args:
-        configs:
-            What to train.
-        task:
-            What to train on. Its test split is not loaded.
-        seed:
-            Decides initial weights, order of rows, augmentation and dropout, alike for all
-            members; >= 0.
-        total_steps:
-            Length of the whole run in optimizer steps, which schedules refer to; >= 1.
-        device:
-            torch device.
-        precision:
-            "float32", "bfloat16" (autocast; weights stay float32), or "auto": bfloat16 where the
-            task allows it and the hardware has instructions for it.
-        data_dir:
-            Folder with data files; None: `OPTUNA_EVO_DATA`, else downloads.
-        loss_window:
-            Number of last steps that `Run.losses` averages; >= 1.
-
-    Raises:
-        ValueError: If an argument is out of range, or a configuration does not fit the task.
-        DataError: If the data are not there and cannot be had.
-
-    Example:
-        >>> from optuna_evo import catalog, tasks, trainers, TrainingConfig
-        >>> configs = [TrainingConfig(genome=catalog[name]) for name in ("adamw", "sgd")]
-        >>> run = trainers.start(configs, tasks.get("digits"), seed=0, total_steps=300)
-        >>> run.advance(300)  # validation accuracies
-    """
-    return SequentialRun(
-        configs,
-        task,
-        seed=seed,
-        total_steps=total_steps,
-        device=torch.device(device),
-        precision=precision,
-        data_dir=data_dir,
-        loss_window=loss_window,
-    )
 
 
 @dataclass(kw_only=True)
@@ -231,8 +170,8 @@ class SequentialRun:
         loss.backward()  # type: ignore[no-untyped-call]
         member.optimizer.step()
         member.losses[step] = loss.detach()
-        if (step + 1) % _STEPS_BETWEEN_CHECKS == 0:
-            member.diverged = has_diverged(_first_best_last(member.losses[: step + 1]))
+        if (step + 1) % STEPS_BETWEEN_CHECKS == 0:
+            (member.diverged,) = beyond_hope(member.losses[None, : step + 1])
 
     @torch.inference_mode()
     def _mean(
@@ -259,16 +198,6 @@ class SequentialRun:
         return contextlib.nullcontext()
 
 
-def _is_beyond_hope(losses: Tensor) -> bool:
-    """Tell whether no loss since the last check is near those before; one spike is no divergence.
-
-    RMSprop at its usual defaults starts with one: its first step is ten times the learning rate.
-    """
-    *earlier, recent = losses.split(_STEPS_BETWEEN_CHECKS)  # type: ignore[no-untyped-call]
-    before = torch.cat(earlier) if earlier else losses[:1]
-    return has_diverged([*before.tolist(), recent.min().item()])
-
-
 def _build_model(task: Task, config: TrainingConfig) -> nn.Module:
     signature = inspect.signature(task.build_model)
     try:
@@ -279,12 +208,6 @@ def _build_model(task: Task, config: TrainingConfig) -> nn.Module:
             f"got {dict(config.model)}."
         ) from error
     return task.build_model(**config.model)
-
-
-def _first_best_last(losses: Tensor) -> list[float]:
-    """Return what decides about divergence, in one transfer from the device."""
-    best = losses.nan_to_num(math.inf, posinf=math.inf, neginf=math.inf).min()
-    return torch.stack([losses[0], best, losses[-1]]).tolist()
 
 
 @contextlib.contextmanager

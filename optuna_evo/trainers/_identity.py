@@ -1,0 +1,36 @@
+"""What tells an objective from others: the tasks, the seeds and the budget of its trainings."""
+
+from collections.abc import Sequence
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from optuna_evo.tasks import data_folder
+from optuna_evo.tasks import Task
+
+
+__all__ = ["identity"]
+
+# Where a training runs, and what a diverged trial is told, do not change what it reports.
+_NO_MATTER = {"device", "penalty", "trainer"}
+
+
+def identity(objective: Any) -> str:
+    """Return 16 hex digits, the same for objectives (dataclasses) that train and report alike."""
+    values = {
+        field.name: _plain(getattr(objective, field.name))
+        for field in dataclasses.fields(objective)
+        if field.name not in _NO_MATTER
+    }
+    values["data_dir"] = str(data_folder(objective.data_dir))
+    text = json.dumps([type(objective).__name__, values], sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Task):
+        return value.name
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value
