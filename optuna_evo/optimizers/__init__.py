@@ -1,6 +1,9 @@
 """Update rules as `torch.optim.Optimizer`s; nothing here knows Optuna."""
 
 from optuna_evo.optimizers._evolved import EvolvedOptimizer
+from optuna_evo.optimizers._flat import update_flat
+from optuna_evo.optimizers._update import FROZEN
+from optuna_evo.optimizers._update import Scalars
 
 
-__all__ = ["EvolvedOptimizer"]
+__all__ = ["EvolvedOptimizer", "FROZEN", "Scalars", "update_flat"]

@@ -5,13 +5,16 @@ shapes); c the seven coefficients of `optuna_evo.rule.Direction`. A rule differs
 numbers only; a zero coefficient skips its direction.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from optuna_evo.rule import Direction
 
-__all__ = ["foreach_update", "reference_update", "Scalars"]
+
+__all__ = ["foreach_update", "FROZEN", "NUMBERS", "reference_update", "Scalars"]
 
 
 class Scalars(NamedTuple):
@@ -29,6 +32,47 @@ class Scalars(NamedTuple):
     clip_value: float | None
     correction_m: float
     correction_v: float
+
+    def numbers(self) -> tuple[float, ...]:
+        """Return what an element of a step is computed from, in the order of `NUMBERS`.
+
+        Everything that is equal for all elements is multiplied out, so that a step costs one
+        multiplication a direction. `update_flat` and the compiled kernels take their scalars so.
+        """
+        c = self.coefficients
+        lr, lr_m = self.lr, self.lr / self.correction_m
+        return (
+            lr * c[0],
+            lr_m * c[1],
+            lr * c[2],
+            lr_m * c[3],
+            lr * c[4],
+            lr * c[5],
+            lr_m * c[6],
+            1 - lr * self.weight_decay,
+            1 - self.beta1,
+            self.beta2,
+            1 - self.beta2,
+            self.correction_v**-0.5,
+            self.eps,
+            math.inf if self.clip_value is None else self.clip_value,
+        )
+
+
+# What `Scalars.numbers` returns: seven steps along the directions of `optuna_evo.rule.Direction`
+# (learning rate and correction of m in them), then the scalars of the other equations.
+NUMBERS = (
+    *(direction.name.lower() for direction in Direction),
+    "decay",  # w <- decay * w
+    "m_share",  # m <- m + m_share * (g - m)
+    "v_decay",  # v <- v_decay * v + v_share * g * g
+    "v_share",
+    "rms_scale",  # rms = rms_scale * sqrt(v) + eps
+    "eps",
+    "clip",  # g <- clip(g, -clip, clip)
+)
+# The numbers of a member that stands still: its weights are not touched.
+FROZEN = (0.0,) * 7 + (1.0, 0.0, 1.0, 0.0, 1.0, 0.0, math.inf)
 
 
 def reference_update(
@@ -57,12 +101,12 @@ def reference_update(
         if vs:
             vs[i].mul_(s.beta2).addcmul_(g, g, value=1 - s.beta2)
             v_hat = vs[i] / s.correction_v
-        over_rms = 1 / (v_hat.sqrt() + s.eps) if vs else 0.0
-        over_abs = 1 / (g.abs() + s.eps) if s.eps else 0.0
-        c = s.coefficients
-        update = c[0] * g + c[1] * m_hat + c[4] * g.sign()
-        update = update + (c[2] * g + c[3] * m_hat) * over_rms
-        update = update + (c[5] * g + c[6] * m_hat) * over_abs
+        rms, size = v_hat.sqrt() + s.eps, g.abs() + s.eps
+        directions = (g, m_hat, g / rms, m_hat / rms, g.sign(), g / size, m_hat / size)
+        update = torch.zeros_like(p)
+        for c, direction in zip(s.coefficients, directions, strict=True):
+            if c:  # 0 * inf is NaN: what a rule does not read must not reach it
+                update += c * direction
         p.mul_(1 - s.lr * s.weight_decay).sub_(s.lr * update)
 
 
