@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from optuna_evo.pruners import FlatnessPruner as FlatnessPruner
     from optuna_evo.samplers import GASampler as GASampler
     from optuna_evo.samplers import HybridSampler as HybridSampler
+    from optuna_evo.samplers import RecurrenceSampler as RecurrenceSampler
+    from optuna_evo.samplers import segment_of as segment_of
     from optuna_evo.samplers import ThompsonSampler as ThompsonSampler
     from optuna_evo.spaces import genome_params as genome_params
     from optuna_evo.spaces import suggest_genome as suggest_genome
@@ -43,6 +45,8 @@ _EXPORTS = {
     "genome_params": "optuna_evo.spaces",
     "HybridSampler": "optuna_evo.samplers",
     "judge": "optuna_evo.judge",
+    "RecurrenceSampler": "optuna_evo.samplers",
+    "segment_of": "optuna_evo.samplers",
     "smart_hyperparameter_tuning": "optuna_evo.tuning",
     "suggest_genome": "optuna_evo.spaces",
     "Term": "optuna_evo.genome",

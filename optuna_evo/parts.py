@@ -41,6 +41,7 @@ __all__ = [
 SAMPLERS: Mapping[str, str] = {
     "ga": "optuna_evo.samplers:GASampler",
     "hybrid": "optuna_evo.samplers:HybridSampler",
+    "recurrence": "optuna_evo.samplers:RecurrenceSampler",
     "thompson": "optuna_evo.samplers:ThompsonSampler",
     "random": "optuna.samplers:RandomSampler",
     "tpe": "optuna.samplers:TPESampler",

@@ -9,6 +9,7 @@ from optuna.testing.pytest_samplers import SingleOnlySamplerTestCase
 import pytest
 
 from optuna_evo.samplers import GASampler
+from optuna_evo.samplers import RecurrenceSampler
 
 
 SAMPLERS = [
@@ -18,6 +19,8 @@ SAMPLERS = [
         partial(GASampler, population_size=4, reevaluate_elites=True, seed=1),
         id="GA-4-reevaluated",
     ),
+    pytest.param(partial(RecurrenceSampler, population_size=3, seed=0), id="Recurrence-3"),
+    pytest.param(RecurrenceSampler.published, id="Recurrence-published-unseeded"),
 ]
 
 

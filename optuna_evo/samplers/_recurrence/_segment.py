@@ -1,0 +1,127 @@
+"""Which segment of training a trial is, and the random stream that belongs to it.
+
+The ticket is one trial system attribute. It says all there is to know about the segment, its
+parameters included, so a copy of the trial that another worker takes up is the same segment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+from typing import Self
+import zlib
+
+import numpy as np
+from numpy.random import Generator
+from numpy.random import SeedSequence
+from optuna.trial import FrozenTrial
+
+
+__all__ = ["read_ticket", "Segment", "segment_of", "Ticket", "TICKET_KEY"]
+
+TICKET_KEY = "RecurrenceSampler:segment"
+# Set apart the streams that one ticket gives rise to.
+_SELECTION, _VARIATION, _INDEPENDENT = range(3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A piece of training in a lineage: one trial of a `RecurrenceSampler`.
+
+    Args:
+        member: Slot of the population that the segment belongs to, in [0, population_size).
+        index: Number of segments before this one along its lineage; 0 is a fresh start.
+        parent: Number of the trial whose weights this segment goes on from: the member's own
+            previous segment or, where it exploits, the latest of a better member. None for a
+            fresh start.
+        temperature: Scale of the exploration noise, `cooling` times the parent's.
+        rho: Share of the parent's hyperparameters that was kept, in [0, 1]; 1 for a fresh start.
+        exploited: Whether the parent is another member's.
+    """
+
+    member: int
+    index: int
+    parent: int | None
+    temperature: float
+    rho: float
+    exploited: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket(Segment):
+    """A segment, with what it takes to draw its hyperparameters.
+
+    Args:
+        turn: How many segments were given to the member before this one.
+        attempt: How many trials of this turn failed before.
+        entropy: The seed.
+        study: Name of the study that issued the ticket; in another study it means nothing.
+        source: Number of the trial whose hyperparameters are carried on; None: drawn afresh.
+        genes: The new hyperparameters in Optuna's internal representation.
+    """
+
+    turn: int = 0
+    attempt: int = 0
+    entropy: int = 0
+    study: str = ""
+    source: int | None = None
+    genes: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_attr(cls, attr: Mapping[str, Any]) -> Self:
+        """Read what `to_attr` wrote."""
+        return cls(**attr)
+
+    def to_attr(self) -> dict[str, Any]:
+        """Return the ticket as JSON types."""
+        return asdict(self)
+
+    def selection_rng(self) -> Generator:
+        """Return the stream that chooses whom to exploit."""
+        return np.random.default_rng(self._stream(_SELECTION))
+
+    def variation_rng(self, name: str) -> Generator:
+        """Return the stream of one parameter's noise; it depends on no other parameter."""
+        return np.random.default_rng(self._stream(_VARIATION, zlib.crc32(name.encode())))
+
+    def prior(self, name: str, population_size: int) -> float:
+        """Return the number in [0, 1) of a parameter that nothing was carried on for.
+
+        In first segments the members share the range: each has one of `population_size` equal
+        parts, in an order of its own for every parameter (a Latin hypercube).
+        """
+        key = zlib.crc32(name.encode())
+        u = float(np.random.default_rng(self._stream(_INDEPENDENT, key)).random())
+        if self.turn or self.attempt or self.member >= population_size:
+            return u
+        shared = SeedSequence([self.entropy, zlib.crc32(self.study.encode()), key])
+        order = np.random.default_rng(shared).permutation(population_size)
+        return (float(order[self.member]) + u) / population_size
+
+    def _stream(self, *key: int) -> SeedSequence:
+        study = zlib.crc32(self.study.encode())
+        return SeedSequence([self.entropy, study, self.member, self.turn, self.attempt, *key])
+
+
+def read_ticket(trial: FrozenTrial, study: str) -> Ticket | None:
+    """Return the ticket of a trial; None without one or with one of another study."""
+    attr = trial.system_attrs.get(TICKET_KEY)
+    return Ticket.from_attr(attr) if attr is not None and attr["study"] == study else None
+
+
+def segment_of(trial: FrozenTrial) -> Segment | None:
+    """Return which segment a trial is; None for a trial that no `RecurrenceSampler` was asked for.
+
+    Example:
+        >>> import optuna
+        >>> from optuna_evo.samplers import RecurrenceSampler, segment_of
+        >>> study = optuna.create_study(sampler=RecurrenceSampler(population_size=4, seed=0))
+        >>> study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=5)
+        >>> segment_of(study.get_trials()[4]).index
+        1
+    """
+    attr = trial.system_attrs.get(TICKET_KEY)
+    if attr is None:
+        return None
+    return Segment(**{name: attr[name] for name in Segment.__dataclass_fields__})

@@ -1,0 +1,130 @@
+"""The recurrence: the next value of a hyperparameter from the last.
+
+    theta_{t+1} = rho_t * theta_t + (1 - rho_t) * theta_new
+    theta_new   = f(theta_t, s_t) + eta_t,    T_{t+1} = alpha * T_t
+
+Numbers are mixed as units: their place in the range, in log space for log ranges. f goes on in the
+direction of the last change where that paid, and back where it did not. Annealed parameters are
+multiplied by alpha too, whatever else happens to them.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set
+from dataclasses import dataclass
+import math
+from typing import Any
+
+from numpy.random import Generator
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
+
+from optuna_evo.samplers._ga._genes import draw
+from optuna_evo.samplers._ga._genes import fit
+from optuna_evo.samplers._recurrence._feedback import Feedback
+from optuna_evo.surrogates._encoding import Axis
+
+
+__all__ = ["published_step", "recurrent_step", "retained", "Rule"]
+
+# Factors of the published rule: a mutation, and what happens else where a value is not kept.
+MUTATION_FACTORS = (0.9, 1.1)
+DRIFT_FACTORS = (0.95, 1.05)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What does not change during a study.
+
+    Args:
+        retention: rho of a member in the middle of the ranking.
+        mutation_prob: Probability that a parameter gets noise.
+        noise: Standard deviation of eta at temperature 1, in units of the range.
+        momentum: How much of its last change a parameter goes on by when that paid.
+        anneal: Names of the parameters that cool with the temperature.
+        cooling: alpha.
+    """
+
+    retention: float
+    mutation_prob: float
+    noise: float
+    momentum: float
+    anneal: Set[str]
+    cooling: float
+
+
+def retained(rule: Rule, feedback: Feedback) -> float:
+    """Return rho_t, from 1 for the best member over `retention` to its square for the worst."""
+    return float(rule.retention ** (2.0 * feedback.rank))
+
+
+def recurrent_step(
+    rule: Rule,
+    name: str,
+    distribution: BaseDistribution,
+    *,
+    value: Any,
+    previous: Mapping[str, Any],
+    feedback: Feedback,
+    rho: float,
+    temperature: float,
+    rng: Generator,
+) -> Any:
+    """Return theta_{t+1} of one parameter.
+
+    Args:
+        rule: What does not change.
+        name: Name of the parameter.
+        distribution: Its range.
+        value: theta_t.
+        previous: The parameters of the segment before, as far as it had them.
+        feedback: s_t.
+        rho: rho_t.
+        temperature: T_t.
+        rng: Source of randomness.
+    """
+    keeps, mutates, u, z = rng.random(), rng.random(), rng.random(), rng.standard_normal()
+    if isinstance(distribution, CategoricalDistribution):
+        return value if keeps < rho else draw(u, distribution)
+    axis = Axis.of(name, distribution)
+    theta = _unit(axis, value)
+    new = theta
+    if name in previous:
+        new += rule.momentum * feedback.gain * (theta - _unit(axis, previous[name]))
+    if mutates < rule.mutation_prob:
+        new += rule.noise * temperature * z
+    mixed = axis.value(_reflect(rho * theta + (1.0 - rho) * new))
+    return _anneal(rule, name, distribution, mixed)
+
+
+def published_step(
+    rule: Rule, name: str, distribution: BaseDistribution, *, value: Any, rng: Generator
+) -> Any:
+    """Return the next value by the published rule.
+
+    With `mutation_prob` a factor of 0.9 to 1.1, else with probability `retention` as it was, else
+    a factor of 0.95 to 1.05. Categories, of which it does not speak, are drawn anew where numbers
+    get the first factor.
+    """
+    mutates, keeps, u = (
+        rng.random() < rule.mutation_prob,
+        rng.random() < rule.retention,
+        rng.random(),
+    )
+    if isinstance(distribution, CategoricalDistribution):
+        return draw(u, distribution) if mutates else value
+    low, high = MUTATION_FACTORS if mutates else DRIFT_FACTORS
+    factor = 1.0 if keeps and not mutates else low + (high - low) * u
+    return _anneal(rule, name, distribution, value * factor)
+
+
+def _anneal(rule: Rule, name: str, distribution: BaseDistribution, value: Any) -> Any:
+    return fit(value * rule.cooling if name in rule.anneal else value, distribution)
+
+
+def _unit(axis: Axis, value: Any) -> float:
+    return float(axis.units([{axis.name: value}])[0])
+
+
+def _reflect(unit: float) -> float:
+    folded = math.fmod(abs(unit), 2.0)
+    return 2.0 - folded if folded > 1.0 else folded
