@@ -49,6 +49,7 @@ __all__ = [
 _SPEC_KEY = "optuna_evo:spec"
 _SCHEMA_KEY = "optuna_evo:schema"
 _SCHEMA = 1
+_META_FEATURES_KEY = "meta_features"
 _JUDGE_KEY = "optuna_evo:judge"
 _FINAL_KEY = "optuna_evo:final"
 _FIGURE_ID = "tuning-course"
@@ -177,16 +178,26 @@ def run_study(
         The number of trials finished by this call.
     """
     spec = stored.spec
+    objective = build_objective(spec, device=device, data_dir=data_dir)
+    _keep_meta_features(stored, objective)
     return search(
         stored.study,
         space=build_space(spec),
-        objective=build_objective(spec, device=device, data_dir=data_dir),
+        objective=objective,
         n_trials=spec.n_trials,
         n_more=n_more,
         timeout=timeout,
         batch_size=spec.batch_size,
         listener=listener,
     )
+
+
+def _keep_meta_features(stored: StoredStudy, objective: Any) -> None:
+    """Write what is known about the task on the study, for studies that will start from it."""
+    from optuna_evo.trainers import describe
+
+    if _META_FEATURES_KEY not in stored.study.user_attrs:
+        stored.study.set_user_attr(_META_FEATURES_KEY, describe(objective))
 
 
 def best_genome(stored: StoredStudy) -> Genome:

@@ -57,6 +57,15 @@ def test_a_study_runs_to_its_end_and_values_its_cells(storage: Any) -> None:
     assert best_genome(stored).horizon == 4
 
 
+def test_a_run_writes_what_is_known_about_the_task_on_the_study(storage: Any) -> None:
+    stored = create_study(small_spec(tasks=["two_moons", "digits"]), storage)
+    assert "meta_features" not in stored.study.user_attrs  # creation loads no data
+    run_study(stored, n_more=1, device="cpu")
+    found = load_study("small", storage).study.user_attrs["meta_features"]
+    assert found["n_rows"] == pytest.approx((512 * 1077) ** 0.5)
+    assert 0.5 < found["landmark_linear"] < 1
+
+
 def test_the_stored_spec_is_all_a_worker_needs(storage: Any) -> None:
     create_study(small_spec(), storage)
     stored = load_study("small", storage)

@@ -8,6 +8,8 @@ from optuna_evo.tasks._augment import crop_and_flip
 from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
+from optuna_evo.tasks._meta_features import mean_features
+from optuna_evo.tasks._meta_features import meta_features
 from optuna_evo.tasks._registry import get
 from optuna_evo.tasks._registry import names
 from optuna_evo.tasks._task import partition
@@ -22,6 +24,8 @@ __all__ = [
     "cross_entropy",
     "data_folder",
     "get",
+    "mean_features",
+    "meta_features",
     "names",
     "partition",
     "Split",

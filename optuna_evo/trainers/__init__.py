@@ -3,6 +3,7 @@
 from optuna_evo.trainers._curve import CurveObjective
 from optuna_evo.trainers._curve import CurveRun
 from optuna_evo.trainers._curve import train_finally
+from optuna_evo.trainers._describe import describe
 from optuna_evo.trainers._fitness import cell_fitness
 from optuna_evo.trainers._fitness import FitnessObjective
 from optuna_evo.trainers._fitness import FitnessRun
@@ -14,6 +15,7 @@ __all__ = [
     "cell_fitness",
     "CurveObjective",
     "CurveRun",
+    "describe",
     "FitnessObjective",
     "FitnessRun",
     "Run",

@@ -1,0 +1,170 @@
+"""What is known about a task before anything is trained: sizes, and scores of simple models.
+
+Studies carry these numbers, so that a new one can tell which old ones were on similar data. The
+landmarks are those of Pfahringer, Bensusan and Giraud-Carrier, "Meta-Learning by Landmarking
+Various Learning Algorithms" (ICML 2000).
+
+Shape legend: n rows, f features, t tokens of a row.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from optuna_evo.tasks._task import Split
+from optuna_evo.tasks._task import Splits
+from optuna_evo.tasks._task import Task
+
+
+__all__ = ["mean_features", "meta_features"]
+
+_N_ROWS = 512  # rows that landmarks are fitted to, and as many that they are measured on
+_N_BAGS = 1_024  # columns that tokens are counted in
+
+
+def meta_features(task: Task, splits: Splits) -> dict[str, float]:
+    """Describe a task by a few numbers, the same ones always, within a second or so.
+
+    Args:
+        task: The task; its model is built once, with default arguments.
+        splits: Its rows. Scores are those of at most 512 evenly spread training rows on as many
+            validation rows.
+
+    Returns:
+        `n_rows` of the training split and `n_parameters` of the model; `n_features`, the numbers
+        of a row, or for rows of tokens `sequence_length` and `n_tokens`, the different ones;
+        `n_classes` and `class_entropy` (bits) of classes or next tokens; and the scores, accuracy
+        or for regression the share of variance explained, of `landmark_chance` (the commonest
+        class, the mean), `landmark_neighbour` (one nearest neighbour), `landmark_stump` (a tree
+        of one split) and `landmark_linear` (ridge), or for next tokens `landmark_bigram` (the
+        commonest one after the last). What does not apply is left out.
+
+    Example:
+        >>> from optuna_evo import tasks
+        >>> digits = tasks.get("digits")
+        >>> tasks.meta_features(digits, digits.load(None))["n_classes"]
+        10.0
+    """
+    train, valid = _some_rows(splits.train), _some_rows(splits.valid)
+    found: dict[str, Any] = {"n_rows": len(splits.train), "n_parameters": _n_parameters(task)}
+    if _is_tokens(train.inputs):
+        found["sequence_length"] = train.inputs.shape[-1]
+        found["n_tokens"] = len(torch.unique(train.inputs))
+    else:
+        found["n_features"] = train.inputs[0].numel()
+    if not train.targets.dtype.is_floating_point:
+        found |= _classes(train.targets)
+    if task.kind == "language_model":
+        found |= _next_token_scores(train, valid)
+    elif train.targets.ndim == 1:
+        found |= _scores(train, valid)
+    return {name: round(float(value), 6) for name, value in found.items()}
+
+
+def mean_features(features: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the means over several tasks, geometric ones of numbers of things (`n_...`)."""
+    names = sorted({name for each in features for name in each})
+    return {name: _mean(name, [each[name] for each in features if name in each]) for name in names}
+
+
+def _mean(name: str, values: Sequence[float]) -> float:
+    if name.startswith("n_") or name == "sequence_length":
+        return round(float(np.exp(np.mean(np.log(np.maximum(values, 1))))), 6)
+    return round(float(np.mean(values)), 6)
+
+
+def _some_rows(split: Split) -> Split:
+    """Return evenly spread rows, on the CPU: where rows are ordered, all kinds are among them."""
+    n = min(len(split), _N_ROWS)
+    rows = torch.linspace(0, len(split) - 1, n, dtype=torch.float64).long()
+    rows = rows.to(split.inputs.device)
+    return Split(split.inputs[rows].cpu(), split.targets[rows].cpu())
+
+
+def _is_tokens(inputs: Tensor) -> bool:
+    return not inputs.dtype.is_floating_point and inputs.ndim >= 2
+
+
+def _n_parameters(task: Task) -> int:
+    with torch.random.fork_rng(devices=[]):  # its weights are drawn from the global generator
+        model = task.build_model()
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _classes(targets: Tensor) -> dict[str, float]:
+    _, counts = torch.unique(targets, return_counts=True)
+    shares = counts / counts.sum()
+    return {
+        "n_classes": len(counts),
+        "class_entropy": -(shares * shares.log2()).sum().item(),
+        "landmark_chance": shares.max().item(),
+    }
+
+
+def _scores(train: Split, valid: Split) -> dict[str, float]:
+    """Fit each simple model to some rows and score it on others."""
+    from sklearn.linear_model import Ridge
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.neighbors import KNeighborsRegressor
+    from sklearn.tree import DecisionTreeClassifier
+    from sklearn.tree import DecisionTreeRegressor
+
+    is_regression = train.targets.dtype.is_floating_point
+    x, x_new = _matrices(train.inputs, valid.inputs)
+    y, y_new = train.targets.numpy(), valid.targets.numpy()
+    penalty = x.shape[1]  # with a column for each row there would be nothing to see else
+    if is_regression:
+        models = (KNeighborsRegressor(1), DecisionTreeRegressor, Ridge(penalty))
+    elif len(np.unique(y)) > 1:
+        models = (KNeighborsClassifier(1), DecisionTreeClassifier, RidgeClassifier(penalty))
+    else:
+        return {}  # nothing to tell apart
+    neighbour, tree, linear = models
+    named = {"neighbour": neighbour, "stump": tree(max_depth=1, random_state=0), "linear": linear}
+    # a model worse than the mean is just that, however much worse
+    scores = {
+        f"landmark_{name}": max(-1.0, model.fit(x, y).score(x_new, y_new))
+        for name, model in named.items()
+    }
+    return scores | ({"landmark_chance": 0.0} if is_regression else {})
+
+
+def _matrices(train: Tensor, valid: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return rows of numbers (n, f) of comparable size: standardised, or counts of tokens."""
+    if _is_tokens(train):
+        return _token_counts(train), _token_counts(valid)
+    x, x_new = (split.double().flatten(1).numpy() for split in (train, valid))
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(scale > 1e-9, scale, 1.0)  # a constant column stays one
+    return (x - mean) / scale, (x_new - mean) / scale
+
+
+def _token_counts(inputs: Tensor) -> NDArray[Any]:
+    """Return unit vectors (n, bags) of the square roots of how often tokens occur."""
+    tokens = inputs.flatten(1).long() % _N_BAGS  # (n, t)
+    counts = torch.zeros(len(tokens), _N_BAGS, dtype=torch.float64)
+    counts.scatter_add_(1, tokens, torch.ones_like(tokens, dtype=torch.float64))
+    return (counts / counts.sum(dim=1, keepdim=True)).sqrt().numpy()
+
+
+def _next_token_scores(train: Split, valid: Split) -> dict[str, float]:
+    """Score the commonest next token, and the commonest one after each token."""
+    last, following = train.inputs.flatten().numpy(), train.targets.flatten().numpy()
+    base = int(following.max()) + 1
+    pairs, counts = np.unique(last * base + following, return_counts=True)
+    pairs = pairs[np.argsort(counts, kind="stable")]  # the commonest follower is written last
+    best = dict(zip((pairs // base).tolist(), (pairs % base).tolist(), strict=True))
+    tokens, totals = np.unique(following, return_counts=True)
+    commonest = tokens[totals.argmax()]
+    guesses = np.array([best.get(token, commonest) for token in valid.inputs.flatten().tolist()])
+    targets = valid.targets.flatten().numpy()
+    return {
+        "landmark_chance": float(np.mean(targets == commonest)),
+        "landmark_bigram": float(np.mean(targets == guesses)),
+    }
