@@ -11,21 +11,18 @@ Data: karpathy/char-rnn. Architecture: pre-norm decoder as in GPT-2 (Radford et 
 import math
 from pathlib import Path
 import string
-import sys
-import sysconfig
 
 import torch
 from torch import nn
 from torch import Tensor
 import torch.nn.functional as F
 
-from optuna_evo.tasks._files import data_folder
-from optuna_evo.tasks._files import find
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
+from optuna_evo.tasks._texts import read_text
 
 
 __all__ = ["char_lm", "Transformer"]
@@ -34,8 +31,6 @@ _CONTEXT = 64
 # A vocabulary that no text has a say in: models need not look at data, and no test text leaks.
 _CHARACTERS = "\n " + string.ascii_letters + string.digits + string.punctuation
 _OTHER = len(_CHARACTERS)
-_PLACES = ["text/tinyshakespeare/input.txt", "tinyshakespeare/input.txt"]
-_N_SUBSTITUTE = 1_115_394  # as many characters as tiny Shakespeare has
 
 
 class Transformer(nn.Module):
@@ -112,19 +107,8 @@ def _load_test(data_dir: Path | None = None) -> Split:
 
 
 def _read(data_dir: Path | None) -> tuple[str, str]:
-    if found := find(data_folder(data_dir), _PLACES):
-        return found.read_text(encoding="utf-8"), f"tiny Shakespeare in {found}"
-    version = ".".join(map(str, sys.version_info[:3]))
-    return _standard_library(), f"source files of the standard library of Python {version}"
-
-
-def _standard_library() -> str:
-    text = ""
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
-        text += path.read_text(encoding="utf-8", errors="replace")
-        if len(text) >= _N_SUBSTITUTE:
-            break
-    return text[:_N_SUBSTITUTE]
+    documents, source = read_text("auto", data_dir)
+    return documents[0], source
 
 
 def _windows(text: str, start: float, stop: float) -> Split:

@@ -21,6 +21,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "cifar10": "optuna_evo.tasks._cifar10:cifar10",
     "digits": "optuna_evo.tasks._digits:digits",
     "fashion_mnist": "optuna_evo.tasks._mnist:fashion_mnist",
+    "gpt2": "optuna_evo.tasks._gpt2:gpt2",
     "mnist": "optuna_evo.tasks._mnist:mnist",
     "mnist_alexnet": "optuna_evo.tasks._alexnet:mnist_alexnet",
     "quadratic": "optuna_evo.tasks._synthetic:quadratic",
