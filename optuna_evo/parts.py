@@ -15,6 +15,7 @@ import optuna
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import SpecError
 from optuna_evo.errors import UsageError
+from optuna_evo.metrics import check_metric
 from optuna_evo.plugins import load_attribute
 from optuna_evo.spec import Part
 from optuna_evo.spec import StudySpec
@@ -75,7 +76,9 @@ def check_parts(spec: StudySpec) -> None:
     build_sampler(spec, 0)
     build_pruner(spec)
     build_space(spec)
-    build_tasks(spec)
+    tasks = build_tasks(spec)
+    if spec.objective.name == "accuracy":
+        _check_direction(spec, tasks[0])
 
 
 def build_objective(
@@ -99,6 +102,9 @@ def build_objective(
             seed=spec.seed,
             epochs=spec.trainer.epochs,
             reports=spec.objective.reports,
+            metric=spec.objective.metric,
+            early_stopping=spec.trainer.early_stopping,
+            reduce_on_plateau=spec.trainer.reduce_on_plateau,
             **shared,
         )
     return FitnessObjective(
@@ -182,6 +188,24 @@ def build_tasks(spec: StudySpec) -> "list[Task]":
         return [tasks.get(name, **spec.task) for name in spec.tasks]
     except ValueError as error:
         raise SpecError(str(error)) from error
+
+
+def _check_direction(spec: StudySpec, task: "Task") -> None:
+    metric = spec.objective.metric
+    try:
+        higher = check_metric(metric, task.kind, task.name) if metric else task.higher_is_better
+    except UsageError as error:
+        raise SpecError(str(error)) from error
+    wanted = "maximize" if higher else "minimize"
+    what = repr(metric) if metric else f"of the task {task.name!r}"
+    if spec.direction != wanted:
+        raise SpecError(f'The metric {what} goes with direction = "{wanted}".')
+    penalty = spec.objective.divergence_penalty
+    if not higher and penalty <= 0:
+        raise SpecError(
+            f"`objective.divergence_penalty`, what a diverged trial is told, is {penalty}; where "
+            f"the metric {what} is minimised, set it to a value worse than any you expect."
+        )
 
 
 def _resolve(part: Part, kind: str, registry: Mapping[str, str]) -> Any:

@@ -59,6 +59,8 @@ class Objective(Protocol[_C_contra]):
     An objective whose trainings are a pure function of configuration and repetition says so by a
     method `fingerprint() -> str`, the same text for objectives that train and value alike. Then
     nothing is trained twice: see `optuna_evo.reuse`.
+    One whose trials may be complete before their last step says so by a method
+    `is_enough(reported: Sequence[float]) -> bool`.
     """
 
     @property
@@ -224,8 +226,13 @@ def _train(
                 listener.reported(trial.number, run.step, objective.n_steps)
         # all have reported before the first is judged, so that a batch is judged alike
         last = run.step >= objective.n_steps
-        verdicts = [_judge(study, trial, reported, last) for trial, reported in live]
-        for (trial, reported), verdict, record in zip(live, verdicts, run.records(), strict=True):
+        verdicts = [
+            _judge(study, trial, reported, last or _is_enough(objective, reported))
+            for trial, reported in live
+        ]
+        some_end = any(verdict is not _Verdict.GO_ON for verdict in verdicts)
+        records = run.records() if some_end else [{}] * len(live)
+        for (trial, reported), verdict, record in zip(live, verdicts, records, strict=True):
             if verdict is not _Verdict.GO_ON:
                 told = _tell(study, trial, reported, verdict, record, objective)
                 if listener is not None:
@@ -233,6 +240,11 @@ def _train(
         alive = [verdict is _Verdict.GO_ON for verdict in verdicts]
         run.keep(alive)
         live = [member for member, stays in zip(live, alive, strict=True) if stays]
+
+
+def _is_enough(objective: Objective[_C], reported: Sequence[float]) -> bool:
+    is_enough = getattr(objective, "is_enough", None)
+    return bool(is_enough and is_enough(reported))
 
 
 def _judge(

@@ -19,6 +19,8 @@ from typing import get_type_hints
 from typing import Self
 
 from optuna_evo.errors import SpecError
+from optuna_evo.plateau import EarlyStopping
+from optuna_evo.plateau import ReduceOnPlateau
 
 
 __all__ = [
@@ -56,11 +58,17 @@ class TrainerSpec:
         epochs: Passes over the training rows, in place of `steps`; only for the objective
             "accuracy".
         precision: "auto" (what is fastest where it runs), "float32" or "bfloat16".
+        early_stopping: When a training ends before its last step; then the value of every trial
+            is its best report, not its last. None: never. Only for the objective "accuracy".
+        reduce_on_plateau: When the learning rate is reduced. None: never. Only for the objective
+            "accuracy".
     """
 
     steps: int = 500
     epochs: float | None = None
     precision: str = "auto"
+    early_stopping: EarlyStopping | None = None
+    reduce_on_plateau: ReduceOnPlateau | None = None
 
     def __post_init__(self) -> None:
         _check_at_least("trainer.steps", self.steps, 1)
@@ -78,7 +86,7 @@ class ObjectiveSpec:
     steps), and the trial's value is the mean over its cells. It reports once a cell.
 
     "accuracy": a trial trains once on the one task; it reports the validation metric along the
-    way, and its value is the last one reported.
+    way, and its value is the last one reported (with `trainer.early_stopping`, the best one).
 
     Args:
         name: "fitness" or "accuracy".
@@ -86,6 +94,8 @@ class ObjectiveSpec:
         loss_weight: Weight of the training-loss bonus, >= 0 ("fitness").
         loss_window: Steps that the training loss is averaged over ("fitness").
         reports: Reports of a whole training ("accuracy").
+        metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
+            the task's own metric ("accuracy").
         divergence_penalty: What a diverged trial is told.
     """
 
@@ -94,6 +104,7 @@ class ObjectiveSpec:
     loss_weight: float = 0.05
     loss_window: int = 50
     reports: int = 10
+    metric: str | None = None
     divergence_penalty: float = -1.0
 
     def __post_init__(self) -> None:
@@ -195,6 +206,9 @@ class StudySpec:
         if self.objective.name == "fitness":
             for key, value in (
                 ("trainer.epochs", self.trainer.epochs),
+                ("trainer.early_stopping", self.trainer.early_stopping),
+                ("trainer.reduce_on_plateau", self.trainer.reduce_on_plateau),
+                ("objective.metric", self.objective.metric),
                 ("final.epochs", self.final.epochs),
             ):
                 if value:

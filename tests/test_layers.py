@@ -34,7 +34,7 @@ def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-DATA = _set("errors genome rule catalog config divergence spec plugins")
+DATA = _set("errors genome rule catalog config divergence metrics plateau spec plugins")
 SEARCHERS = _set("samplers pruners surrogates")
 LAYER_3 = _set("search reuse storage leases warm_start reports judge")
 BELOW_3 = DATA | SEARCHERS | _set("spaces optimizers tasks learned trainers")

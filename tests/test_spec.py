@@ -49,6 +49,13 @@ def test_the_stored_form_reads_back_equal() -> None:
         ({"objective": {"loss_window": 0}}, "`objective.loss_window` must be at least 1"),
         ({"judge": {"seeds": -1}}, "`judge.seeds` must be at least 0"),
         ({"judge": {"tuning_trials": 0}}, "`judge.tuning_trials` must be at least 1"),
+        ({"trainer": {"early_stopping": {"patience": 0}}}, "patience` must be at least 1, got 0"),
+        ({"trainer": {"early_stopping": {"wait": 1}}}, r"'wait' in \[trainer.early_stopping\]"),
+        (
+            {"trainer": {"early_stopping": {"patience": 1}}},
+            'goes with objective.name = "accuracy"',
+        ),
+        ({"objective": {"metric": "f1"}}, '`objective.metric` goes with objective.name = "accur'),
         ({"direction": "up"}, "`direction` must be one of maximize, minimize; got 'up'"),
         ({"n_trials": 0}, "`n_trials` must be at least 1, got 0"),
         ({"seed": -1}, "`seed` must be at least 0, got -1"),

@@ -142,6 +142,27 @@ def test_foreign_unknown_and_newer_studies_are_named(storage: Any) -> None:
         ({"pruner": {"name": "harsh"}}, "Unknown pruner 'harsh'"),
         ({"space": {"name": "genome", "max_terms": 0}}, "`max_terms` must be at least 1"),
         ({"space": {"name": "genome", "colour": 1}}, "space 'genome' cannot be used"),
+        ({"task": {"size": "tiny"}}, "Unknown option 'size': the task 'two_moons' takes no opt"),
+        (
+            {"objective": {"name": "accuracy", "metric": "mse"}},
+            "may be: accuracy, f1, .*got 'mse'",
+        ),
+        (
+            {"objective": {"name": "accuracy", "metric": "f1"}, "direction": "minimize"},
+            "metric 'f1' goes with direction = \"maximize\"",
+        ),
+        (
+            {"tasks": ["quadratic"], "objective": {"name": "accuracy", "metric": "mse"}},
+            "metric 'mse' goes with direction = \"minimize\"",
+        ),
+        (
+            {
+                "tasks": ["quadratic"],
+                "objective": {"name": "accuracy", "metric": "mse"},
+                "direction": "minimize",
+            },
+            "divergence_penalty`.* is -1.0; where the metric 'mse' is minimised",
+        ),
         ({"space": {"name": "nowhere:space"}}, "Cannot import module 'nowhere'"),
     ],
 )
@@ -151,6 +172,24 @@ def test_a_spec_with_wrong_parts_leaves_no_trace(
     with pytest.raises((SpecError, UsageError), match=message):
         create_study(small_spec(**change), storage)
     assert optuna.get_all_study_names(storage) == []
+
+
+def test_a_metric_is_minimised_and_every_trial_has_all_metrics(storage: Any) -> None:
+    spec = small_spec(
+        tasks=["quadratic"],
+        sampler={"name": "random"},
+        space={"name": "training", "dropout": None},
+        direction="minimize",
+        trainer={"steps": 8, "early_stopping": {"patience": 1}},
+        objective={"name": "accuracy", "metric": "mse", "divergence_penalty": 100.0, "reports": 4},
+    )
+    study = create_study(spec, storage).study
+    run_study(load_study("small", storage), device="cpu")
+    assert study.direction == optuna.study.StudyDirection.MINIMIZE
+    for trial in study.get_trials():
+        reported = trial.intermediate_values.values()
+        assert trial.value == min(reported) == trial.user_attrs["mse"]
+        assert trial.user_attrs["evaluations"] == len(reported) <= 4
 
 
 def test_own_parts_are_named_by_module_and_attribute(storage: Any) -> None:

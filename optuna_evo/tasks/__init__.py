@@ -12,6 +12,7 @@ from optuna_evo.tasks._meta_features import mean_features
 from optuna_evo.tasks._meta_features import meta_features
 from optuna_evo.tasks._registry import get
 from optuna_evo.tasks._registry import names
+from optuna_evo.tasks._scores import scores
 from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
@@ -28,6 +29,7 @@ __all__ = [
     "meta_features",
     "names",
     "partition",
+    "scores",
     "Split",
     "Splits",
     "Task",

@@ -4,13 +4,21 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass
+from dataclasses import field
 import math
 from pathlib import Path
+import time
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.metrics import check_metric
+from optuna_evo.metrics import metric_names
+from optuna_evo.plateau import EarlyStopping
+from optuna_evo.plateau import ReduceOnPlateau
+from optuna_evo.tasks import scores
 from optuna_evo.tasks import Split
 from optuna_evo.tasks import Splits
 from optuna_evo.tasks import Task
@@ -32,9 +40,14 @@ class CurveObjective:
     Args:
         task: What is trained.
         seed: Seed of the training.
-        epochs: Passes over the training rows; None: `steps` counts.
-        steps: Optimizer steps where `epochs` is None.
+        epochs: Passes over the training rows, where a configuration does not say; None: `steps`
+            counts.
+        steps: Optimizer steps where there are no epochs.
         reports: Reports of a whole training, evenly spread.
+        metric: Name of one of `optuna_evo.metrics`; None: the task's own.
+        early_stopping: When a training ends early; then the best report is the value, else the
+            last one. None: never.
+        reduce_on_plateau: When the learning rate is reduced; None: never.
         penalty: What a diverged trial is told.
         device: torch device.
         precision: "auto", "float32" or "bfloat16".
@@ -46,6 +59,9 @@ class CurveObjective:
     epochs: float | None = None
     steps: int = 500
     reports: int = 10
+    metric: str | None = None
+    early_stopping: EarlyStopping | None = None
+    reduce_on_plateau: ReduceOnPlateau | None = None
     penalty: float = -1.0
     device: str = "cpu"
     precision: str = "auto"
@@ -57,13 +73,28 @@ class CurveObjective:
         """Number of reports."""
         return self.reports
 
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of what is reported."""
+        if self.metric is None:
+            return self.task.higher_is_better
+        return check_metric(self.metric, self.task.kind, self.task.name)
+
     def start(self, configs: Sequence[TrainingConfig], *, repetition: int = 0) -> "CurveRun":
         """Begin to train the configurations; another `repetition` uses other seeds."""
         return CurveRun(configs, self, repetition)
 
     def value(self, reported: Sequence[float]) -> float:
-        """Return the last value."""
-        return reported[-1]
+        """Return the last value; with early stopping the best one."""
+        if self.early_stopping is None:
+            return reported[-1]
+        return max(reported) if self.higher_is_better else min(reported)
+
+    def is_enough(self, reported: Sequence[float]) -> bool:
+        """Tell whether a training that reported this stops early."""
+        return self.early_stopping is not None and self.early_stopping.is_over(
+            reported, higher_is_better=self.higher_is_better
+        )
 
     def fingerprint(self) -> str:
         """Return the same text for objectives that train and report alike."""
@@ -71,45 +102,132 @@ class CurveObjective:
 
     def total_steps(self, config: TrainingConfig) -> int:
         """Return the optimizer steps of a whole training."""
-        if self.epochs is None:
+        epochs = config.epochs or self.epochs
+        if epochs is None:
             return max(self.steps, self.reports)
-        splits = load_splits(self.task, self.data_dir, torch.device(self.device))
-        return max(_steps_of(self.epochs, len(splits.train), self.task, config), self.reports)
+        n_rows = len(self.splits().train)
+        return max(_steps_of(epochs, n_rows, self.task, config), self.reports)
+
+    def splits(self) -> Splits:
+        """Return the rows to train and to validate on, on the device."""
+        return load_splits(self.task, self.data_dir, torch.device(self.device))
+
+
+@dataclass
+class _Member:
+    """What is known of one training so far."""
+
+    total: int
+    values: list[float] = field(default_factory=list)
+    outputs: Tensor | None = None  # on the validation rows, at the report that counts
+    seconds: float = 0.0
+    lr_scale: float = 1.0
+    alive: bool = True
 
 
 class CurveRun:
     """Trainings of a batch of configurations, each over its own number of steps.
 
     A step of the run is one report: the same share of each training, whatever its batch size.
+    Those of one length train side by side.
     """
 
     def __init__(
         self, configs: Sequence[TrainingConfig], objective: CurveObjective, repetition: int
     ) -> None:
         self.step = 0
-        self._reports = objective.reports
+        self._objective = objective
         seed = objective.seed + repetition * _SEEDS_A_REPETITION
-        totals = [objective.total_steps(config) for config in configs]
-        self._members = [
-            (total, _start_one(config, objective.task, objective, seed=seed, total_steps=total))
-            for config, total in zip(configs, totals, strict=True)
-        ]
+        self._members = [_Member(objective.total_steps(config)) for config in configs]
+        self._groups: list[tuple[Run, list[_Member]]] = []
+        for total in sorted({member.total for member in self._members}):
+            pairs = zip(configs, self._members, strict=True)
+            group = [(config, member) for config, member in pairs if member.total == total]
+            run = _start(
+                [c for c, _ in group], objective.task, objective, seed=seed, total_steps=total
+            )
+            self._groups.append((run, [member for _, member in group]))
 
     def advance(self, n_steps: int) -> list[float]:
         """Train on to the next report and return the metric of each live member."""
         self.step += n_steps
-        return [
-            run.advance(total * self.step // self._reports - run.step)[0]
-            for total, run in self._members
-        ]
+        for run, members in self._groups:
+            began = time.perf_counter()
+            run.train(members[0].total * self.step // self._objective.reports - run.step)
+            self._measure(run, members)
+            for member in members:
+                member.seconds += (time.perf_counter() - began) / len(members)
+        return [member.values[-1] for member in self._members]
+
+    def _measure(self, run: Run, members: Sequence[_Member]) -> None:
+        o = self._objective
+        valid = o.splits().valid
+        all_outputs: Sequence[Tensor | None] = [None] * len(members)
+        if metric_names(o.task.kind):
+            all_outputs = run.outputs(valid)
+            values = [_value(o, outputs, valid) for outputs in all_outputs]
+        else:  # the outputs of a language model may be too many to keep
+            values = list(run.evaluate(valid))
+        for member, value, outputs in zip(members, values, all_outputs, strict=True):
+            member.values.append(value)
+            if o.value(member.values) == value:
+                member.outputs = outputs
+        if o.reduce_on_plateau is not None:
+            _reduce(run, members, o.reduce_on_plateau, o.higher_is_better)
 
     def keep(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
-        self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
+        for member, stays in zip(self._members, alive, strict=True):
+            member.alive = stays
+        for run, members in self._groups:
+            run.keep([member.alive for member in members])
+        groups = [(run, [m for m in members if m.alive]) for run, members in self._groups]
+        self._groups = [(run, members) for run, members in groups if members]
+        self._members = [member for member in self._members if member.alive]
 
     def records(self) -> list[Mapping[str, Any]]:
-        """Return the training loss of each member and the optimizer steps it took."""
-        return [_record(run, total) for total, run in self._members]
+        """Return the metrics of each member, its training loss, seconds and steps."""
+        losses = {
+            id(member): loss
+            for run, members in self._groups
+            for member, loss in zip(members, run.losses(), strict=True)
+        }
+        return [self._record(member, losses[id(member)]) for member in self._members]
+
+    def _record(self, member: _Member, loss: float) -> dict[str, Any]:
+        o = self._objective
+        record: dict[str, Any] = {
+            "optimizer_steps": member.total * self.step // o.reports,
+            "share_trained": self.step / o.reports,
+            "seconds": round(member.seconds, 3),
+            "evaluations": len(member.values),
+            **o.task.notes,
+        }
+        if math.isfinite(loss):
+            record["train_loss"] = loss
+        if member.outputs is not None:
+            record |= scores(o.task, member.outputs, o.splits().valid)
+        if o.reduce_on_plateau is not None:
+            record["lr_scale"] = member.lr_scale
+        return record
+
+
+def _value(objective: CurveObjective, outputs: Tensor | None, split: Split) -> float:
+    """Return the metric of the outputs for a split; NaN where there are none."""
+    if outputs is None:
+        return math.nan
+    if objective.metric is None:
+        return float(objective.task.metric(outputs, split.targets))
+    return scores(objective.task, outputs, split).get(objective.metric, math.nan)
+
+
+def _reduce(
+    run: Run, members: Sequence[_Member], policy: ReduceOnPlateau, higher_is_better: bool
+) -> None:
+    scales = [policy.scale(member.values, higher_is_better=higher_is_better) for member in members]
+    run.scale_lr([new / member.lr_scale for new, member in zip(scales, members, strict=True)])
+    for member, scale in zip(members, scales, strict=True):
+        member.lr_scale = scale
 
 
 def train_finally(
@@ -133,9 +251,12 @@ def train_finally(
     if cosine:
         genome = dataclasses.replace(config.genome, use_cosine_decay=True)
         config = dataclasses.replace(config, genome=genome)
-    run = _start_one(config, task, objective, seed=seed, total_steps=total)
-    run.advance(total)
-    return run.evaluate(task.load_test(objective.data_dir))[0]
+    run = _start([config], task, objective, seed=seed, total_steps=total)
+    run.train(total)
+    test = task.load_test(objective.data_dir)
+    if objective.metric is None:
+        return run.evaluate(test)[0]
+    return _value(objective, run.outputs(test)[0], test)
 
 
 def _merged(task: Task, folder: Path | None) -> Splits:
@@ -144,19 +265,26 @@ def _merged(task: Task, folder: Path | None) -> Splits:
     train = Split(
         torch.cat([parts.train.inputs, parts.valid.inputs]),
         torch.cat([parts.train.targets, parts.valid.targets]),
+        [*parts.train.extras, *parts.valid.extras],
     )
-    return Splits(train, Split(parts.valid.inputs[:100], parts.valid.targets[:100]), parts.source)
+    few = torch.arange(min(100, len(parts.valid)))
+    return Splits(train, parts.valid.take(few), parts.source)
 
 
 def _steps_of(epochs: float, n_rows: int, task: Task, config: TrainingConfig) -> int:
     return max(1, math.ceil(epochs * n_rows / (config.batch_size or task.batch_size)))
 
 
-def _start_one(
-    config: TrainingConfig, task: Task, objective: CurveObjective, *, seed: int, total_steps: int
+def _start(
+    configs: Sequence[TrainingConfig],
+    task: Task,
+    objective: CurveObjective,
+    *,
+    seed: int,
+    total_steps: int,
 ) -> Run:
     return start(
-        [config],
+        configs,
         task,
         seed=seed,
         total_steps=total_steps,
@@ -164,9 +292,3 @@ def _start_one(
         precision=objective.precision,
         data_dir=objective.data_dir,
     )
-
-
-def _record(run: Run, total: int) -> dict[str, Any]:
-    loss = run.losses()[0]
-    finite = {"train_loss": loss} if math.isfinite(loss) else {}
-    return {"optimizer_steps": run.step, "share_trained": run.step / total, **finite}

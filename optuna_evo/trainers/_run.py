@@ -40,6 +40,9 @@ class Run(Protocol):
             ValueError: If that would be more than the total steps of the run, or less than none.
         """
 
+    def train(self, n_steps: int) -> None:
+        """Do what `advance` does, but measure nothing."""
+
     def keep(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`; the others go on as if nothing had happened.
 
@@ -63,6 +66,15 @@ class Run(Protocol):
         Returns:
             The mean over the rows; NaN where outputs are not finite.
         """
+
+    def outputs(self, split: Split) -> Sequence[Tensor | None]:
+        """Return what each model makes of the inputs of a split, a float32 tensor (n, ...).
+
+        None for a diverged member, and where outputs are not finite.
+        """
+
+    def scale_lr(self, factors: Sequence[float]) -> None:
+        """Multiply the learning rate of each member from now on, whatever its schedule."""
 
     def state_dicts(self) -> Sequence[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""

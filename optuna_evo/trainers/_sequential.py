@@ -86,6 +86,11 @@ class SequentialRun:
 
     def advance(self, n_steps: int) -> list[float]:
         """Train for `n_steps` more steps and return the metric on the validation split."""
+        self.train(n_steps)
+        return self.evaluate(self._splits.valid)
+
+    def train(self, n_steps: int) -> None:
+        """Train for `n_steps` more steps."""
         last = self._step + n_steps
         if n_steps < 0 or last > self._total_steps:
             raise ValueError(
@@ -99,7 +104,6 @@ class SequentialRun:
                         break
                     self._train_step(member, step)
         self._step = last
-        return self.evaluate(self._splits.valid)
 
     def keep(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
@@ -128,6 +132,20 @@ class SequentialRun:
             math.nan if member.diverged else self._mean(member.model, there, measure)
             for member in self._members
         ]
+
+    def outputs(self, split: Split) -> list[Tensor | None]:
+        """Return what each model makes of the inputs of a split."""
+        there = to_device(split, self._device)
+        return [
+            None if member.diverged else self._whole(member.model, there)
+            for member in self._members
+        ]
+
+    def scale_lr(self, factors: Sequence[float]) -> None:
+        """Multiply the learning rate of each member from now on."""
+        for member, factor in zip(self._members, factors, strict=True):
+            for group in member.optimizer.param_groups:
+                group["lr"] *= factor
 
     def state_dicts(self) -> list[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""
@@ -177,20 +195,30 @@ class SequentialRun:
     def _mean(
         self, model: nn.Module, split: Split, measure: Callable[[Tensor, Tensor], Tensor]
     ) -> float:
-        model.eval()
-        size = _EVALUATION_BATCH_CPU if self._device.type == "cpu" else _EVALUATION_BATCH
         total = torch.zeros((), device=self._device)
-        batches = zip(
-            torch.split(split.inputs, size), torch.split(split.targets, size), strict=True
-        )
-        for inputs, targets in batches:
+        for outputs, targets in self._batches(model, split):
             with self._precision():
-                outputs = model(inputs)
                 value = measure(outputs, targets)
             finite = torch.isfinite(outputs).all()
             total += torch.where(finite, value, math.nan) * len(targets)
-        model.train()
         return _finite_or_nan(total.item() / len(split))
+
+    @torch.inference_mode()
+    def _whole(self, model: nn.Module, split: Split) -> Tensor | None:
+        outputs = torch.cat([outputs.float() for outputs, _ in self._batches(model, split)])
+        return outputs if bool(torch.isfinite(outputs).all()) else None
+
+    def _batches(self, model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (outputs, targets) of each batch, the model in evaluation mode meanwhile."""
+        model.eval()
+        size = _EVALUATION_BATCH_CPU if self._device.type == "cpu" else _EVALUATION_BATCH
+        for inputs, targets in zip(
+            torch.split(split.inputs, size), torch.split(split.targets, size), strict=True
+        ):
+            with self._precision():
+                outputs = model(inputs)
+            yield outputs, targets
+        model.train()
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self._use_bfloat16:

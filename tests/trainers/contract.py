@@ -156,6 +156,30 @@ class TrainerContract:
         assert run.evaluate(split)[0] > 0.85 > run.evaluate(split, measure=TWO_MOONS.loss)[0]
         assert len(run.evaluate(split)) == 2
 
+    def test_outputs_are_those_that_the_metric_is_measured_on(self) -> None:
+        run = self.start([ADAMW, SGD], TWO_MOONS, seed=3, total_steps=40)
+        run.train(40)
+        valid = TWO_MOONS.load(None).valid
+        measured = [TWO_MOONS.metric(o, valid.targets).item() for o in run.outputs(valid)]  # type: ignore[arg-type]
+        assert measured == pytest.approx(self.trained([ADAMW, SGD]).evaluate(valid))
+
+    def test_a_diverged_member_has_no_outputs(self) -> None:
+        run = self.start([ADAMW, EXPLODING], QUADRATIC, seed=0, total_steps=60)
+        run.train(60)
+        outputs = run.outputs(QUADRATIC.load(None).valid)
+        assert outputs[0] is not None and outputs[0].shape == (256,) and outputs[1] is None
+
+    def test_scaling_the_learning_rate_is_training_with_another(self) -> None:
+        run = self.start([ADAMW, SGD], TWO_MOONS, seed=3, total_steps=40)
+        run.scale_lr([1.0, 0.5])
+        run.train(40)
+        slower = dataclasses.replace(
+            SGD, genome=dataclasses.replace(SGD.genome, lr=SGD.genome.lr / 2)
+        )
+        expected = self.trained([ADAMW, slower]).state_dicts()
+        for ours, theirs in zip(run.state_dicts(), expected, strict=True):
+            torch.testing.assert_close(dict(ours), dict(theirs))
+
     def test_measuring_changes_nothing(self) -> None:
         run = self.start([DROPOUT], TWO_MOONS, seed=3, total_steps=40)
         for _ in range(40):

@@ -6,6 +6,8 @@ from optuna_evo import tasks
 from optuna_evo import trainers
 from optuna_evo.catalog import catalog
 from optuna_evo.config import TrainingConfig
+from optuna_evo.plateau import EarlyStopping
+from optuna_evo.plateau import ReduceOnPlateau
 from optuna_evo.trainers import CurveObjective
 from optuna_evo.trainers import train_finally
 
@@ -44,6 +46,55 @@ def test_members_are_dropped_and_the_others_go_on_alike() -> None:
     both.advance(2), alone.advance(2)
     both.keep([False, True])
     assert both.advance(2) == alone.advance(2)
+
+
+def test_a_configuration_may_say_its_own_epochs() -> None:
+    n_train = len(MOONS.load(None).train)
+    o = objective(epochs=2.0)
+    assert o.total_steps(replace(ADAM, batch_size=16, epochs=3)) == 3 * n_train // 16
+
+
+def test_trainings_of_one_length_run_together_and_keep_their_places() -> None:
+    configs = [replace(ADAM, batch_size=b) for b in (64, 16, 64)]
+    configs[2] = replace(configs[2], genome=catalog["sgd"])
+    together = objective(epochs=1.0).start(configs)
+    alone = [objective(epochs=1.0).start([config]) for config in configs]
+    assert together.advance(4) == [run.advance(4)[0] for run in alone]
+
+
+def test_every_training_is_recorded_with_all_metrics_of_its_kind() -> None:
+    run = objective(steps=200).start([ADAM])
+    values = [run.advance(1)[0] for _ in range(4)]
+    record = run.records()[0]
+    assert record["accuracy"] == pytest.approx(values[-1])
+    assert record["evaluations"] == 4 and record["seconds"] > 0
+    assert all(0.8 < record[name] <= 1 for name in ("accuracy", "f1", "auc"))
+
+
+def test_the_metric_that_is_named_is_the_one_reported() -> None:
+    run = objective(steps=40, metric="auc").start([ADAM])
+    (value,) = run.advance(4)
+    assert value == run.records()[0]["auc"] != run.records()[0]["accuracy"]
+
+
+def test_with_early_stopping_the_best_report_counts() -> None:
+    o = objective(steps=20, early_stopping=EarlyStopping(patience=1))
+    assert o.value([0.5, 0.9, 0.7]) == 0.9
+    assert o.is_enough([0.5, 0.9, 0.7]) and not objective().is_enough([0.5, 0.9, 0.7])
+    wild = replace(ADAM, genome=replace(catalog["adam"], lr=0.3))
+    run = o.start([wild])
+    values = [run.advance(1)[0] for _ in range(4)]
+    assert max(values) > values[-1]  # or nothing is shown
+    assert run.records()[0]["accuracy"] == pytest.approx(max(values))
+
+
+def test_on_a_plateau_the_learning_rate_is_reduced() -> None:
+    frozen = replace(ADAM, genome=replace(catalog["sgd"], lr=1e-12))
+    o = objective(steps=8, reduce_on_plateau=ReduceOnPlateau(factor=0.1, patience=1))
+    run = o.start([frozen, ADAM])
+    for _ in range(4):
+        run.advance(1)
+    assert run.records()[0]["lr_scale"] == 0.01
 
 
 def test_the_final_training_sees_all_rows_but_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
