@@ -5,12 +5,16 @@ grid; operations, activations and schedules are categories. All objectives are m
 
     family     tables                    parameters                    objective
     adaboost   10 of 50                  2 ordered (12 x 9)            1 - accuracy
+    deepar     11                        6 float, the nearest of       CRPS
+                                         about 230 recorded ones
     hpobench   4                         5 ordered (30,000)            1 - mean valid accuracy
     hpolib     2                         6 ordered, 3 categories       ln(mean valid MSE)
     nas201     3                         6 categories of 5 (15,625)    error in %
     lcbench    6 of 34 (a YAHPO model)   4 float, 3 int, some in logs  -valid accuracy in %
 
-Sources: Wistuba et al. 2015; Eggensperger et al. 2021 (HPOBench); Klein and Hutter 2019 (HPOLib);
+`load_tables` has 25 of them without DeepAR; `load_family` has all of a family.
+
+Sources: Wistuba et al. 2015; Salinas, Shen and Perrone 2020 (DeepAR); Eggensperger et al. 2021 (HPOBench); Klein and Hutter 2019 (HPOLib);
 Dong and Yang 2020 (NAS-Bench-201); Zimmer et al. 2021, Pfisterer et al. 2022 (LCBench, YAHPO).
 """
 
@@ -31,7 +35,9 @@ import pandas as pd
 
 
 LCBENCH_TASKS = ("3945", "126026", "167152", "168329", "189354", "189906")
+MORE_LCBENCH_TASKS = ("34539", "126025", "146212", "168331", "168868", "168910")
 LCBENCH_EPOCH = 52
+FAMILIES = ("hpobench", "hpolib", "nas201", "adaboost", "deepar", "lcbench")
 N_REFERENCE = 50_000  # random configurations that stand for the LCBench space
 
 
@@ -62,12 +68,30 @@ def load_tables(folder: Path) -> list[Table]:
     ]
 
 
-def _adaboost(folder: Path) -> list[Table]:
+def load_family(folder: Path, family: str) -> list[Table]:
+    """Return all tables of a family: for transfer from some of them to others."""
+    match family:
+        case "adaboost":
+            return _adaboost(folder, step=1, limit=50)
+        case "deepar":
+            return _deepar(folder)
+        case "hpobench":
+            return _hpobench(folder)
+        case "hpolib":
+            return _hpolib(folder)
+        case "nas201":
+            return _nas201(folder)
+        case "lcbench":
+            return _lcbench(folder, LCBENCH_TASKS + MORE_LCBENCH_TASKS)
+    raise ValueError(f"No family {family!r}; there are {', '.join(FAMILIES)}.")
+
+
+def _adaboost(folder: Path, *, step: int = 4, limit: int = 10) -> list[Table]:
     frame = pd.read_parquet(folder / "adaboost.parquet")
     accuracy = frame.groupby("dataset")["accuracy"]
     # Where the median is the best value already, regret is undefined.
     usable = sorted(frame["dataset"].unique()[(accuracy.max() > accuracy.median()).to_numpy()])
-    chosen = usable[::4][:10]
+    chosen = usable[::step][:limit]
     return [
         _grid_table(
             f"adaboost/{name}",
@@ -158,7 +182,39 @@ def _grid_table(
     return Table(name, family, space, lookup, float(np.nanmin(grid)), float(np.nanmedian(grid)))
 
 
-def _lcbench(folder: Path) -> list[Table]:
+def _deepar(folder: Path) -> list[Table]:
+    frame = pd.read_parquet(folder / "deepar.parquet")
+    columns = [c for c in frame.columns if c.startswith("hp_")]
+    low, high = frame[columns].min(), frame[columns].max()
+    space: dict[str, BaseDistribution] = {
+        c: FloatDistribution(float(low[c]), float(high[c])) for c in columns
+    }
+    return [
+        _nearest_table(f"deepar/{name}", part[columns], part["metric_CRPS"].to_numpy(), space)
+        for name, part in frame.groupby("task")
+    ]
+
+
+def _nearest_table(
+    name: str, configs: pd.DataFrame, values: NDArray[np.float64], space: dict[str, Any]
+) -> Table:
+    """Answer with the nearest recorded configuration, in units of the ranges."""
+    low = np.array([d.low for d in space.values()])
+    width = np.array([d.high - d.low for d in space.values()])
+    recorded = (configs.to_numpy() - low) / width
+
+    def lookup(params: Mapping[str, Any]) -> float:
+        place = (np.array([params[k] for k in space]) - low) / width
+        return float(values[((recorded - place) ** 2).sum(axis=1).argmin()])
+
+    # the median of random questions, not of the records, which others have already searched
+    rng = np.random.default_rng(0)
+    drawn = rng.random((2_000, len(width)))
+    nearest = ((recorded[None] - drawn[:, None]) ** 2).sum(axis=2).argmin(axis=1)
+    return Table(name, "deepar", space, lookup, float(values.min()), float(np.median(values[nearest])))
+
+
+def _lcbench(folder: Path, tasks: tuple[str, ...] = LCBENCH_TASKS) -> list[Table]:
     import onnxruntime
 
     root = folder / "yahpo" / "lcbench"
@@ -186,7 +242,7 @@ def _lcbench(folder: Path) -> list[Table]:
         out = session.run(None, {"x_cat": task_column, "x_cont": x})[0]
         return -np.asarray(out, dtype=np.float64)[:, target]
 
-    return [_model_table(task, space, order, predict) for task in LCBENCH_TASKS]
+    return [_model_table(task, space, order, predict) for task in tasks]
 
 
 def _yahpo_distribution(entry: Mapping[str, Any]) -> BaseDistribution:
