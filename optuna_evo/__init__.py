@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from optuna_evo.pruners import FlatnessPruner as FlatnessPruner
     from optuna_evo.samplers import GASampler as GASampler
     from optuna_evo.samplers import HybridSampler as HybridSampler
+    from optuna_evo.samplers import MetaPriorSampler as MetaPriorSampler
+    from optuna_evo.samplers import read_source as read_source
+    from optuna_evo.samplers import read_sources as read_sources
     from optuna_evo.samplers import RecurrenceSampler as RecurrenceSampler
     from optuna_evo.samplers import segment_of as segment_of
+    from optuna_evo.samplers import Source as Source
     from optuna_evo.samplers import ThompsonSampler as ThompsonSampler
     from optuna_evo.spaces import genome_params as genome_params
     from optuna_evo.spaces import suggest_genome as suggest_genome
@@ -45,9 +49,13 @@ _EXPORTS = {
     "genome_params": "optuna_evo.spaces",
     "HybridSampler": "optuna_evo.samplers",
     "judge": "optuna_evo.judge",
+    "MetaPriorSampler": "optuna_evo.samplers",
+    "read_source": "optuna_evo.samplers",
+    "read_sources": "optuna_evo.samplers",
     "RecurrenceSampler": "optuna_evo.samplers",
     "segment_of": "optuna_evo.samplers",
     "smart_hyperparameter_tuning": "optuna_evo.tuning",
+    "Source": "optuna_evo.samplers",
     "suggest_genome": "optuna_evo.spaces",
     "Term": "optuna_evo.genome",
     "TermType": "optuna_evo.genome",

@@ -23,6 +23,7 @@ from optuna_evo.surrogates import fit_kernel
 from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import learn_rules
 from optuna_evo.surrogates import Posterior
+from optuna_evo.surrogates import Predictive
 from optuna_evo.surrogates import Rule
 from optuna_evo.surrogates import SpaceEncoding
 from optuna_evo.surrogates import warp
@@ -51,7 +52,7 @@ class Belief:
     losses: Array  # (n,), finite
     targets: Array  # (n,), warped losses
     known: Array
-    posterior: Posterior
+    posterior: Predictive
 
     @property
     def ranked(self) -> Array:
@@ -86,7 +87,7 @@ def believe(history: History, memory: LastResult[Kernel]) -> Belief:
     features, targets = encoding.features(units), warp(losses)
     kernel = _fit(encoding, features, losses, memory)
     rows = spread_rows(targets, MAX_ROWS)
-    running, failed = (_whole(encoding, part) for part in (history.running, history.failed))
+    running, failed = (complete_rows(encoding, part) for part in (history.running, history.failed))
     posterior = _with_unknown(
         condition(kernel, features[rows], targets[rows], encoding.groups),
         targets[rows],
@@ -129,23 +130,29 @@ def _fit(
     return memory.of(lambda: fit_kernel(*inputs), *inputs)
 
 
-def _whole(encoding: SpaceEncoding, configurations: Sequence[Mapping[str, Any]]) -> Array:
+def complete_rows(encoding: SpaceEncoding, configurations: Sequence[Mapping[str, Any]]) -> Array:
     """Encode the configurations that lack nothing but optional parameters."""
     units = encoding.units(configurations)
     required = ~np.array(encoding.optional, dtype=bool)
     return units[~np.isnan(units[:, required]).any(axis=1)]
 
 
+def expect_unknown(posterior: Predictive, unknown: Array, n_running: int) -> Array:
+    """Return what is expected of running trials, and mediocrity of the failed ones after them."""
+    expected, _ = posterior.mean_and_variance(unknown)
+    # The targets are standardised: 0 is their mean.
+    expected[n_running:] = np.maximum(expected[n_running:], 0.0)
+    return expected
+
+
 def _with_unknown(
     posterior: Posterior, targets: Array, running: Array, failed: Array
 ) -> Posterior:
-    """Condition on what is expected of running trials, and on mediocrity of failed ones."""
+    """Condition on what is expected of running and failed trials."""
     unknown = np.concatenate([running, failed])
     if len(unknown) == 0:
         return posterior
-    expected, _ = posterior.mean_and_variance(unknown)
-    # The targets are standardised: 0 is their mean.
-    expected[len(running) :] = np.maximum(expected[len(running) :], 0.0)
+    expected = expect_unknown(posterior, unknown, len(running))
     return condition(
         posterior.kernel,
         np.concatenate([posterior.features, unknown]),

@@ -49,12 +49,13 @@ class History:
         return replace(self, space=free, optional=self.optional & free.keys())
 
 
-def read_history(study: Study, trial: FrozenTrial) -> History:
-    """Read the trials of a study that `trial` may learn from."""
+def read_history(study: Study, trial: FrozenTrial | None = None) -> History:
+    """Read the trials of a study that `trial` may learn from; all of them for None."""
     trials = study.get_trials(deepcopy=False)
     # what `RetryHeartbeatStaleTrialCallback` writes on a retry: the trials that it replaces
     replaced = {number for t in trials for number in t.system_attrs.get("retry_history", ())}
-    others = [t for t in trials if t.number != trial.number and t.number not in replaced]
+    asking = len(trials) if trial is None else trial.number
+    others = [t for t in trials if t.number != asking and t.number not in replaced]
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     complete = [
         (t, sign * t.value)
@@ -79,7 +80,7 @@ def read_history(study: Study, trial: FrozenTrial) -> History:
         running=[t.params for t in others if t.state == TrialState.RUNNING and t.params],
         failed=[t.params for t in others if t.state == TrialState.FAIL and t.params],
         n_complete=len(complete),
-        n_earlier=sum(t.number < trial.number and t.state != TrialState.FAIL for t in others),
+        n_earlier=sum(t.number < asking and t.state != TrialState.FAIL for t in others),
     )
 
 

@@ -8,8 +8,17 @@ from optuna_evo.surrogates._gp import condition
 from optuna_evo.surrogates._gp import fit_kernel
 from optuna_evo.surrogates._gp import Kernel
 from optuna_evo.surrogates._gp import Posterior
+from optuna_evo.surrogates._gp import Predictive
+from optuna_evo.surrogates._informed import fit_informed
+from optuna_evo.surrogates._informed import inform
+from optuna_evo.surrogates._informed import InformedKernel
+from optuna_evo.surrogates._informed import InformedPosterior
+from optuna_evo.surrogates._informed import source_shares
 from optuna_evo.surrogates._meta_learner import MetaLearner
 from optuna_evo.surrogates._meta_learner import TrainedMetaLearner
+from optuna_evo.surrogates._sources import fit_sources
+from optuna_evo.surrogates._sources import SourceModels
+from optuna_evo.surrogates._sources import SourceRows
 from optuna_evo.surrogates._warp import bound
 from optuna_evo.surrogates._warp import standardise
 from optuna_evo.surrogates._warp import warp
@@ -19,12 +28,21 @@ __all__ = [
     "bound",
     "condition",
     "deactivate",
+    "fit_informed",
     "fit_kernel",
+    "fit_sources",
+    "inform",
+    "InformedKernel",
+    "InformedPosterior",
     "Kernel",
     "learn_rules",
     "MetaLearner",
     "Posterior",
+    "Predictive",
     "Rule",
+    "source_shares",
+    "SourceModels",
+    "SourceRows",
     "SpaceEncoding",
     "standardise",
     "TrainedMetaLearner",

@@ -14,6 +14,7 @@ Hyperparameters are the maximum of the marginal likelihood times weak priors; th
 
 from dataclasses import dataclass
 import math
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,18 @@ class Kernel:
         return self.scale * matern52(squared_distances(a * width, b * width))
 
 
+class Predictive(Protocol):
+    """What can be asked about candidates: their marginal posterior, and joint draws."""
+
+    def mean_and_variance(self, candidates: Array) -> tuple[Array, Array]:
+        """Return the marginal posterior of candidates (m, c): two arrays (m,)."""
+        ...
+
+    def draw(self, candidates: Array, n_draws: int, rng: np.random.Generator) -> Array:
+        """Return joint posterior draws at candidates (m, c): one row a draw, (q, m)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Posterior:
     """A fitted process: the observations, and the Cholesky factor of their covariance."""
@@ -72,7 +85,7 @@ class Posterior:
         cross = self.kernel(self.features, candidates, self.groups)
         half = solve_triangular(self.factor, cross, lower=True, check_finite=False)
         covariance = self.kernel(candidates, candidates, self.groups) - half.T @ half
-        factor = _robust_cholesky(covariance, self.kernel.scale)
+        factor = robust_cholesky(covariance, self.kernel.scale)
         white = rng.standard_normal((n_draws, len(candidates)))
         return np.asarray(cross.T @ self.alpha + white @ factor.T)
 
@@ -104,7 +117,7 @@ def condition(
     """Condition the process on observations (n, c), (n,)."""
     covariance = kernel(features, features, groups)
     covariance[np.diag_indices_from(covariance)] += kernel.noise
-    factor = _robust_cholesky(covariance, kernel.scale)
+    factor = robust_cholesky(covariance, kernel.scale)
     return Posterior(kernel, groups, features, factor, cho_solve((factor, True), targets))
 
 
@@ -152,7 +165,7 @@ def _negative_log_posterior(
     return float(value), gradient
 
 
-def _robust_cholesky(matrix: Array, scale: float) -> Array:
+def robust_cholesky(matrix: Array, scale: float) -> Array:
     """Factorise, with as little added to the diagonal as it takes."""
     jitter = JITTER
     while True:

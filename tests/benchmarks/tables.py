@@ -14,8 +14,9 @@ grid; operations, activations and schedules are categories. All objectives are m
 
 `load_tables` has 25 of them without DeepAR; `load_family` has all of a family.
 
-Sources: Wistuba et al. 2015; Salinas, Shen and Perrone 2020 (DeepAR); Eggensperger et al. 2021 (HPOBench); Klein and Hutter 2019 (HPOLib);
-Dong and Yang 2020 (NAS-Bench-201); Zimmer et al. 2021, Pfisterer et al. 2022 (LCBench, YAHPO).
+Sources: Wistuba et al. 2015; Salinas, Shen and Perrone 2020 (DeepAR); Eggensperger et al. 2021
+(HPOBench); Klein and Hutter 2019 (HPOLib); Dong and Yang 2020 (NAS-Bench-201); Zimmer et al. 2021,
+Pfisterer et al. 2022 (LCBench, YAHPO).
 """
 
 from collections.abc import Callable
@@ -211,7 +212,9 @@ def _nearest_table(
     rng = np.random.default_rng(0)
     drawn = rng.random((2_000, len(width)))
     nearest = ((recorded[None] - drawn[:, None]) ** 2).sum(axis=2).argmin(axis=1)
-    return Table(name, "deepar", space, lookup, float(values.min()), float(np.median(values[nearest])))
+    return Table(
+        name, "deepar", space, lookup, float(values.min()), float(np.median(values[nearest]))
+    )
 
 
 def _lcbench(folder: Path, tasks: tuple[str, ...] = LCBENCH_TASKS) -> list[Table]:

@@ -34,6 +34,7 @@ from optuna.study import Study
 from scipy.stats import rankdata
 
 from optuna_evo.samplers import HybridSampler
+from optuna_evo.samplers import MetaPriorSampler
 from tests.benchmarks.sample_efficiency import BUDGETS
 from tests.benchmarks.sample_efficiency import initial_points
 from tests.benchmarks.sample_efficiency import Record
@@ -61,9 +62,23 @@ def cold(make: Callable[[int], BaseSampler]) -> Run:
 def enqueued(make: Callable[[int], BaseSampler]) -> Run:
     """Start from the best configuration of each source."""
 
-    def run(table: Table, sources: Sequence[Study], seed: int, n: int) -> tuple[list[float], float]:
+    def run(
+        table: Table, sources: Sequence[Study], seed: int, n: int
+    ) -> tuple[list[float], float]:
         first = [study.best_params for study in sources]
         return ask_and_tell(make(seed), table, seed, n, first)
+
+    return run
+
+
+def meta(**settings: Any) -> Run:
+    """Start from the sources with our sampler."""
+
+    def run(
+        table: Table, sources: Sequence[Study], seed: int, n: int
+    ) -> tuple[list[float], float]:
+        own = {k: make(seed) if k == "base" else make for k, make in settings.items()}
+        return ask_and_tell(MetaPriorSampler(sources, seed=seed, **own), table, seed, n)
 
     return run
 
@@ -74,6 +89,9 @@ METHODS: dict[str, Run] = {
     "Hybrid": cold(lambda seed: HybridSampler(seed=seed)),
     "TPE + enqueue": enqueued(lambda seed: optuna.samplers.TPESampler(seed=seed)),
     "GP + enqueue": enqueued(lambda seed: optuna.samplers.GPSampler(seed=seed)),
+    "Meta": meta(),
+    "Meta(TPE)": meta(base=lambda seed: optuna.samplers.TPESampler(seed=seed)),
+    "Meta cold": cold(lambda seed: MetaPriorSampler(seed=seed)),
 }
 
 
@@ -98,7 +116,9 @@ def ask_and_tell(
     return values, 1e3 * seconds / n_trials
 
 
-def jobs(methods: Sequence[str], targets: Sequence[str], seeds: int) -> Iterator[tuple[str, str, int]]:
+def jobs(
+    methods: Sequence[str], targets: Sequence[str], seeds: int
+) -> Iterator[tuple[str, str, int]]:
     """Yield what is to be run, seed by seed, so that a stopped run is even over the methods."""
     for seed in range(seeds):
         for target in targets:
@@ -157,7 +177,11 @@ def print_report(records: Sequence[Record], data: Path, title: str) -> None:
     print("| method | " + " | ".join(heads) + " |\n|---|" + "---|" * len(heads))
     for method in order:
         by_seed = curves[method].mean(axis=0)
-        half = 1.96 * by_seed.std(axis=0, ddof=1) / np.sqrt(len(by_seed)) if len(by_seed) > 1 else 0 * by_seed[0]
+        half = (
+            1.96 * by_seed.std(axis=0, ddof=1) / np.sqrt(len(by_seed))
+            if len(by_seed) > 1
+            else 0 * by_seed[0]
+        )
         mean = by_seed.mean(axis=0)
         cells = [f"{mean[i]:.3f} ± {half[i]:.3f}" for i in at]
         cells += [f"{rank:.2f}" for rank in ranks[method]]
@@ -167,7 +191,11 @@ def print_report(records: Sequence[Record], data: Path, title: str) -> None:
         print(f"| {method} | " + " | ".join(cells) + " |")
     families = [f for f in FAMILIES if any(t.startswith(f) for t in tables)]
     shown = (5, 10, 25, 100)
-    print("\n| regret by family | " + " | ".join(f"{f} @{'/'.join(map(str, shown))}" for f in families) + " |")
+    print(
+        "\n| regret by family | "
+        + " | ".join(f"{f} @{'/'.join(map(str, shown))}" for f in families)
+        + " |"
+    )
     print("|---|" + "---|" * len(families))
     for method in order:
         cells = []
@@ -183,7 +211,9 @@ def _first_below(mean: Array, goal: float) -> str:
     return str(reached[0] + 1) if len(reached) else "-"
 
 
-def blocks(records: Sequence[Record], targets: Sequence[str]) -> Iterator[tuple[str, list[Record]]]:
+def blocks(
+    records: Sequence[Record], targets: Sequence[str]
+) -> Iterator[tuple[str, list[Record]]]:
     """Yield the methods that share most seeds, then all methods on the seeds that all have."""
     done: dict[str, set[int]] = defaultdict(set)
     for method in {r.method for r in records}:
@@ -205,7 +235,9 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the parquet files")
-    parser.add_argument("--cache", type=Path, required=True, help="folder of databases and results")
+    parser.add_argument(
+        "--cache", type=Path, required=True, help="folder of databases and results"
+    )
     parser.add_argument("--methods", default="", help="comma separated; empty: all")
     parser.add_argument("--targets", default="", help="name prefixes, comma separated; empty: all")
     parser.add_argument("--seeds", type=int, default=10)

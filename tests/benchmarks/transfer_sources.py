@@ -72,7 +72,7 @@ def database(folder: Path, cache_dir: Path, family: str, seed: int) -> str:
         storage = optuna.storages.RDBStorage(f"sqlite:///{part}")
         sqlalchemy.event.listen(storage.engine, "connect", _without_sync)
         storage.engine.dispose()  # the connection that is open was made before
-        for name, table in family_tables(folder, family).items():
+        for table in family_tables(folder, family).values():
             run_source(table, replicate, storage)
         storage.engine.dispose()
         part.rename(path)

@@ -1,0 +1,298 @@
+"""Start a study from what old studies found, or from what a user believes."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+from optuna_evo.samplers._belief import believe
+from optuna_evo.samplers._candidates import Counts
+from optuna_evo.samplers._history import History
+from optuna_evo.samplers._history import read_history
+from optuna_evo.samplers._memory import LastResult
+from optuna_evo.samplers._meta_belief import believe_informed
+from optuna_evo.samplers._meta_belief import expected_weights
+from optuna_evo.samplers._meta_belief import Knowledge
+from optuna_evo.samplers._meta_belief import understand
+from optuna_evo.samplers._meta_choice import choose
+from optuna_evo.samplers._portfolio import next_of_portfolio
+from optuna_evo.samplers._source import META_FEATURES
+from optuna_evo.samplers._source import read_source
+from optuna_evo.samplers._source import Source
+from optuna_evo.samplers._streams import entropy
+from optuna_evo.samplers._streams import stream
+from optuna_evo.samplers._threads import one_blas_thread
+from optuna_evo.samplers._user_prior import draw_prior
+from optuna_evo.samplers._user_prior import read_priors
+from optuna_evo.surrogates import InformedKernel
+from optuna_evo.surrogates import Kernel
+from optuna_evo.surrogates import source_shares
+from optuna_evo.surrogates import SpaceEncoding
+from optuna_evo.surrogates import warp
+
+
+Array = NDArray[np.float64]
+Params = dict[str, Any]
+
+PROPOSED_BY = "proposed_by"
+SOURCE_WEIGHTS = "source_weights"
+PORTFOLIO = 5  # trials at most
+PRIOR_TRIALS = 10.0  # evidence at which a base and the prior have equal turns
+STARTUP = 8  # random trials of a study without sources
+COUNTS = Counts(everywhere=250, local=250, crossed=60)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a trial is to try, and which part of the sampler says so."""
+
+    proposed_by: str
+    params: Params
+    from_base: bool = False
+
+
+class MetaPriorSampler(BaseSampler):
+    """Start from old studies and beliefs; let both fade as evidence comes in.
+
+    Sources are finished studies of other tasks: of the same space or of another one. Parameters
+    are matched by name and placed on the scale and range that the new study has, categories by
+    value; parameters that no source has are drawn and learned as in a study without sources. A
+    source of the other direction is turned around.
+
+    * The **portfolio**, the first few trials: a greedy, complementary set of configurations that
+      did well in the sources.
+    * The **prior**: a Gaussian process whose mean and covariance hold what the sources predict
+      and whose lengths are learned from them. The results so far decide how far it believes the
+      sources, and which: unrelated ones are left with nothing, and evidence takes over.
+    * The **base**: with None the same process searches on by itself. Another sampler proposes a
+      share of the trials that grows with evidence, and learns from all of them.
+
+    Which of them proposed a trial is its user attribute "proposed_by": "portfolio", "prior",
+    "base", or "random" where there is nothing to go by. All state is in the study, as far as the
+    base keeps none: with the same seed a trial is a function of the sources and the trials before.
+
+    Args:
+        sources:
+            Studies to learn from, or what `read_source` made of them. They are read once, now.
+        base:
+            Sampler that goes on: `TPESampler`, `GPSampler`, `GASampler`, or any other.
+        priors:
+            Beliefs by parameter name: `{"lr": {"center": 3e-4, "spread": 3}}`. For a logarithmic
+            parameter `spread` is the factor within which the value is expected to lie, else a
+            standard deviation in its units. For categories `{"center": "adam"}`, or relative
+            weights: `{"weights": {"adam": 3, "sgd": 1}}`.
+        seed:
+            Seed of all draws; None takes a new one. The base has its own.
+
+    Raises:
+        UsageError: If a source has several objectives, two sources are the same study, or a belief
+            is wrong; a belief that does not fit its parameter is refused when that is suggested.
+        ValueError: If the study has several objectives.
+
+    Example:
+        >>> import optuna
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> old = optuna.create_study(study_name="old", sampler=optuna.samplers.TPESampler(seed=0))
+        >>> old.optimize(lambda t: (t.suggest_float("x", -1, 1) - 0.3) ** 2, n_trials=30)
+        >>> study = optuna.create_study(sampler=MetaPriorSampler([old], seed=1))
+        >>> study.optimize(lambda t: (t.suggest_float("x", -1, 1) - 0.25) ** 2, n_trials=5)
+        >>> study.best_value < 0.01, study.trials[0].user_attrs["proposed_by"]
+        (True, 'portfolio')
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Study | Source] = (),
+        *,
+        base: BaseSampler | None = None,
+        priors: Mapping[str, Mapping[str, Any]] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._sources: tuple[Source, ...] = ()
+        for source in sources:
+            self.add_source(source)
+        self._base = base
+        self._priors = read_priors(priors)
+        self._seed = entropy(seed)
+        self._knowledge: dict[tuple[object, ...], Knowledge | None] = {}
+        self._kernels = LastResult[Kernel]()
+        self._informed = LastResult[InformedKernel]()
+        self._plans: dict[int, Plan] = {}
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What the sampler learns from."""
+        return self._sources
+
+    def add_source(self, source: Study | Source) -> None:
+        """Learn from one more study from the next trial on; one of the same name is replaced."""
+        new = source if isinstance(source, Source) else read_source(source)
+        self._sources = (*(s for s in self._sources if s.name != new.name), new)
+
+    def source_weights(self, study: Study) -> dict[str, float]:
+        """Return how far each source is believed after the results so far, in [0, 1] by name.
+
+        0 is not at all; one source that predicts the study perfectly has 1.
+        """
+        history = read_history(study)
+        weights = {source.name: 0.0 for source in self._sources}
+        space = history.space or self._source_space()
+        knowledge = self._understand(study, space, history)
+        if knowledge is None:
+            return weights
+        if len(history.observations) < 2:
+            shares = knowledge.shares
+            return weights | dict(zip(knowledge.names, shares.round(3).tolist(), strict=True))
+        with one_blas_thread():
+            belief = believe_informed(history, knowledge, LastResult())
+            return weights | expected_weights(belief)
+
+    def reseed_rng(self) -> None:
+        """Reseed the base; the sampler's own streams belong to the trials."""
+        if self._base is not None:
+            self._base.reseed_rng()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Let the base prepare: a genetic one gives every trial a place in its population."""
+        self._raise_error_if_multi_objective(study)
+        if self._base is not None:
+            self._base.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Forget the plan and let the base tidy up."""
+        self._plans.pop(trial._trial_id, None)
+        if self._base is not None:
+            self._base.after_trial(study, trial, state, values)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the parameters that finished trials have had, or what the base says."""
+        self._raise_error_if_multi_objective(study)
+        if self._base is not None and self._plan(study, trial).from_base:
+            return self._base.infer_relative_search_space(study, trial)
+        return dict(read_history(study, trial).space)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return what the trial is to try, and note who proposed it."""
+        self._raise_error_if_multi_objective(study)
+        plan = self._plan(study, trial)
+        study._storage.set_trial_user_attr(trial._trial_id, PROPOSED_BY, plan.proposed_by)
+        if self._base is not None and plan.from_base:
+            return self._base.sample_relative(study, trial, search_space)
+        return {name: value for name, value in plan.params.items() if name in search_space}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return the planned value moved into the range, or a draw from the belief."""
+        self._raise_error_if_multi_objective(study)
+        for prior in self._priors:
+            if prior.name == param_name:
+                prior.check(param_distribution)
+        plan = self._plan(study, trial)
+        encoding = SpaceEncoding({param_name: param_distribution})
+        if param_name in plan.params:
+            units = encoding.snap(encoding.units([plan.params]))
+            if not np.isnan(units).any():
+                return encoding.values(units[0])[param_name]
+        if self._base is not None and plan.from_base:
+            return self._base.sample_independent(study, trial, param_name, param_distribution)
+        rng = stream(self._seed, study, trial, f"independent/{param_name}")
+        return encoding.values(draw_prior(self._priors, encoding, 1, rng)[0])[param_name]
+
+    def _plan(self, study: Study, trial: FrozenTrial) -> Plan:
+        """Return what the trial is to try; it is made once, or again if this object is new."""
+        plan = self._plans.get(trial._trial_id)
+        if plan is None:
+            with one_blas_thread():
+                plan = self._plans[trial._trial_id] = self._make_plan(study, trial)
+        return plan
+
+    def _make_plan(self, study: Study, trial: FrozenTrial) -> Plan:
+        history = read_history(study, trial)
+        rng = stream(self._seed, study, trial, "meta")
+        space = history.space or self._source_space()
+        knowledge = self._understand(study, space, history)
+        n_tried = len(history.observations) + len(history.running)
+        if knowledge is not None and n_tried < PORTFOLIO:
+            units = self._next_of_portfolio(knowledge, history)
+            drawn = draw_prior(self._priors, knowledge.encoding, 1, rng)[0]
+            units = np.where(np.isnan(units), drawn, units)
+            return Plan("portfolio", knowledge.encoding.values(units))
+        if self._base is not None and not self._prior_has_turn(knowledge, n_tried, rng):
+            return Plan("base", {}, from_base=True)
+        if len(history.observations) < 2 or (knowledge is None and n_tried < STARTUP):
+            encoding = SpaceEncoding(history.space)
+            drawn = draw_prior(self._priors, encoding, 1, rng)[0]
+            return Plan("random", encoding.values(drawn))
+        if knowledge is None:
+            belief = believe(history, self._kernels)
+            units = choose(belief, COUNTS, self._priors, n_tried, rng)
+            return Plan("base", belief.encoding.values(units))
+        informed = believe_informed(history, knowledge, self._informed)
+        units = choose(informed, COUNTS, self._priors, n_tried, rng)
+        return Plan("prior", informed.encoding.values(units))
+
+    def _next_of_portfolio(self, knowledge: Knowledge, history: History) -> Array:
+        encoding, models = knowledge.encoding, knowledge.models
+        seen = encoding.units([o.params for o in history.observations])
+        losses = np.array([o.loss for o in history.observations])
+        shares = knowledge.shares
+        if len(seen) > 1 and np.isfinite(losses).all():
+            means = models.means(encoding.features(seen))
+            shares = source_shares(means, warp(losses), shares)
+        known = np.concatenate([seen, encoding.units([*history.running, *history.failed])])
+        return next_of_portfolio(knowledge, known, shares)
+
+    def _prior_has_turn(
+        self, knowledge: Knowledge | None, n_tried: int, rng: np.random.Generator
+    ) -> bool:
+        """Draw whether the prior proposes beside a base: less often as evidence grows."""
+        if knowledge is None and not self._priors:
+            return False
+        return bool(rng.random() < PRIOR_TRIALS / (PRIOR_TRIALS + n_tried))
+
+    def _understand(
+        self, study: Study, space: Mapping[str, BaseDistribution], history: History
+    ) -> Knowledge | None:
+        """Return the sources in a space, fitted once for each space and set of sources."""
+        if not self._sources or not space:
+            return None
+        prints = tuple(source.fingerprint for source in self._sources)
+        attrs = study._storage.get_study_user_attrs(study._study_id)
+        meta_features = attrs.get(META_FEATURES) or {}
+        key = (prints, repr(sorted(space.items())), history.optional, repr(meta_features))
+        if key not in self._knowledge:
+            encoding = SpaceEncoding(space, optional=history.optional)
+            fitted = understand(self._sources, encoding, meta_features)
+            self._knowledge = {key: fitted}
+        return self._knowledge[key]
+
+    def _source_space(self) -> dict[str, BaseDistribution]:
+        """Return the parameters of all sources, for a study that has not shown its own yet."""
+        union: dict[str, BaseDistribution] = {}
+        for source in self._sources:
+            union.update(source.distributions)
+        return {name: union[name] for name in sorted(union) if not union[name].single()}

@@ -1,0 +1,178 @@
+"""What a sampler believes about a new study that has old ones to learn from.
+
+    n observations, m candidates, d parameters, S sources
+
+Sources are seen in the target's own space: parameters are matched by name, numbers placed on the
+target's scale and range, categories matched by value. What the target lacks is noise to the model
+of a source, and a source says nothing about parameters that it lacks.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optuna_evo.samplers._belief import Belief
+from optuna_evo.samplers._belief import complete_rows
+from optuna_evo.samplers._belief import expect_unknown
+from optuna_evo.samplers._belief import fit_size
+from optuna_evo.samplers._belief import MAX_FIT_ROWS
+from optuna_evo.samplers._belief import MAX_ROWS
+from optuna_evo.samplers._belief import spread_rows
+from optuna_evo.samplers._history import History
+from optuna_evo.samplers._memory import LastResult
+from optuna_evo.samplers._source import Source
+from optuna_evo.surrogates import bound
+from optuna_evo.surrogates import fit_informed
+from optuna_evo.surrogates import fit_sources
+from optuna_evo.surrogates import inform
+from optuna_evo.surrogates import InformedKernel
+from optuna_evo.surrogates import InformedPosterior
+from optuna_evo.surrogates import learn_rules
+from optuna_evo.surrogates import source_shares
+from optuna_evo.surrogates import SourceModels
+from optuna_evo.surrogates import SourceRows
+from optuna_evo.surrogates import SpaceEncoding
+from optuna_evo.surrogates import warp
+
+
+Array = NDArray[np.float64]
+
+MAX_SOURCE_ROWS = 50  # observations of a source that its model is fitted to
+MIN_SOURCE_ROWS = 3
+N_BEST = 5  # configurations of a source that are candidates
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """The sources that have something to say about a space, encoded and fitted.
+
+    Attributes:
+        encoding: The target's space.
+        names: Names of the sources, in their order.
+        models: Their posterior means.
+        best: The best configurations of each, the best first, as units with NaN for parameters
+            that the source lacks: S arrays (n, d).
+        shares: How much each is believed before any evidence, (S,), sum 1.
+    """
+
+    encoding: SpaceEncoding
+    names: tuple[str, ...]
+    models: SourceModels
+    best: tuple[Array, ...]
+    shares: Array
+
+    def __post_init__(self) -> None:
+        assert len(self.names) == self.models.n_sources == len(self.best)
+
+
+def understand(
+    sources: Sequence[Source], encoding: SpaceEncoding, meta_features: Mapping[str, float]
+) -> Knowledge | None:
+    """Fit the sources in the target's space; None if none of them says anything about it."""
+    names, rows, best, kept = [], [], [], []
+    for source in sources:
+        units = encoding.units(source.configurations)
+        shared = np.asarray(~np.isnan(units).all(axis=0))
+        targets = warp(source.losses) if len(units) else source.losses
+        if len(units) < MIN_SOURCE_ROWS or not shared.any() or not targets.any():
+            continue
+        chosen = spread_rows(targets, MAX_SOURCE_ROWS)
+        rows.append(SourceRows(encoding.features(units[chosen]), targets[chosen], shared))
+        best.append(_best(units, targets))
+        names.append(source.name)
+        kept.append(source)
+    if not rows:
+        return None
+    models = fit_sources(rows, encoding.groups)
+    shares = _similarity(kept, meta_features)
+    return Knowledge(encoding, tuple(names), models, tuple(best), shares)
+
+
+@dataclass(frozen=True)
+class InformedBelief(Belief):
+    """A belief that knows the sources; `posterior` is an `InformedPosterior`."""
+
+    knowledge: Knowledge
+    shares: Array  # (S,)
+
+
+def believe_informed(
+    history: History, knowledge: Knowledge, memory: LastResult[InformedKernel]
+) -> InformedBelief:
+    """Learn from a history with at least one observation, and from the sources."""
+    encoding, models = knowledge.encoding, knowledge.models
+    units = encoding.units([o.params for o in history.observations])
+    losses = bound(np.array([o.loss for o in history.observations]))
+    features, targets = encoding.features(units), warp(losses)
+    shares = source_shares(models.means(features), targets, knowledge.shares)
+    kernel = _fit(models, shares, features, losses, memory)
+    rows = spread_rows(targets, MAX_ROWS)
+    running, failed = (complete_rows(encoding, p) for p in (history.running, history.failed))
+    unknown = np.concatenate([running, failed])
+    posterior = inform(models, shares, kernel, features[rows], targets[rows])
+    if len(unknown):
+        seen = encoding.features(unknown)
+        expected = expect_unknown(posterior, seen, len(running))
+        posterior = inform(
+            models,
+            shares,
+            kernel,
+            np.concatenate([features[rows], seen]),
+            np.concatenate([targets[rows], expected]),
+        )
+    known = np.concatenate([units, unknown])
+    rules = learn_rules(units)
+    return InformedBelief(
+        encoding, rules, units, losses, targets, known, posterior, knowledge, shares
+    )
+
+
+def expected_weights(belief: InformedBelief) -> dict[str, float]:
+    """Return the weight of each source in what is expected, by name, each in [0, 1]."""
+    assert isinstance(belief.posterior, InformedPosterior)
+    coefficients = np.clip(belief.posterior.coefficients(), 0.0, 1.0)
+    return dict(zip(belief.knowledge.names, coefficients.round(3).tolist(), strict=True))
+
+
+def _fit(
+    models: SourceModels,
+    shares: Array,
+    features: Array,
+    losses: Array,
+    memory: LastResult[InformedKernel],
+) -> InformedKernel:
+    size = fit_size(len(losses))
+    targets = warp(losses[:size])
+    rows = spread_rows(targets, MAX_FIT_ROWS)
+    inputs = features[:size][rows], targets[rows]
+    return memory.of(lambda: fit_informed(models, shares, *inputs), *inputs, models.alpha)
+
+
+def _best(units: Array, targets: Array) -> Array:
+    return units[np.argsort(targets, kind="stable")[:N_BEST]]
+
+
+def _similarity(sources: Sequence[Source], meta_features: Mapping[str, float]) -> Array:
+    """Return shares by the distance of meta-features; equal ones where they are not known."""
+    shared = set(meta_features)
+    for source in sources:
+        if source.meta_features:
+            shared &= source.meta_features.keys()
+    shares = np.ones(len(sources))
+    known = [i for i, s in enumerate(sources) if s.meta_features]
+    names = sorted(shared)
+    if names and len(known) > 1:
+        table = np.array([[sources[i].meta_features[k] for k in names] for i in known])
+        own = np.array([meta_features[k] for k in names])
+        # signed logarithms: meta-features are counts and sizes over orders of magnitude
+        table, own = (np.sign(x) * np.log1p(np.abs(x)) for x in (table, own))
+        spread = table.std(axis=0)
+        usable = spread > 0.0
+        if usable.any():
+            apart = ((table - own) / np.where(usable, spread, 1.0))[:, usable]
+            distance = (apart**2).mean(axis=1)
+            shares[known] = np.exp(-0.5 * distance / max(float(np.median(distance)), 1e-12))
+    return np.asarray(shares / shares.sum())

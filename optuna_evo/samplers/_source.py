@@ -1,0 +1,164 @@
+"""An old study as a plain value: what was tried, and how it went."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from functools import cached_property
+import hashlib
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.distributions import distribution_to_json
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from optuna_evo.errors import UsageError
+
+
+META_FEATURES = "meta_features"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The complete trials of a finished study, compactly.
+
+    Attributes:
+        name:
+            Name of the study.
+        distributions:
+            Every parameter that a trial had, with its most recent range.
+        params:
+            A column for each parameter, (n,): Optuna's internal representation, which is the
+            number itself or the index of the choice; NaN where a trial did not have it.
+        losses:
+            Finite values, (n,), lower is better: values of a maximised study are negated.
+        meta_features:
+            What is known of the study's task, as numbers by name.
+    """
+
+    name: str
+    distributions: Mapping[str, BaseDistribution]
+    params: Mapping[str, NDArray[np.float64]]
+    losses: NDArray[np.float64]
+    meta_features: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the content: equal sources are fitted once."""
+        digest = hashlib.sha256(self.losses.tobytes())
+        for name in sorted(self.params):
+            digest.update(name.encode())
+            digest.update(distribution_to_json(self.distributions[name]).encode())
+            digest.update(self.params[name].tobytes())
+        for name, value in sorted(self.meta_features.items()):
+            digest.update(f"{name}={value!r}".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def configurations(self) -> tuple[dict[str, Any], ...]:
+        """The parameters of each trial as the objective got them."""
+        columns = {
+            name: [
+                None if math.isnan(code) else self.distributions[name].to_external_repr(code)
+                for code in codes.tolist()
+            ]
+            for name, codes in self.params.items()
+        }
+        missing = {name: np.isnan(codes) for name, codes in self.params.items()}
+        return tuple(
+            {name: column[i] for name, column in columns.items() if not missing[name][i]}
+            for i in range(len(self.losses))
+        )
+
+
+def read_source(study: Study) -> Source:
+    """Read what a study found: the complete trials with finite values, no intermediate values.
+
+    Args:
+        study:
+            A study with one objective, in any storage. Its user attribute "meta_features", if it
+            has one, is a mapping of numbers that describe its task.
+
+    Returns:
+        A value that does not change when the study goes on.
+
+    Raises:
+        UsageError: If the study has several objectives.
+
+    Example:
+        >>> import optuna
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> study = optuna.create_study(study_name="old", direction="maximize")
+        >>> study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=3)
+        >>> source = read_source(study)
+        >>> source.name, len(source.losses), bool((source.losses <= 0).all())
+        ('old', 3, True)
+    """
+    if len(study.directions) != 1:
+        raise UsageError(
+            f"A source must have one objective, but study {study.study_name!r} has "
+            f"{len(study.directions)}. Leave it out."
+        )
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    trials = [t for t in complete if t.value is not None and math.isfinite(t.value)]
+    distributions: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        distributions.update(trial.distributions)
+    params = {name: np.full(len(trials), math.nan) for name in sorted(distributions)}
+    for i, trial in enumerate(trials):
+        for name, value in trial.params.items():
+            try:
+                params[name][i] = distributions[name].to_internal_repr(value)
+            except ValueError:  # a choice that the most recent range has no more
+                continue
+    return Source(
+        name=study.study_name,
+        distributions={name: distributions[name] for name in params},
+        params=params,
+        losses=np.array([sign * t.value for t in trials if t.value is not None]),
+        meta_features=_meta_features(study.user_attrs.get(META_FEATURES)),
+    )
+
+
+def read_sources(storage: str | BaseStorage, names: Iterable[str] | None = None) -> list[Source]:
+    """Read studies of a database as sources.
+
+    Args:
+        storage:
+            URL of the database, or a storage.
+        names:
+            Which studies; None for all with one objective and at least one complete trial.
+
+    Raises:
+        UsageError: If a name is not in the database.
+    """
+    known = {s.study_name: s for s in optuna.get_all_study_summaries(storage)}
+    if names is None:
+        wanted = [name for name, s in known.items() if len(s.directions) == 1 and s.n_trials]
+    else:
+        wanted = list(names)
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise UsageError(
+                f"No study {unknown[0]!r} in the database; "
+                f"there are: {', '.join(sorted(known)) or 'none'}."
+            )
+    studies = (optuna.load_study(study_name=name, storage=storage) for name in wanted)
+    sources = [read_source(study) for study in studies]
+    return sources if names is not None else [s for s in sources if len(s.losses)]
+
+
+def _meta_features(attr: Any) -> dict[str, float]:
+    """Keep the finite numbers of a study attribute that may be anything."""
+    if not isinstance(attr, Mapping):
+        return {}
+    numbers = {str(k): v for k, v in attr.items() if isinstance(v, int | float)}
+    return {k: float(v) for k, v in numbers.items() if math.isfinite(v)}
