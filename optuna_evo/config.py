@@ -11,7 +11,7 @@ from typing import Protocol
 from optuna_evo.genome import Genome
 
 
-__all__ = ["Config", "TrainingConfig"]
+__all__ = ["Config", "SegmentConfig", "TrainingConfig"]
 
 
 class Config(Protocol):
@@ -59,3 +59,36 @@ class TrainingConfig:
             return self.genome.fingerprint()
         text = json.dumps(own, sort_keys=True, default=repr)
         return f"{self.genome.fingerprint()}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentConfig(TrainingConfig):
+    """What a segment of a longer training trains with; may change from segment to segment.
+
+    Args:
+        clip_norm: Bound on the Euclidean norm of the whole gradient; None: no bound.
+        sparsity: Share of each weight matrix that is held at zero during the segment, in [0, 1):
+            the smallest weights at its start.
+
+    Raises:
+        ValueError: If a value is out of range.
+
+    Example:
+        >>> from optuna_evo.catalog import catalog
+        >>> SegmentConfig(genome=catalog["adamw"], clip_norm=1.0, sparsity=0.2)
+    """
+
+    clip_norm: float | None = None
+    sparsity: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"`clip_norm` must be positive or None, got {self.clip_norm}.")
+        if not 0 <= self.sparsity < 1:
+            raise ValueError(f"`sparsity` must be in [0, 1), got {self.sparsity}.")
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the training, with what the segment adds."""
+        if self.clip_norm is None and not self.sparsity:
+            return super().fingerprint()
+        return f"{super().fingerprint()}-{self.clip_norm}-{self.sparsity}"

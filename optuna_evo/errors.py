@@ -6,13 +6,17 @@
     ├── StudyMismatchError  the stored study was made from another spec
     ├── StorageError      the database cannot be opened or is of a newer schema
     ├── DataError         a data set is not there and cannot be had
+    ├── CheckpointError   a checkpoint is missing, damaged or of another training
+    ├── MemoryLimitError  a training does not fit into the device's memory
     └── PluginError       an own part named "module:attribute" cannot be loaded
 
 The command line prints the message as one line; `--debug` shows the traceback.
 """
 
 __all__ = [
+    "CheckpointError",
     "DataError",
+    "MemoryLimitError",
     "OptunaEvoError",
     "PluginError",
     "SpecError",
@@ -48,6 +52,14 @@ class StorageError(OptunaEvoError):
 
 class DataError(OptunaEvoError):
     """A data set is neither in the data folder nor to be downloaded."""
+
+
+class CheckpointError(OptunaEvoError):
+    """A checkpoint is missing, damaged or of another training."""
+
+
+class MemoryLimitError(OptunaEvoError):
+    """A training does not fit into the device's memory."""
 
 
 class PluginError(UsageError):

@@ -62,6 +62,7 @@ PRUNERS: Mapping[str, str] = {
 }
 SPACES: Mapping[str, str] = {
     "genome": "optuna_evo.spaces:genome_space",
+    "language_model": "optuna_evo.spaces:language_model_space",
     "training": "optuna_evo.spaces:training_space",
 }
 

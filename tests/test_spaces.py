@@ -1,5 +1,6 @@
 """The genome space asks for what a genome reads and no more, within the stated ranges."""
 
+import dataclasses
 from typing import Any
 
 import optuna
@@ -15,6 +16,7 @@ from optuna_evo import Genome
 from optuna_evo import genome_params
 from optuna_evo import suggest_genome
 from optuna_evo.spaces import genome_space
+from optuna_evo.spaces import language_model_space
 
 
 BOOLEAN = CategoricalDistribution((False, True))
@@ -197,3 +199,21 @@ def test_ranges_and_term_types_can_be_chosen() -> None:
 def test_a_wrong_option_is_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         suggest_genome(optuna.create_study().ask(), **options)
+
+
+def test_the_language_model_space_sets_what_has_a_range() -> None:
+    trial = optuna.trial.FixedTrial({"lr": 1e-3, "clip_norm": 2.0, "batch_size": 8})
+    off: dict[str, Any] = dict.fromkeys(
+        ("beta1", "beta2", "weight_decay", "warmup_steps", "dropout", "sparsity"), ()
+    )
+    config = language_model_space(trial, batch_size=(4, 16), **off)
+    assert (config.genome.lr, config.clip_norm, config.batch_size) == (1e-3, 2.0, 8)
+    assert config.genome == dataclasses.replace(catalog["adamw"], lr=1e-3)
+    assert (config.sparsity, config.model) == (0.0, {})
+
+
+def test_the_language_model_space_can_be_searched_whole() -> None:
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    config = language_model_space(trial)
+    assert config.genome.use_warmup and config.clip_norm and config.sparsity
+    assert set(trial.params) >= {"lr", "beta1", "beta2", "weight_decay", "dropout"}

@@ -139,6 +139,29 @@ class EvolvedOptimizer(torch.optim.Optimizer):
                 )
         super().load_state_dict(state_dict)
 
+    def inherit_state(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the averages and step counts of another genome with this one's own numbers.
+
+        Its learning rate, decays and weight decay stay this optimizer's; warm-up and cosine go on
+        from the step that the other one had reached.
+
+        Args:
+            state_dict: The state of an `EvolvedOptimizer` over parameters of the same shapes.
+
+        Raises:
+            ValueError: If this genome needs an average that the other one did not keep.
+        """
+        needs = [("exp_avg", self._rule.needs_m), ("exp_avg_sq", self._rule.needs_v)]
+        for state in state_dict["state"].values():
+            if lacking := [name for name, needed in needs if needed and name not in state]:
+                raise ValueError(
+                    f"The state holds no `{lacking[0]}`, which genome "
+                    f"{self.genome.fingerprint()} reads: its rule has other averages."
+                )
+        pairs = zip(self.state_dict()["param_groups"], state_dict["param_groups"], strict=True)
+        groups = [own | {"schedule_step": other["schedule_step"]} for own, other in pairs]
+        super().load_state_dict({**state_dict, "param_groups": groups})
+
     def __getstate__(self) -> dict[str, Any]:
         # torch's own keeps only what every optimizer has: a copy would not know its rule
         own = {"genome": self.genome, "_rule": self._rule, "_update": self._update}

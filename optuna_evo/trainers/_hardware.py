@@ -13,7 +13,14 @@ from optuna_evo.tasks import Splits
 from optuna_evo.tasks import Task
 
 
-__all__ = ["global_generator", "load_splits", "pick_precision", "to_device", "with_fast_layout"]
+__all__ = [
+    "global_generator",
+    "load_splits",
+    "mixed_precision",
+    "pick_precision",
+    "to_device",
+    "with_fast_layout",
+]
 
 _PRECISIONS = ("auto", "float32", "bfloat16")
 _BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
@@ -70,6 +77,21 @@ def pick_precision(precision: str, task: Task, device: torch.device) -> str:
     if precision != "auto":
         return precision
     return "bfloat16" if task.bfloat16 and _is_fast_at_bfloat16(device) else "float32"
+
+
+def mixed_precision(precision: str, task: Task, device: torch.device) -> torch.dtype | None:
+    """Return the type to autocast to where gradients may be scaled; None: float32.
+
+    As `pick_precision`, and besides float16: where "float16" is asked for, and for "auto" on a
+    CUDA device that knows no bfloat16.
+    """
+    if precision == "float16":
+        return torch.float16
+    if pick_precision(precision, task, device) == "bfloat16":
+        return torch.bfloat16
+    if precision == "auto" and task.bfloat16 and device.type == "cuda":
+        return torch.float16
+    return None
 
 
 def _is_fast_at_bfloat16(device: torch.device) -> bool:

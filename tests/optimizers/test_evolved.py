@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import copy
+from dataclasses import replace
 import io
 import math
 import pickle
@@ -114,6 +115,28 @@ def test_a_state_of_another_optimizer_is_refused() -> None:
 def test_the_genome_can_be_had_back_from_a_saved_state() -> None:
     state = saved(EvolvedOptimizer(parameters(), EVERYTHING).state_dict())
     assert Genome.from_dict(state["param_groups"][0]["genome"]) == EVERYTHING
+
+
+def test_another_genome_of_the_same_averages_goes_on_with_its_own_numbers() -> None:
+    params, twins = parameters(), parameters()
+    first = EvolvedOptimizer(params, EVERYTHING)
+    run(first, params, range(5))
+    faster = replace(EVERYTHING, lr=0.03, beta1=0.8)
+    second = EvolvedOptimizer(twins, faster)
+    second.inherit_state(saved(first.state_dict()))
+    assert second.param_groups[0]["lr"] == 0.03 and second.param_groups[0]["beta1"] == 0.8
+    assert second.param_groups[0]["schedule_step"] == 5
+    for p, twin in zip(params, twins, strict=True):
+        assert torch.equal(first.state[p]["exp_avg_sq"], second.state[twin]["exp_avg_sq"])
+        assert second.state[twin]["step"] == 5
+
+
+def test_a_genome_with_other_averages_cannot_go_on() -> None:
+    params = parameters()
+    first = EvolvedOptimizer(params, SIGN)
+    run(first, params, range(1))
+    with pytest.raises(ValueError, match="holds no `exp_avg`, which genome .* reads"):
+        EvolvedOptimizer(params, EVERYTHING).inherit_state(first.state_dict())
 
 
 def test_parameter_groups_have_their_own_learning_rate_and_weight_decay() -> None:

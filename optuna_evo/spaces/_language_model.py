@@ -1,0 +1,74 @@
+"""The hyperparameters that may change while a language model trains."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from optuna_evo.catalog import catalog
+from optuna_evo.config import SegmentConfig
+
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["language_model_space"]
+
+Range = tuple[float, float] | None
+
+
+def language_model_space(
+    trial: "optuna.trial.BaseTrial",
+    *,
+    lr: Range = (1e-5, 1e-2),
+    beta1: Range = (0.8, 0.99),
+    beta2: Range = (0.9, 0.999),
+    weight_decay: Range = (1e-4, 0.3),
+    warmup_steps: tuple[int, int] | None = (1, 100),
+    clip_norm: Range = (0.1, 10.0),
+    dropout: Range = (0.0, 0.3),
+    sparsity: Range = (0.0, 0.5),
+    batch_size: tuple[int, int] | None = None,
+) -> SegmentConfig:
+    """Suggest AdamW's numbers and what else may change from segment to segment.
+
+    A range that is None, or empty (TOML knows no None), is not searched: the value is AdamW's
+    usual one, none for clipping and sparsity, the task's and the model's own for the rest.
+
+    Args:
+        trial: An Optuna trial.
+        lr: Range of the learning rate, on a logarithmic scale.
+        beta1: Range of the decay of the gradient average, the momentum.
+        beta2: Range of the decay of the average of squared gradients.
+        weight_decay: Range of the decoupled weight decay, on a logarithmic scale.
+        warmup_steps: Range of the length of the linear warm-up, on a logarithmic scale; counted
+            from fresh weights, so later segments no longer see it.
+        clip_norm: Range of the bound on the gradient's norm, on a logarithmic scale.
+        dropout: Range of the model's `dropout` argument.
+        sparsity: Range of the share of weights held at zero.
+        batch_size: Range of the batch size, on a logarithmic scale.
+
+    Example:
+        >>> import optuna
+        >>> config = language_model_space(optuna.create_study().ask(), sparsity=None)
+        >>> config.sparsity
+        0.0
+    """
+    genome = catalog["adamw"]
+    if lr:
+        genome = dataclasses.replace(genome, lr=trial.suggest_float("lr", *lr, log=True))
+    if beta1:
+        genome = dataclasses.replace(genome, beta1=trial.suggest_float("beta1", *beta1))
+    if beta2:
+        genome = dataclasses.replace(genome, beta2=trial.suggest_float("beta2", *beta2))
+    if weight_decay:
+        decay = trial.suggest_float("weight_decay", *weight_decay, log=True)
+        genome = dataclasses.replace(genome, weight_decay=decay)
+    if warmup_steps:
+        steps = trial.suggest_int("warmup_steps", *warmup_steps, log=True)
+        genome = dataclasses.replace(genome, use_warmup=True, warmup_steps=steps)
+    return SegmentConfig(
+        genome=genome,
+        clip_norm=trial.suggest_float("clip_norm", *clip_norm, log=True) if clip_norm else None,
+        model={"dropout": trial.suggest_float("dropout", *dropout)} if dropout else {},
+        sparsity=trial.suggest_float("sparsity", *sparsity) if sparsity else 0.0,
+        batch_size=trial.suggest_int("batch_size", *batch_size, log=True) if batch_size else None,
+    )

@@ -1,0 +1,65 @@
+"""A training that can be gone on with: all of its state, as one file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from optuna_evo.errors import CheckpointError
+
+
+__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """The state of a training after some optimizer steps.
+
+    Everything random in a step is a function of (seed, task, step), so the seed and the step are
+    the state of all generators, and the step is the position of the schedule.
+
+    Args:
+        task: Name of the task.
+        seed: Seed of the training.
+        step: Optimizer steps done since fresh weights.
+        position: Training rows taken since fresh weights.
+        model: `state_dict` of the model.
+        optimizer: `state_dict` of the optimizer.
+        scaler: `state_dict` of the gradient scaler; empty unless float16 is trained in.
+    """
+
+    task: str
+    seed: int
+    step: int
+    position: int
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    scaler: Mapping[str, Any]
+
+
+def write_checkpoint(checkpoint: Checkpoint, file: BinaryIO) -> None:
+    """Write a checkpoint that `torch.load(weights_only=True)` reads."""
+    torch.save({"format": _FORMAT, **vars(checkpoint)}, file)
+
+
+def read_checkpoint(file: BinaryIO) -> Checkpoint:
+    """Read a checkpoint into the CPU's memory.
+
+    Args:
+        file: A seekable file.
+
+    Raises:
+        CheckpointError: If the file is truncated, damaged or of another format.
+    """
+    try:
+        data = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise CheckpointError("The checkpoint is truncated or damaged.") from error
+    if not isinstance(data, dict) or data.pop("format", None) != _FORMAT:
+        raise CheckpointError("The checkpoint is of another version of optuna_evo.")
+    return Checkpoint(**data)

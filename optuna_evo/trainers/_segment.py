@@ -1,0 +1,173 @@
+"""A segment of a longer training as what a trial trains."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+from pathlib import Path
+import time
+from typing import Any
+
+import torch
+
+from optuna_evo.config import TrainingConfig
+from optuna_evo.tasks import Task
+from optuna_evo.trainers._checkpoint import Checkpoint
+from optuna_evo.trainers._training import Training
+
+
+__all__ = ["SegmentObjective", "SegmentRun", "train_segments"]
+
+# Seeds of a repetition, as in the other objectives.
+_SEEDS_A_REPETITION = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentObjective:
+    """The task's metric at the end of some steps, which may go on from a checkpoint.
+
+    It has no `fingerprint`: what a segment reports depends on where it goes on from, so equal
+    configurations train again.
+
+    Args:
+        task: What is trained.
+        seed: Seed of the training.
+        steps: Optimizer steps of a segment.
+        reports: Reports of a segment, evenly spread.
+        penalty: What a diverged trial is told.
+        device: torch device.
+        precision: "auto", "float32", "bfloat16" or "float16".
+        data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
+    """
+
+    task: Task
+    seed: int
+    steps: int
+    reports: int = 1
+    penalty: float = 1e3
+    device: str = "cpu"
+    precision: str = "auto"
+    data_dir: Path | None = None
+    report_every: int = 1
+
+    @property
+    def n_steps(self) -> int:
+        """Number of reports."""
+        return self.reports
+
+    def start(
+        self,
+        configs: Sequence[TrainingConfig],
+        *,
+        repetition: int = 0,
+        origins: Sequence[Checkpoint | None] | None = None,
+    ) -> "SegmentRun":
+        """Begin to train the configurations, each from its origin or from fresh weights."""
+        return SegmentRun(configs, self, repetition, origins or [None] * len(configs))
+
+    def value(self, reported: Sequence[float]) -> float:
+        """Return the last value."""
+        return reported[-1]
+
+    def training(
+        self, config: TrainingConfig, origin: Checkpoint | None = None, *, repetition: int = 0
+    ) -> Training:
+        """Begin to train one configuration."""
+        return Training(
+            config,
+            self.task,
+            seed=self.seed + repetition * _SEEDS_A_REPETITION,
+            n_steps=self.steps,
+            origin=origin,
+            device=torch.device(self.device),
+            precision=self.precision,
+            data_dir=self.data_dir,
+        )
+
+
+class _Member:
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.first_step = training.step
+        self.value = math.nan
+        self.seconds = 0.0
+
+
+class SegmentRun:
+    """Segments of a batch of trials, one after another; a step of the run is one report."""
+
+    def __init__(
+        self,
+        configs: Sequence[TrainingConfig],
+        objective: SegmentObjective,
+        repetition: int,
+        origins: Sequence[Checkpoint | None],
+    ) -> None:
+        self.step = 0
+        self._objective = objective
+        self._members = [
+            _Member(objective.training(config, origin, repetition=repetition))
+            for config, origin in zip(configs, origins, strict=True)
+        ]
+
+    def advance(self, n_steps: int) -> list[float]:
+        """Train on to the next report and return the metric of each live member."""
+        self.step += n_steps
+        until = self._objective.steps * self.step // self._objective.reports
+        for member in self._members:
+            began = time.perf_counter()
+            member.training.train(member.first_step + until - member.training.step)
+            member.value = member.training.measure()
+            member.seconds += time.perf_counter() - began
+        return [member.value for member in self._members]
+
+    def keep(self, alive: Sequence[bool]) -> None:
+        """Drop the members that are not `alive`."""
+        self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
+
+    def records(self) -> list[Mapping[str, Any]]:
+        """Return the steps, losses, gradient norm and seconds of each member's segment."""
+        return [self._record(member) for member in self._members]
+
+    def checkpoint(self, member: int) -> Checkpoint:
+        """Return the state of the live member at this place."""
+        return self._members[member].training.checkpoint()
+
+    def _record(self, member: _Member) -> dict[str, Any]:
+        task, training = self._objective.task, member.training
+        numbers = {"train_loss": training.mean_loss(), "grad_norm": training.mean_grad_norm()}
+        if task.kind == "language_model" and not task.higher_is_better:
+            numbers["perplexity"] = math.exp(min(member.value, 100.0))
+        return {
+            "first_step": member.first_step,
+            "optimizer_steps": training.step - member.first_step,
+            "seconds": round(member.seconds, 3),
+            **task.notes,
+            **{name: round(x, 6) for name, x in numbers.items() if math.isfinite(x)},
+        }
+
+
+def train_segments(
+    configs: Sequence[TrainingConfig], objective: SegmentObjective
+) -> tuple[list[float], Checkpoint | None]:
+    """Train fresh weights through segments with one configuration after another.
+
+    With the configurations of a lineage and its seed this does what the lineage did; with another
+    seed it says what the schedule is worth by itself.
+
+    Args:
+        configs: One for each segment, in order.
+        objective: Task, seed, steps of a segment, device.
+
+    Returns:
+        The validation metric after each segment, NaN from a divergence on, and the state at the
+        end; None without segments.
+    """
+    values: list[float] = []
+    state: Checkpoint | None = None
+    for config in configs:
+        training = objective.training(config, state)
+        training.train(objective.steps)
+        values.append(training.measure())
+        state = training.checkpoint()
+    return values, state
