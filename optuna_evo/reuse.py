@@ -33,6 +33,7 @@ __all__ = [
     "OBJECTIVE_KEY",
     "REPETITION_KEY",
     "REUSED_KEY",
+    "SAMPLER_SECONDS_KEY",
     "SharingRun",
 ]
 
@@ -41,7 +42,18 @@ REUSED_KEY = "reused_from"
 FINGERPRINT_KEY = "fingerprint"
 OBJECTIVE_KEY = "trained_on"
 REPETITION_KEY = "reevaluation"
-_NOT_RECORDED = {FINGERPRINT_KEY, OBJECTIVE_KEY, REPETITION_KEY, "worker", "diverged", "error"}
+SAMPLER_SECONDS_KEY = "sampler_seconds"
+# What belongs to one trial and not to what it trained.
+_NOT_RECORDED = {
+    FINGERPRINT_KEY,
+    OBJECTIVE_KEY,
+    REPETITION_KEY,
+    SAMPLER_SECONDS_KEY,
+    "worker",
+    "diverged",
+    "error",
+    "proposed_by",
+}
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _C = TypeVar("_C", bound=Config)
 

@@ -25,6 +25,7 @@ from optuna_evo.reuse import Curves
 from optuna_evo.reuse import FINGERPRINT_KEY
 from optuna_evo.reuse import OBJECTIVE_KEY
 from optuna_evo.reuse import REPETITION_KEY
+from optuna_evo.reuse import SAMPLER_SECONDS_KEY
 from optuna_evo.reuse import SharingRun
 
 
@@ -32,6 +33,8 @@ __all__ = ["FINISHED", "Listener", "Objective", "Run", "search"]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _MAX_FAILURES_IN_A_ROW = 3
+_A = TypeVar("_A")
+_R = TypeVar("_R")
 _C = TypeVar("_C", bound=Config)
 _C_contra = TypeVar("_C_contra", bound=Config, contravariant=True)
 
@@ -140,10 +143,11 @@ def search(
             room = min(room, n_more - done)
         if room <= 0:
             break
-        trials = [leases.ask(study) for _ in range(min(batch_size, room))]
+        asked = [_timed(leases.ask, study) for _ in range(min(batch_size, room))]
+        trials = [trial for trial, _ in asked]
         try:
             with leases.heartbeat(study, trials):
-                done += _run_batch(study, trials, space, objective, curves, listener)
+                done += _run_batch(study, asked, space, objective, curves, listener)
             failures = 0
         except Exception as error:
             failures += 1
@@ -165,7 +169,7 @@ def _count_taken(study: optuna.Study) -> int:
 
 def _run_batch(
     study: optuna.Study,
-    trials: Sequence[optuna.Trial],
+    asked: Sequence[tuple[optuna.Trial, float]],
     space: Callable[[optuna.Trial], _C],
     objective: Objective[_C],
     curves: Curves,
@@ -174,8 +178,9 @@ def _run_batch(
     """Train the trials of each repetition together and tell them all."""
     repetitions: dict[int, list[tuple[optuna.Trial, _C]]] = {}
     identity = _fingerprint(objective)
-    for trial in trials:
-        config = space(trial)
+    for trial, seconds in asked:
+        config, more = _timed(space, trial)
+        trial.set_user_attr(SAMPLER_SECONDS_KEY, round(seconds + more, 6))
         trial.set_user_attr(FINGERPRINT_KEY, config.fingerprint())
         if identity is not None:
             trial.set_user_attr(OBJECTIVE_KEY, identity)
@@ -184,7 +189,14 @@ def _run_batch(
     for repetition, members in repetitions.items():
         run = _start(members, objective, curves, repetition)
         _train(study, [trial for trial, _ in members], run, objective, listener)
-    return len(trials)
+    return len(asked)
+
+
+def _timed(function: Callable[[_A], _R], argument: _A) -> tuple[_R, float]:
+    """Return what the function returns, and the seconds that it took."""
+    started = time.perf_counter()
+    result = function(argument)
+    return result, time.perf_counter() - started
 
 
 def _start(

@@ -59,6 +59,20 @@ def test_a_known_configuration_is_told_its_result_without_training() -> None:
     assert "reused_from" not in study.get_trials()[1].user_attrs
 
 
+def test_a_replayed_trial_keeps_who_proposed_it() -> None:
+    study, objective = new_study(), Repeatable()
+    for proposer in ("portfolio", "prior"):
+        study.enqueue_trial({"lr": 0.5}, user_attrs={"proposed_by": proposer})
+    search(study, space=space, objective=objective, n_trials=2)
+    first, second = study.get_trials()
+    assert second.user_attrs["reused_from"] == 0
+    assert (first.user_attrs["proposed_by"], second.user_attrs["proposed_by"]) == (
+        "portfolio",
+        "prior",
+    )
+    assert first.user_attrs["sampler_seconds"] != second.user_attrs["sampler_seconds"]
+
+
 def test_another_worker_finds_the_result_in_the_study() -> None:
     study = new_study()
     run(study, [0.5], Repeatable())

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 import subprocess
 import sys
+import time
 from typing import Any
 
 import optuna
@@ -221,3 +222,14 @@ def test_a_trial_carries_its_worker_from_its_first_moment(tmp_path: Path) -> Non
     (queued,) = study.get_trials()
     assert queued.user_attrs[leases.WORKER_KEY] == leases.this_worker()
     assert trial.number == queued.number
+
+
+def test_what_the_sampler_took_is_written_on_the_trial() -> None:
+    class Slow(optuna.samplers.RandomSampler):
+        def sample_independent(self, *args: Any) -> Any:
+            time.sleep(0.02)
+            return super().sample_independent(*args)
+
+    study = new_study(sampler=Slow(seed=1))
+    search(study, space=space, objective=SlopeObjective(), n_trials=2)
+    assert all(t.user_attrs["sampler_seconds"] >= 0.02 for t in complete(study))

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from optuna_evo.cli._compare import study_compare_samplers
 from optuna_evo.cli._options import Duration
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import open_database
@@ -177,7 +178,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 
     stored = load_stored(name, storage)
     best_trial(stored)  # says so if there is nothing to draw yet
-    path = out or Path(f"{name}.png")
+    path = out or Path(f"{name.replace('/', '_')}.png")
     draw_tuning_course(tuning_course(stored.study), path)
     written = [str(path)]
     if rows := stored_judgement(stored):
@@ -223,3 +224,6 @@ def study_delete(name: str, storage: str | None, yes: bool) -> None:
         click.confirm(f"Delete study {name!r} with all its trials?", abort=True)
     delete_study(name, opened)
     click.echo(f"Deleted study {name!r}.")
+
+
+study.add_command(study_compare_samplers)

@@ -1,5 +1,14 @@
 """What is said and shown about studies: computed first, drawn second."""
 
+from optuna_evo.reports._comparison import compare
+from optuna_evo.reports._comparison import Comparison
+from optuna_evo.reports._comparison import Contender
+from optuna_evo.reports._comparison import Course
+from optuna_evo.reports._comparison import course_of
+from optuna_evo.reports._comparison_figure import draw_comparison
+from optuna_evo.reports._comparison_progress import ComparisonProgress
+from optuna_evo.reports._comparison_tables import comparison_markdown
+from optuna_evo.reports._comparison_tables import comparison_table
 from optuna_evo.reports._judge_figure import draw_judgement
 from optuna_evo.reports._note import study_note
 from optuna_evo.reports._progress import SearchProgress
@@ -18,6 +27,15 @@ from optuna_evo.reports._tuning_figures import tuning_figure
 
 __all__ = [
     "best_trials",
+    "compare",
+    "Comparison",
+    "comparison_markdown",
+    "comparison_table",
+    "ComparisonProgress",
+    "Contender",
+    "Course",
+    "course_of",
+    "draw_comparison",
     "draw_judgement",
     "draw_tuning_course",
     "Generation",

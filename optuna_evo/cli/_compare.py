@@ -1,0 +1,87 @@
+"""`optuna_evo study compare-samplers`."""
+
+import dataclasses
+from pathlib import Path
+import signal
+import sys
+
+import click
+
+from optuna_evo.cli._options import new_console
+from optuna_evo.cli._options import open_database
+from optuna_evo.cli._options import quiet_optuna
+from optuna_evo.cli._options import run_options
+from optuna_evo.cli._options import SET
+from optuna_evo.cli._options import storage_option
+
+
+__all__ = ["study_compare_samplers"]
+
+
+@click.command("compare-samplers")
+@click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
+@click.option("--samplers", required=True, metavar="A,B,…", help="Such as random,tpe,gp,ga.")
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--trials", type=click.IntRange(min=1), help="Of each study. [default: as in SPEC]")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the report. [default: NAME_samplers]",
+)
+@storage_option
+@SET
+@run_options
+def study_compare_samplers(
+    spec_file: Path,
+    samplers: str,
+    seeds: int,
+    trials: int | None,
+    out: Path | None,
+    storage: str | None,
+    overrides: tuple[str, ...],
+    device: str,
+    data_dir: Path | None,
+) -> None:
+    """Let several samplers search what SPEC describes, with the same seeds, and report.
+
+    Each sampler and seed is a study of its own, "NAME/tpe/0": the same command goes on where it
+    was stopped. The report is a table and curves of the best value against evaluations and
+    against seconds, in Markdown and PNG; the first sampler is what the others are compared with.
+
+    \b
+    Example:
+      optuna_evo study compare-samplers studies/digits_optimizer.toml \\
+          --samplers random,tpe,ga --seeds 3 --trials 40
+    """
+    from optuna_evo.compare import comparison_specs
+    from optuna_evo.compare import count_finished
+    from optuna_evo.compare import read_comparison
+    from optuna_evo.compare import run_comparison
+    from optuna_evo.reports import comparison_markdown
+    from optuna_evo.reports import comparison_table
+    from optuna_evo.reports import ComparisonProgress
+    from optuna_evo.reports import draw_comparison
+    from optuna_evo.spec import load_spec
+
+    quiet_optuna()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    spec = load_spec(spec_file, overrides=overrides)
+    if trials is not None:
+        spec = dataclasses.replace(spec, n_trials=trials)
+    specs = comparison_specs(spec, samplers.split(","), seeds)
+    opened = open_database(storage, create=True)
+    console = new_console()
+    counts = {
+        "n_trials": len(specs) * seeds * spec.n_trials,
+        "n_done": count_finished(specs, opened),
+    }
+    with ComparisonProgress(**counts, console=console) as progress:
+        run_comparison(specs, opened, device=device, data_dir=data_dir, listener=progress.study)
+    comparison = read_comparison(spec.name, specs, opened)
+    console.print(comparison_table(comparison))
+    folder = out or Path(f"{spec.name}_samplers")
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_comparison(comparison, folder / "comparison.png")
+    report = comparison_markdown(comparison, image="comparison.png")
+    (folder / "comparison.md").write_text(report, encoding="utf-8")
+    click.echo(f"Wrote {folder / 'comparison.md'} and {folder / 'comparison.png'}.")

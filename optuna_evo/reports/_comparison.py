@@ -1,0 +1,177 @@
+"""What there is to say about samplers that searched one space, computed from their studies."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import math
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+from optuna_evo.judge import Interval
+from optuna_evo.reports._summary import best_trials
+from optuna_evo.reuse import SAMPLER_SECONDS_KEY
+from optuna_evo.search import FINISHED
+
+
+__all__ = ["compare", "Comparison", "Contender", "Course", "course_of"]
+
+Array = NDArray[np.float64]
+
+
+class Course(NamedTuple):
+    """One study, evaluation by evaluation; n finished trials.
+
+    Args:
+        best: The best value after each, (n,); NaN before the first complete one.
+        seconds: Seconds that trials were running up to then, (n,); pauses do not count.
+        sampler_seconds: Of those, what the sampler took, in all.
+        params: The best trial's parameters.
+    """
+
+    best: Array
+    seconds: Array
+    sampler_seconds: float
+    params: Mapping[str, Any]
+
+
+class Contender(NamedTuple):
+    """One sampler over all seeds; the first contender is what the others are compared with.
+
+    Args:
+        label: What it is called.
+        courses: One for each seed.
+        final: Best value at the end.
+        rank: Mean over seeds of the rank at the end, 1 is best; equals share theirs.
+        to_reach: For each seed the evaluations until it was as good as the first contender was at
+            its end, None if it never was.
+        training_seconds: Seconds of a study but for the sampler's.
+        sampler_seconds: Seconds of a study that the sampler took.
+        gain: What its best values are better by, paired by seed.
+        params: The parameters of the best trial over all seeds.
+    """
+
+    label: str
+    courses: Sequence[Course]
+    final: Interval
+    rank: float
+    to_reach: Sequence[int | None]
+    training_seconds: float
+    sampler_seconds: float
+    gain: Interval
+    params: Mapping[str, Any]
+
+
+class Comparison(NamedTuple):
+    """Samplers side by side.
+
+    Args:
+        name: What is compared.
+        tasks: What was trained.
+        better: "higher" or "lower".
+        seeds: The seeds, alike for all.
+        contenders: The samplers.
+    """
+
+    name: str
+    tasks: Sequence[str]
+    better: str
+    seeds: Sequence[int]
+    contenders: Sequence[Contender]
+
+
+def compare(
+    name: str,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    studies: Mapping[str, Sequence[optuna.Study]],
+) -> Comparison:
+    """Compare samplers by their studies.
+
+    Args:
+        name: What is compared.
+        tasks: What was trained.
+        seeds: The seeds.
+        studies: For each sampler a study for each seed, with at least one complete trial.
+    """
+    maximize = next(iter(studies.values()))[0].direction == StudyDirection.MAXIMIZE
+    sign = 1.0 if maximize else -1.0
+    courses = {label: [course_of(study) for study in each] for label, each in studies.items()}
+    finals = {label: [float(c.best[-1]) for c in each] for label, each in courses.items()}
+    baseline = next(iter(finals.values()))
+    ranks = _mean_ranks(-sign * np.array(list(finals.values())))
+    contenders = [
+        Contender(
+            label=label,
+            courses=each,
+            final=Interval.of(finals[label]),
+            rank=rank,
+            to_reach=[
+                _evaluations_to_reach(sign * course.best, sign * goal)
+                for course, goal in zip(each, baseline, strict=True)
+            ],
+            training_seconds=float(np.mean([c.seconds[-1] - c.sampler_seconds for c in each])),
+            sampler_seconds=float(np.mean([c.sampler_seconds for c in each])),
+            gain=Interval.of(
+                [sign * (f - b) for f, b in zip(finals[label], baseline, strict=True)]
+            ),
+            params=max(each, key=lambda course: sign * float(course.best[-1])).params,
+        )
+        for (label, each), rank in zip(courses.items(), ranks, strict=True)
+    ]
+    return Comparison(name, tasks, "higher" if maximize else "lower", list(seeds), contenders)
+
+
+def course_of(study: optuna.Study) -> Course:
+    """Return the course of a study over its finished trials, in the order in which they ended."""
+    trials = study.get_trials(deepcopy=False, states=FINISHED)
+    ended = sorted(trials, key=lambda t: (t.datetime_complete is None, t.datetime_complete))
+    values = np.array([_value(trial) for trial in ended])
+    pick = np.fmax if study.direction == StudyDirection.MAXIMIZE else np.fmin  # NaN where none is
+    seconds = [float(t.user_attrs.get(SAMPLER_SECONDS_KEY, 0.0)) for t in ended]
+    best = best_trials(study, 1)
+    return Course(
+        best=pick.accumulate(values),
+        seconds=_busy_seconds(ended),
+        sampler_seconds=sum(seconds),
+        params=best[0].params if best else {},
+    )
+
+
+def _value(trial: FrozenTrial) -> float:
+    if trial.state != TrialState.COMPLETE or trial.value is None:
+        return math.nan
+    return trial.value if math.isfinite(trial.value) else math.nan
+
+
+def _busy_seconds(trials: Sequence[FrozenTrial]) -> Array:
+    """Return for each trial the seconds up to its end in which any of them was running."""
+    spans = [
+        (t.datetime_start.timestamp(), t.datetime_complete.timestamp())
+        for t in trials
+        if t.datetime_start is not None and t.datetime_complete is not None
+    ]
+    edges = np.unique(np.array(spans).reshape(-1))
+    # of each stretch between two edges: is it within a trial?
+    middles = (edges[1:] + edges[:-1]) / 2
+    starts, ends = np.sort([s for s, _ in spans]), np.sort([e for _, e in spans])
+    running = np.searchsorted(starts, middles) > np.searchsorted(ends, middles)
+    busy = np.concatenate([[0.0], np.cumsum(np.where(running, np.diff(edges), 0.0))])
+    return busy[np.searchsorted(edges, [end for _, end in spans])]
+
+
+def _evaluations_to_reach(best: Array, goal: float) -> int | None:
+    reached = np.flatnonzero(best >= goal)
+    return int(reached[0]) + 1 if len(reached) else None
+
+
+def _mean_ranks(losses: Array) -> list[float]:
+    """Return each row's mean rank over columns, (contenders, seeds) to (contenders,)."""
+    from scipy.stats import rankdata
+
+    return [float(rank) for rank in rankdata(losses, axis=0).mean(axis=1)]

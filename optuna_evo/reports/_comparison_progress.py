@@ -1,0 +1,65 @@
+"""A live progress bar for a comparison of samplers; silent where nobody watches."""
+
+from types import TracebackType
+from typing import Self
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.progress import BarColumn
+from rich.progress import MofNCompleteColumn
+from rich.progress import Progress
+from rich.progress import TextColumn
+from rich.progress import TimeElapsedColumn
+from rich.progress import TimeRemainingColumn
+
+from optuna_evo.spec import StudySpec
+
+
+__all__ = ["ComparisonProgress"]
+
+
+class ComparisonProgress:
+    """Draw which study runs, the trials of all studies and the time to go.
+
+    Args:
+        n_trials: Trials of all studies.
+        n_done: Those that are finished already.
+        console: Where to draw; nothing is drawn if it is no terminal.
+    """
+
+    def __init__(self, *, n_trials: int, n_done: int, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=n_trials, completed=n_done)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def study(self, spec: StudySpec) -> "ComparisonProgress":
+        """Say which study runs now; the progress listens to it."""
+        self._progress.update(self._task, description=spec.name)
+        return self
+
+    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+        """Do nothing: a comparison is counted in trials."""
+
+    def finished(self, trial: FrozenTrial) -> None:
+        """Count one more trial."""
+        self._progress.advance(self._task)

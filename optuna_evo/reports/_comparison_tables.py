@@ -1,0 +1,113 @@
+"""A comparison of samplers as tables: in the terminal, and as a Markdown report."""
+
+from collections.abc import Mapping
+import math
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from optuna_evo.judge import Interval
+from optuna_evo.reports._comparison import Comparison
+from optuna_evo.reports._comparison import Contender
+
+
+__all__ = ["comparison_markdown", "comparison_table"]
+
+_COLUMNS = (
+    "sampler",
+    "best value",
+    "rank",
+    "evaluations",
+    "better by",
+    "training",
+    "sampler's",
+)
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Draw the samplers side by side for the terminal."""
+    table = Table(title=_title(comparison), caption=_caption(comparison))
+    table.add_column(_COLUMNS[0])
+    for column in _COLUMNS[1:]:
+        table.add_column(column, justify="right")
+    for contender in comparison.contenders:
+        table.add_row(*_cells(contender, comparison.contenders[0]))
+    return table
+
+
+def comparison_markdown(comparison: Comparison, *, image: str) -> str:
+    """Return the report: samplers side by side, optimal hyperparameters, curves.
+
+    Args:
+        comparison: What to report.
+        image: Name of the file with the curves, beside the report.
+    """
+    first = comparison.contenders[0]
+    lines = [f"# {_title(comparison)}", "", *_header(_COLUMNS)]
+    lines += [_row(_cells(contender, first)) for contender in comparison.contenders]
+    lines += ["", _caption(comparison), "", f"![Best value so far]({image})", ""]
+    lines += ["## Optimal hyperparameters", "", *_params_table(comparison), ""]
+    return "\n".join(lines)
+
+
+def _title(comparison: Comparison) -> str:
+    n_trials = max(len(c.best) for each in comparison.contenders for c in each.courses)
+    seeds = comparison.seeds
+    counted = f"{len(seeds)} seeds ({seeds[0]} to {seeds[-1]})" if len(seeds) > 1 else "1 seed"
+    return (
+        f"{comparison.name}: {len(comparison.contenders)} samplers on "
+        f"{', '.join(comparison.tasks)}, {n_trials} trials, {counted}"
+    )
+
+
+def _caption(comparison: Comparison) -> str:
+    first = comparison.contenders[0].label
+    return (
+        f"Best value: mean ± 95 % interval over seeds, {comparison.better} is better. Rank: mean "
+        f"over seeds. Evaluations: until as good as {first} was at its end with the same seed, "
+        f"median, and how many seeds got there. Better by: than {first}, paired by seed. "
+        "Training, sampler's: time of one study without and within the sampler and database."
+    )
+
+
+def _cells(contender: Contender, first: Contender) -> list[str]:
+    reached = [n for n in contender.to_reach if n is not None]
+    median = f"{np.median(reached):g}" if reached else "–"
+    return [
+        contender.label,
+        _interval(contender.final),
+        f"{contender.rank:.2f}",
+        f"{median} ({len(reached)}/{len(contender.to_reach)})",
+        "" if contender is first else _interval(contender.gain, signed=True),
+        f"{contender.training_seconds:.1f} s",
+        f"{contender.sampler_seconds:.2f} s",
+    ]
+
+
+def _params_table(comparison: Comparison) -> list[str]:
+    names = sorted({name for each in comparison.contenders for name in each.params})
+    lines = _header(["parameter", *(each.label for each in comparison.contenders)])
+    for name in names:
+        lines.append(_row([name, *(_value(each.params, name) for each in comparison.contenders)]))
+    return lines
+
+
+def _value(params: Mapping[str, Any], name: str) -> str:
+    value = params.get(name, "–")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _header(columns: list[str] | tuple[str, ...]) -> list[str]:
+    return [_row(list(columns)), _row(["---"] * len(columns))]
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _interval(interval: Interval, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    if math.isnan(interval.half_width):
+        return f"{interval.mean:{sign}.4f}"
+    return f"{interval.mean:{sign}.4f} ± {interval.half_width:.4f}"
