@@ -48,17 +48,16 @@ def train(build: Build, n_steps: int, dtype: torch.dtype = torch.float32) -> tup
 @pytest.mark.parametrize("name", NAMESAKES)
 def test_a_classic_equals_its_torch_namesake_over_100_steps(name: str) -> None:
     expected, _ = train(NAMESAKES[name], 100)
-    ours, _ = train(lambda p: EvolvedOptimizer(p, catalog[name]), 100)
+    ours, _ = train(lambda p: EvolvedOptimizer(p, catalog[name], foreach=True), 100)
     assert (ours - expected).norm() <= 1e-6 * expected.norm()
 
 
 # In float32 the first steps of RMSprop, 0.1 each, blow one rounding up to 5 % in 100 steps.
+@pytest.mark.parametrize("way", [{"foreach": False}, {"fused": True}])
 @pytest.mark.parametrize("name", NAMESAKES)
-def test_the_readable_twin_equals_the_torch_namesake_in_float64(name: str) -> None:
+def test_a_classic_equals_its_torch_namesake_in_float64(name: str, way: dict[str, bool]) -> None:
     expected, _ = train(NAMESAKES[name], 100, torch.float64)
-    ours, _ = train(
-        lambda p: EvolvedOptimizer(p, catalog[name], foreach=False), 100, torch.float64
-    )
+    ours, _ = train(lambda p: EvolvedOptimizer(p, catalog[name], **way), 100, torch.float64)
     assert (ours - expected).norm() <= 1e-8 * expected.norm()
 
 

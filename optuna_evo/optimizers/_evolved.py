@@ -6,10 +6,14 @@ from typing import Any
 from typing import overload
 
 import torch
+from torch import nn
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from optuna_evo.genome import Genome
+from optuna_evo.optimizers._fused import fused_update
+from optuna_evo.optimizers._fused import has_kernel
+from optuna_evo.optimizers._update import average_dtype
 from optuna_evo.optimizers._update import foreach_update
 from optuna_evo.optimizers._update import reference_update
 from optuna_evo.optimizers._update import Scalars
@@ -42,11 +46,17 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         maximize:
             Ascend instead of descend.
         foreach:
-            Use torch's multi-tensor operations. None: yes. The plain loop is the readable twin.
+            True: torch's multi-tensor operations. False: the plain loop, the readable twin.
+            None: `fused` decides.
+        fused:
+            True: one compiled pass over all tensors, for every rule the same library, which a C++
+            compiler builds in a few seconds the first time that this machine needs it. None: where
+            there is a compiler and `foreach` is not set. False: multi-tensor operations.
 
     Raises:
         ValueError: If the genome decays along a cosine and neither `total_steps` nor its horizon
-            says over how many steps, or if `total_steps` is not positive.
+            says over how many steps, if `total_steps` is not positive, or if both `fused` and
+            `foreach` are set.
 
     Example:
         >>> from optuna_evo import catalog, EvolvedOptimizer
@@ -64,7 +74,12 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         total_steps: int | None = None,
         maximize: bool = False,
         foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
+        if fused and foreach is not None:
+            raise ValueError(
+                f"`fused` excludes `foreach`: leave one out, got {fused=}, {foreach=}."
+            )
         if total_steps is not None and total_steps < 1:
             raise ValueError(
                 f"`total_steps` must be a positive number of steps, got {total_steps}."
@@ -76,7 +91,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
                 "This genome decays along a cosine: say over how many steps by "
                 "`EvolvedOptimizer(params, genome, total_steps=...)`."
             )
-        self._update = reference_update if foreach is False else foreach_update
+        self._foreach = foreach
+        self._fused = fused if foreach is None else False
         self.genome = genome
         self._rule = rule
         defaults = {
@@ -138,6 +154,16 @@ class EvolvedOptimizer(torch.optim.Optimizer):
                     '["param_groups"][0]["genome"])` first.'
                 )
         super().load_state_dict(state_dict)
+        self._restore_averages(state_dict)
+
+    def _restore_averages(self, state_dict: dict[str, Any]) -> None:
+        """Take averages as they were saved: torch rounds them to the type of the parameter."""
+        saved = [i for group in state_dict["param_groups"] for i in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for i, p in zip(saved, params, strict=True):
+            for name, value in state_dict["state"].get(i, {}).items():
+                if isinstance(value, Tensor) and p.dtype != value.dtype:
+                    self.state[p][name] = value.to(p.device, average_dtype(p.dtype), copy=True)
 
     def inherit_state(self, state_dict: dict[str, Any]) -> None:
         """Go on from the averages and step counts of another genome with this one's own numbers.
@@ -164,8 +190,40 @@ class EvolvedOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         # torch's own keeps only what every optimizer has: a copy would not know its rule
-        own = {"genome": self.genome, "_rule": self._rule, "_update": self._update}
-        return super().__getstate__() | own
+        own = ("genome", "_rule", "_foreach", "_fused")
+        return super().__getstate__() | {name: getattr(self, name) for name in own}
+
+    def _update(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor],
+        ms: list[Tensor],
+        vs: list[Tensor],
+        scalars: Scalars,
+    ) -> None:
+        """Step tensors of one dtype and device in the way that was asked for."""
+        if self._is_fused(params):
+            numbers = torch.tensor(scalars.numbers(), dtype=torch.float64)
+            fused_update(params, grads, ms, vs, numbers)
+            return
+        update = reference_update if self._foreach is False else foreach_update
+        dtype = average_dtype(params[0].dtype)
+        wide = [p.to(dtype) for p in params]
+        update(wide, [g.to(dtype) for g in grads], ms, vs, scalars)
+        if dtype != params[0].dtype:
+            torch._foreach_copy_(params, wide)
+
+    def _is_fused(self, params: list[Tensor]) -> bool:
+        if self._fused is False or torch.compiler.is_compiling():
+            return False
+        plain = all(type(p) in (Tensor, nn.Parameter) for p in params)
+        able = plain and has_kernel(params[0].device, params[0].dtype)
+        if self._fused and not able:
+            raise RuntimeError(
+                f"`fused=True` needs a kernel for {params[0].dtype} on {params[0].device}, and "
+                "there is none here: leave `fused` out."
+            )
+        return able
 
     def _buckets(self, group: dict[str, Any]) -> Iterator[_Bucket]:
         """Yield (step, params, grads, ms, vs) of tensors of one step count, dtype and device."""
@@ -180,9 +238,9 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             if not state:
                 state["step"] = 0
                 if rule.needs_m:
-                    state["exp_avg"] = torch.zeros_like(p)
+                    state["exp_avg"] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
                 if rule.needs_v:
-                    state["exp_avg_sq"] = torch.zeros_like(p)
+                    state["exp_avg_sq"] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
             state["step"] += 1
             buckets.setdefault((state["step"], p.dtype, p.device), []).append(p)
         for (step, _, _), params in buckets.items():

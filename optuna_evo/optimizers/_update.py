@@ -14,7 +14,7 @@ from torch import Tensor
 from optuna_evo.rule import Direction
 
 
-__all__ = ["foreach_update", "FROZEN", "NUMBERS", "reference_update", "Scalars"]
+__all__ = ["average_dtype", "foreach_update", "FROZEN", "NUMBERS", "reference_update", "Scalars"]
 
 
 class Scalars(NamedTuple):
@@ -108,6 +108,14 @@ def reference_update(
             if c:  # 0 * inf is NaN: what a rule does not read must not reach it
                 update += c * direction
         p.mul_(1 - s.lr * s.weight_decay).sub_(s.lr * update)
+
+
+def average_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the type of averages, and of the arithmetic, for parameters of a type.
+
+    It is float32 at least: v * 0.999 rounds back to v in bfloat16, and g * g to 0 in float16.
+    """
+    return torch.promote_types(dtype, torch.float32)
 
 
 def foreach_update(

@@ -1,0 +1,138 @@
+"""The step as one compiled pass on a CPU: `_kernel.cpp`, built once a machine and dtype.
+
+A build takes a few seconds, the first time a rule steps on parameters of a dtype. The library is
+kept in `$XDG_CACHE_HOME/optuna_evo` (default `~/.cache/optuna_evo`) and serves every rule, model
+and process from then on. Without a C++ compiler there is none, and the log says so once.
+"""
+
+from collections.abc import Sequence
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+from pathlib import Path
+import platform
+import shutil
+import subprocess
+import tempfile
+
+import torch
+from torch import Tensor
+
+
+__all__ = ["Pointers", "is_available", "launch"]
+
+Pointers = Sequence[int]  # addresses of first elements, one for each tensor
+
+_SOURCE = Path(__file__).with_name("_kernel.cpp")
+_TYPES = {
+    torch.float32: ("float", "float"),
+    torch.float64: ("double", "double"),
+    torch.bfloat16: ("bfloat16", "float"),
+}
+_COMPILERS = ("c++", "g++", "clang++")
+_FLAGS = ("-std=c++17", "-O2", "-ftree-vectorize", "-shared", "-fPIC")
+# errno and traps would keep sqrt and selects from being vectorised
+_FAST_FLAGS = ("-fno-math-errno", "-fno-trapping-math", "-fopenmp")
+_INSTRUCTIONS = {"AVX2": "-march=x86-64-v3", "AVX512": "-march=x86-64-v4"}
+
+
+def is_available(dtype: torch.dtype) -> bool:
+    """Tell whether parameters of this type can be stepped; builds the library if need be."""
+    return _library(dtype) is not None
+
+
+def launch(
+    dtype: torch.dtype,
+    params: Pointers,
+    grads: Pointers,
+    exp_avg: Pointers | None,
+    exp_avg_sq: Pointers | None,
+    sizes: Sequence[int],
+    numbers: Tensor,
+) -> None:
+    """Do one step over tensors given by their addresses, on as many threads as torch uses.
+
+    Args:
+        dtype: Type of parameters and gradients; averages are float32 for bfloat16.
+        params: Parameters.
+        grads: Their gradients, of the same memory layout, as all that follows.
+        exp_avg: Averages of gradients; None if no rule reads them.
+        exp_avg_sq: Averages of squared gradients; None if no rule reads them.
+        sizes: Numbers of elements.
+        numbers: `Scalars.numbers()`, (14,), or a row for each tensor, (n, 14); float64.
+    """
+    library = _library(dtype)
+    assert library is not None
+    numbers = numbers.contiguous()
+    library.optuna_evo_step(
+        len(sizes),
+        *(_array(pointers) for pointers in (params, grads, exp_avg, exp_avg_sq)),
+        (ctypes.c_int64 * len(sizes))(*sizes),
+        numbers.data_ptr(),
+        numbers.shape[-1] if numbers.ndim == 2 else 0,
+        torch.get_num_threads(),
+    )
+
+
+def _array(pointers: Pointers | None) -> "ctypes.Array[ctypes.c_void_p] | None":
+    return None if pointers is None else (ctypes.c_void_p * len(pointers))(*pointers)
+
+
+@functools.cache
+def _library(dtype: torch.dtype) -> ctypes.CDLL | None:
+    if dtype not in _TYPES:
+        return None
+    try:
+        library = ctypes.CDLL(str(_build(*_TYPES[dtype])))
+    except (OSError, subprocess.SubprocessError) as error:
+        _say_once(str(error))
+        return None
+    library.optuna_evo_step.restype = None
+    pointer = ctypes.c_void_p
+    library.optuna_evo_step.argtypes = [
+        ctypes.c_int64,
+        *[pointer] * 6,
+        ctypes.c_int64,
+        ctypes.c_int,
+    ]
+    return library
+
+
+@functools.cache
+def _say_once(reason: str) -> None:
+    logging.getLogger(__name__).warning(
+        "Evolved optimizers step by torch's multi-tensor operations, which take 2 to 5 times as "
+        "long as one compiled pass: %s. Install a C++ compiler, or choose `fused=False`.",
+        reason,
+    )
+
+
+def _build(param: str, real: str) -> Path:
+    """Return the library for one type; compile it if it is not in the cache."""
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, _COMPILERS), None)
+    if compiler is None:
+        raise FileNotFoundError(f"none of the C++ compilers {', '.join(_COMPILERS)} is installed")
+    instructions = _INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability())
+    fast = (*_FLAGS, *_FAST_FLAGS, *([instructions] if instructions else []))
+    types = (f"-DPARAM={param}", f"-DREAL={real}")
+    recipe = "\n".join([_SOURCE.read_text(), compiler, platform.platform(), *fast, *types])
+    name = f"step_{param}_{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.so"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optuna_evo"
+    if not (folder / name).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        # whole or not at all: others may build the same at the same time
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            path = Path(scratch) / name
+            try:
+                _compile(compiler, *fast, *types, out=path)
+            except subprocess.CalledProcessError:  # a compiler without OpenMP, or an older one
+                _compile(compiler, *_FLAGS, *types, out=path)
+            path.replace(folder / name)
+    return folder / name
+
+
+def _compile(compiler: str, *flags: str, out: Path) -> None:
+    command = [compiler, *flags, str(_SOURCE), "-o", str(out)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
