@@ -9,6 +9,8 @@ does not reach a rule that does not read it.
 import torch
 from torch import Tensor
 
+from optuna_evo.optimizers._fused import fused_update
+from optuna_evo.optimizers._fused import has_kernel
 from optuna_evo.optimizers._update import NUMBERS
 
 
@@ -22,6 +24,8 @@ def update_flat(
     exp_avg: Tensor | None,
     exp_avg_sq: Tensor | None,
     numbers: Tensor,
+    *,
+    fused: bool | None = None,
 ) -> None:
     """Do one optimizer step in place on flat buffers.
 
@@ -38,11 +42,31 @@ def update_flat(
         numbers:
             `Scalars.numbers()` of this step, (14,), or of each member, (P, 14); float64, on the
             device of the parameters. `FROZEN` is a member that keeps its weights.
+        fused:
+            Whether to do it in one compiled pass. None: where there is a kernel for the device and
+            dtype; False: by torch's operations, one after another.
 
     Example:
         >>> numbers = torch.tensor([s.numbers() for s in scalars], dtype=torch.float64)
         >>> update_flat(params, grads, exp_avg, exp_avg_sq, numbers)  # (P, N), (P, 14)
     """
+    if fused is None:
+        fused = has_kernel(params.device, params.dtype) and not torch.compiler.is_compiling()
+    if fused:
+        buffers = (params, grads, exp_avg, exp_avg_sq)
+        rows = [[] if b is None else list(torch.atleast_2d(b).unbind()) for b in buffers]
+        fused_update(*rows, numbers)
+    else:
+        _update_by_operations(params, grads, exp_avg, exp_avg_sq, numbers)
+
+
+def _update_by_operations(
+    params: Tensor,
+    grads: Tensor,
+    exp_avg: Tensor | None,
+    exp_avg_sq: Tensor | None,
+    numbers: Tensor,
+) -> None:
     columns = numbers.to(params.dtype).unsqueeze(-1).unbind(-2)  # (1,) or (P, 1) each
     n = dict(zip(NUMBERS, columns, strict=True))
     g = torch.maximum(torch.minimum(grads, n["clip"]), -n["clip"])

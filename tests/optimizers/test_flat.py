@@ -66,33 +66,39 @@ def numbers_of(rules: list[Rule], step: int) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def test_a_population_of_rules_trains_as_each_alone() -> None:
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_population_of_rules_trains_as_each_alone(fused: bool) -> None:
     rules, grads = random_rules(30), gradients(20)
     params = torch.ones(30, SIZE, dtype=torch.float64)
     exp_avg, exp_avg_sq = torch.zeros_like(params), torch.zeros_like(params)
     for step, g in enumerate(grads, start=1):
-        update_flat(params, g.expand(30, -1), exp_avg, exp_avg_sq, numbers_of(rules, step))
+        numbers = numbers_of(rules, step)
+        update_flat(params, g.expand(30, -1), exp_avg, exp_avg_sq, numbers, fused=fused)
     expected = torch.stack([by_loop(rule, grads) for rule in rules])
     torch.testing.assert_close(params, expected, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("direction", Direction)
-def test_one_model_trains_with_only_the_averages_that_its_rule_reads(direction: Direction) -> None:
+def test_one_model_trains_with_only_the_averages_that_its_rule_reads(
+    direction: Direction, fused: bool
+) -> None:
     rule, grads = one_term(direction), gradients(20)
     params = torch.ones(SIZE, dtype=torch.float64)
     exp_avg = torch.zeros_like(params) if rule.needs_m else None
     exp_avg_sq = torch.zeros_like(params) if rule.needs_v else None
     for step, g in enumerate(grads, start=1):
-        update_flat(params, g, exp_avg, exp_avg_sq, numbers_of([rule], step)[0])
+        update_flat(params, g, exp_avg, exp_avg_sq, numbers_of([rule], step)[0], fused=fused)
     torch.testing.assert_close(params, by_loop(rule, grads), rtol=1e-11, atol=1e-11)
 
 
-def test_a_frozen_member_keeps_its_weights_whatever_its_gradients() -> None:
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_frozen_member_keeps_its_weights_whatever_its_gradients(fused: bool) -> None:
     params = torch.arange(6.0).view(2, 3)
     grads = torch.tensor([[1.0, 1.0, 1.0], [torch.nan, torch.inf, -torch.inf]])
     (rule,) = random_rules(1)
     numbers = torch.tensor([scalars(rule, 1).numbers(), FROZEN], dtype=torch.float64)
-    update_flat(params, grads, torch.zeros(2, 3), torch.zeros(2, 3), numbers)
+    update_flat(params, grads, torch.zeros(2, 3), torch.zeros(2, 3), numbers, fused=fused)
     assert params[1].tolist() == [3.0, 4.0, 5.0]
     assert params[0].tolist() != [0.0, 1.0, 2.0]
 
@@ -103,12 +109,14 @@ def test_a_gradient_that_is_not_finite_does_the_same_in_every_update(
     direction: Direction, value: float
 ) -> None:
     rule, g = one_term(direction), torch.tensor([value, 1.0])
-    s, after = scalars(rule, 1), []
+    s, outcomes = scalars(rule, 1), []
     for update in (reference_update, foreach_update):
         w, state = torch.ones(2), [[torch.zeros(2)] * n for n in (rule.needs_m, rule.needs_v)]
         update([w], [g], *state, s)
-        after.append(w)
-    w, m, v = torch.ones(2), torch.zeros(2), torch.zeros(2)
-    update_flat(w, g, m, v, torch.tensor(s.numbers(), dtype=torch.float64))
-    for other in after:
-        torch.testing.assert_close(w, other, equal_nan=True)
+        outcomes.append(w)
+    for fused in (True, False):
+        w, m, v = torch.ones(2), torch.zeros(2), torch.zeros(2)
+        update_flat(w, g, m, v, torch.tensor(s.numbers(), dtype=torch.float64), fused=fused)
+        outcomes.append(w)
+    for outcome in outcomes[1:]:
+        torch.testing.assert_close(outcome, outcomes[0], equal_nan=True)
