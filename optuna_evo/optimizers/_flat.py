@@ -53,11 +53,15 @@ def update_flat(
     if fused is None:
         fused = has_kernel(params.device, params.dtype) and not torch.compiler.is_compiling()
     if fused:
-        buffers = (params, grads, exp_avg, exp_avg_sq)
-        rows = [[] if b is None else list(torch.atleast_2d(b).unbind()) for b in buffers]
-        fused_update(*rows, numbers)
+        fused_update(_rows(params), _rows(grads), _rows(exp_avg), _rows(exp_avg_sq), numbers)
     else:
         _update_by_operations(params, grads, exp_avg, exp_avg_sq, numbers)
+
+
+def _rows(buffer: Tensor | None) -> list[Tensor]:
+    if buffer is None:
+        return []
+    return [buffer] if buffer.ndim == 1 else list(buffer.unbind())
 
 
 def _update_by_operations(
