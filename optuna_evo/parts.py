@@ -12,11 +12,13 @@ import zlib
 import numpy as np
 import optuna
 
+from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import SpecError
 from optuna_evo.errors import UsageError
 from optuna_evo.metrics import check_metric
 from optuna_evo.plugins import load_attribute
+from optuna_evo.samplers import RecurrenceSampler
 from optuna_evo.spec import Part
 from optuna_evo.spec import StudySpec
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from optuna_evo.tasks import Task
     from optuna_evo.trainers import CurveObjective
     from optuna_evo.trainers import FitnessObjective
+    from optuna_evo.trainers import SegmentObjective
 
 __all__ = [
     "build_objective",
@@ -74,20 +77,23 @@ def check_parts(spec: StudySpec) -> None:
         SpecError: If something cannot be built.
         PluginError: If an own part cannot be loaded.
     """
-    build_sampler(spec, 0)
+    sampler = build_sampler(spec, 0)
+    if spec.objective.name == "segment":
+        _check_lineage(spec, sampler)
     build_pruner(spec)
     build_space(spec)
     tasks = build_tasks(spec)
-    if spec.objective.name == "accuracy":
+    if spec.objective.name != "fitness":
         _check_direction(spec, tasks[0])
 
 
 def build_objective(
     spec: StudySpec, *, device: str = "auto", data_dir: Path | None = None
-) -> "FitnessObjective | CurveObjective":
+) -> "FitnessObjective | CurveObjective | SegmentObjective":
     """Build what a study's trials train and how they are valued."""
     from optuna_evo.trainers import CurveObjective
     from optuna_evo.trainers import FitnessObjective
+    from optuna_evo.trainers import SegmentObjective
 
     tasks = build_tasks(spec)
     shared: dict[str, Any] = {
@@ -108,6 +114,9 @@ def build_objective(
             reduce_on_plateau=spec.trainer.reduce_on_plateau,
             **shared,
         )
+    if spec.objective.name == "segment":
+        reports = spec.objective.reports
+        return SegmentObjective(task=tasks[0], seed=spec.seed, reports=reports, **shared)
     return FitnessObjective(
         tasks=tasks,
         seeds=range(spec.seed, spec.seed + spec.objective.seeds),
@@ -175,9 +184,14 @@ def build_space(spec: StudySpec) -> Callable[[Any], TrainingConfig]:
     space = functools.partial(function, **options)
     probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     try:
-        space(probe)
+        config = space(probe)
     except (TypeError, ValueError) as error:
         raise SpecError(f"The space {spec.space.name!r} cannot be used: {error}") from error
+    if isinstance(config, SegmentConfig) and spec.objective.name != "segment":
+        raise SpecError(
+            f'The space {spec.space.name!r} sets what only objective.name = "segment" trains '
+            f"with, got {spec.objective.name!r}."
+        )
     return space
 
 
@@ -189,6 +203,20 @@ def build_tasks(spec: StudySpec) -> "list[Task]":
         return [tasks.get(name, **spec.task) for name in spec.tasks]
     except ValueError as error:
         raise SpecError(str(error)) from error
+
+
+def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> None:
+    inherit = spec.lineage.inherit
+    if inherit == "parent" and not isinstance(sampler, RecurrenceSampler):
+        raise SpecError(
+            f'`lineage.inherit` "parent" goes with the sampler "recurrence", which says who goes '
+            f'on from whom; got {spec.sampler.name!r}. Others go with "shared" or "none".'
+        )
+    if inherit == "shared" and spec.batch_size > 1:
+        raise SpecError(
+            f'`lineage.inherit` "shared" trains one model in turn: batch_size must be 1, '
+            f"got {spec.batch_size}."
+        )
 
 
 def _check_direction(spec: StudySpec, task: "Task") -> None:

@@ -29,7 +29,7 @@ from optuna_evo.reuse import SAMPLER_SECONDS_KEY
 from optuna_evo.reuse import SharingRun
 
 
-__all__ = ["FINISHED", "Listener", "Objective", "Run", "search"]
+__all__ = ["FINISHED", "Keeper", "Listener", "Objective", "Run", "search"]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _MAX_FAILURES_IN_A_ROW = 3
@@ -85,6 +85,21 @@ class Objective(Protocol[_C_contra]):
         """Return the value of a trial from all it reported."""
 
 
+class Keeper(Protocol[_C_contra]):
+    """What lets trials go on from what earlier trials left behind, such as their weights."""
+
+    def start(
+        self, trials: Sequence[optuna.Trial], configs: Sequence[_C_contra], *, repetition: int
+    ) -> Run:
+        """Begin to train the trials, in place of `Objective.start`."""
+
+    def keep(self, trial: optuna.Trial, run: Run, place: int) -> None:
+        """Make safe what the live member at `place` leaves behind; it is told complete next."""
+
+    def told(self) -> None:
+        """Clear away what nobody needs now that a trial was told."""
+
+
 class Listener(Protocol):
     """What is told while a search goes on."""
 
@@ -112,6 +127,7 @@ def search(
     timeout: float | None = None,
     batch_size: int = 1,
     listener: Listener | None = None,
+    keeper: Keeper[_C] | None = None,
 ) -> int:
     """Run trials until the study has `n_trials` finished ones.
 
@@ -129,6 +145,8 @@ def search(
         timeout: Seconds after which no new batch is begun; None: no limit.
         batch_size: Trials trained together.
         listener: Is told of reports and finished trials.
+        keeper: Starts the trials and keeps what they leave behind; None: the objective starts them
+            and nothing is kept but values.
 
     Returns:
         The number of trials that this call finished.
@@ -147,7 +165,7 @@ def search(
         trials = [trial for trial, _ in asked]
         try:
             with leases.heartbeat(study, trials):
-                done += _run_batch(study, asked, space, objective, curves, listener)
+                done += _run_batch(study, asked, space, objective, curves, listener, keeper)
             failures = 0
         except Exception as error:
             failures += 1
@@ -174,6 +192,7 @@ def _run_batch(
     objective: Objective[_C],
     curves: Curves,
     listener: Listener | None,
+    keeper: Keeper[_C] | None,
 ) -> int:
     """Train the trials of each repetition together and tell them all."""
     repetitions: dict[int, list[tuple[optuna.Trial, _C]]] = {}
@@ -187,8 +206,12 @@ def _run_batch(
         repetition = int(trial.user_attrs.get(REPETITION_KEY, 0))
         repetitions.setdefault(repetition, []).append((trial, config))
     for repetition, members in repetitions.items():
-        run = _start(members, objective, curves, repetition)
-        _train(study, [trial for trial, _ in members], run, objective, listener)
+        alike = [trial for trial, _ in members]
+        if keeper is None:
+            run = _start(members, objective, curves, repetition)
+        else:
+            run = keeper.start(alike, [config for _, config in members], repetition=repetition)
+        _train(study, alike, run, objective, listener, keeper)
     return len(asked)
 
 
@@ -227,6 +250,7 @@ def _train(
     run: Run,
     objective: Objective[_C],
     listener: Listener | None,
+    keeper: Keeper[_C] | None,
 ) -> None:
     live = [(trial, list[float]()) for trial in trials]
     while live:
@@ -244,9 +268,14 @@ def _train(
         ]
         some_end = any(verdict is not _Verdict.GO_ON for verdict in verdicts)
         records = run.records() if some_end else [{}] * len(live)
-        for (trial, reported), verdict, record in zip(live, verdicts, records, strict=True):
+        ends = zip(live, verdicts, records, strict=True)
+        for place, ((trial, reported), verdict, record) in enumerate(ends):
+            if keeper is not None and verdict is _Verdict.ENOUGH:
+                keeper.keep(trial, run, place)
             if verdict is not _Verdict.GO_ON:
                 told = _tell(study, trial, reported, verdict, record, objective)
+                if keeper is not None:
+                    keeper.told()
                 if listener is not None:
                     listener.finished(told)
         alive = [verdict is _Verdict.GO_ON for verdict in verdicts]

@@ -26,6 +26,7 @@ from optuna_evo.plateau import ReduceOnPlateau
 __all__ = [
     "FinalSpec",
     "JudgeSpec",
+    "LineageSpec",
     "load_spec",
     "ObjectiveSpec",
     "Part",
@@ -34,8 +35,9 @@ __all__ = [
 ]
 
 _DIRECTIONS = ("maximize", "minimize")
-_OBJECTIVES = ("fitness", "accuracy")
-_PRECISIONS = ("auto", "float32", "bfloat16")
+_INHERITANCES = ("parent", "shared", "none")
+_OBJECTIVES = ("fitness", "accuracy", "segment")
+_PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +56,11 @@ class TrainerSpec:
     """How one training run is done.
 
     Args:
-        steps: Optimizer steps of a run.
+        steps: Optimizer steps of a run; for the objective "segment" those of a segment.
         epochs: Passes over the training rows, in place of `steps`; only for the objective
             "accuracy".
-        precision: "auto" (what is fastest where it runs), "float32" or "bfloat16".
+        precision: "auto" (what is fastest where it runs), "float32" or "bfloat16"; for the
+            objective "segment" also "float16".
         early_stopping: When a training ends before its last step; then the value of every trial
             is its best report, not its last. None: never. Only for the objective "accuracy".
         reduce_on_plateau: When the learning rate is reduced. None: never. Only for the objective
@@ -88,12 +91,15 @@ class ObjectiveSpec:
     "accuracy": a trial trains once on the one task; it reports the validation metric along the
     way, and its value is the last one reported (with `trainer.early_stopping`, the best one).
 
+    "segment": as "accuracy", but a trial is a segment of a longer training and goes on from
+    another trial's weights, as `LineageSpec` says.
+
     Args:
-        name: "fitness" or "accuracy".
+        name: "fitness", "accuracy" or "segment".
         seeds: Seeds for each task ("fitness").
         loss_weight: Weight of the training-loss bonus, >= 0 ("fitness").
         loss_window: Steps that the training loss is averaged over ("fitness").
-        reports: Reports of a whole training ("accuracy").
+        reports: Reports of a whole training ("accuracy") or of a segment ("segment").
         metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
             the task's own metric ("accuracy").
         divergence_penalty: What a diverged trial is told.
@@ -113,6 +119,25 @@ class ObjectiveSpec:
         _check_at_least("objective.seeds", self.seeds, 1)
         _check_at_least("objective.loss_weight", self.loss_weight, 0)
         _check_at_least("objective.loss_window", self.loss_window, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineageSpec:
+    """How the trials of a study with the objective "segment" go on from one another.
+
+    Args:
+        inherit: "parent": a member of the population goes on from its own last segment's weights
+            or, where it exploits, from a better member's (with the sampler "recurrence").
+            "shared": one model is trained by all in turn. "none": every trial starts afresh.
+        checkpoints: Where checkpoints lie: a folder, or "s3://bucket/prefix". None: the option
+            --checkpoints, `OPTUNA_EVO_CHECKPOINTS`, or a folder beside an SQLite database.
+    """
+
+    inherit: str = "parent"
+    checkpoints: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_one_of("lineage.inherit", self.inherit, _INHERITANCES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +192,7 @@ class StudySpec:
         pruner: Pruner.
         trainer: See `TrainerSpec`.
         objective: See `ObjectiveSpec`.
+        lineage: See `LineageSpec`.
         judge: See `JudgeSpec`.
         final: See `FinalSpec`.
     """
@@ -183,6 +209,7 @@ class StudySpec:
     pruner: Part = Part(name="none")
     trainer: TrainerSpec = field(default_factory=TrainerSpec)
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
+    lineage: LineageSpec = field(default_factory=LineageSpec)
     judge: JudgeSpec = field(default_factory=JudgeSpec)
     final: FinalSpec = field(default_factory=FinalSpec)
 
@@ -198,12 +225,13 @@ class StudySpec:
         self._check_objective()
 
     def _check_objective(self) -> None:
-        if self.objective.name == "accuracy" and len(self.tasks) > 1:
+        name = self.objective.name
+        if name != "fitness" and len(self.tasks) > 1:
             raise SpecError(
-                f'The objective "accuracy" trains on one task, got {len(self.tasks)}: '
+                f"The objective {name!r} trains on one task, got {len(self.tasks)}: "
                 'name one, or use objective.name = "fitness".'
             )
-        if self.objective.name == "fitness":
+        if name != "accuracy":
             for key, value in (
                 ("trainer.epochs", self.trainer.epochs),
                 ("trainer.early_stopping", self.trainer.early_stopping),
@@ -213,6 +241,8 @@ class StudySpec:
             ):
                 if value:
                     raise SpecError(f'`{key}` goes with objective.name = "accuracy".')
+        if name != "segment" and self.trainer.precision == "float16":
+            raise SpecError('`trainer.precision` "float16" goes with objective.name = "segment".')
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

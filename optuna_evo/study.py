@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
+from optuna_evo.checkpoints import CheckpointStore
+from optuna_evo.checkpoints import open_checkpoints
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
@@ -35,6 +38,7 @@ from optuna_evo.spec import StudySpec
 __all__ = [
     "best_genome",
     "best_trial",
+    "checkpoints_of",
     "create_study",
     "delete_study",
     "judge_study",
@@ -162,6 +166,7 @@ def run_study(
     timeout: float | None = None,
     device: str = "auto",
     data_dir: Path | None = None,
+    checkpoints: str | None = None,
     listener: Listener | None = None,
 ) -> int:
     """Go on with a study until its spec's number of trials is finished.
@@ -172,13 +177,21 @@ def run_study(
         timeout: Seconds after which no new trial is begun.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ….
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
+        checkpoints: Where checkpoints lie (see `LineageSpec`); None: where the spec says.
         listener: Is told what happens.
 
     Returns:
         The number of trials finished by this call.
     """
+    from optuna_evo.lineage import Lineage
+    from optuna_evo.trainers import SegmentObjective
+
     spec = stored.spec
     objective = build_objective(spec, device=device, data_dir=data_dir)
+    keeper = None
+    if isinstance(objective, SegmentObjective):
+        store = checkpoints_of(stored, checkpoints)
+        keeper = Lineage(stored.study, objective, store, inherit=spec.lineage.inherit)
     _keep_meta_features(stored, objective)
     return search(
         stored.study,
@@ -189,7 +202,15 @@ def run_study(
         timeout=timeout,
         batch_size=spec.batch_size,
         listener=listener,
+        keeper=keeper,
     )
+
+
+def checkpoints_of(stored: StoredStudy, location: str | None = None) -> CheckpointStore:
+    """Open the checkpoints of a study: at `location`, `OPTUNA_EVO_CHECKPOINTS`, or by its spec."""
+    named = location or os.environ.get("OPTUNA_EVO_CHECKPOINTS")
+    place = named or stored.spec.lineage.checkpoints
+    return open_checkpoints(stored.spec.name, stored.study._storage, place)
 
 
 def _keep_meta_features(stored: StoredStudy, objective: Any) -> None:

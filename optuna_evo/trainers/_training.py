@@ -1,6 +1,7 @@
 """One training that stops and goes on: with other hyperparameters, from a checkpoint."""
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import copy
 import math
@@ -11,13 +12,14 @@ from torch import nn
 
 from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
+from optuna_evo.divergence import has_diverged
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import MemoryLimitError
 from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.tasks import Split
 from optuna_evo.tasks import Task
 from optuna_evo.trainers._checkpoint import Checkpoint
-from optuna_evo.trainers._divergence import beyond_hope
+from optuna_evo.trainers._divergence import STEPS_BETWEEN_CHECKS
 from optuna_evo.trainers._hardware import global_generator
 from optuna_evo.trainers._hardware import load_splits
 from optuna_evo.trainers._hardware import mixed_precision
@@ -101,8 +103,7 @@ class Training:
     def measure(self, split: Split | None = None) -> float:
         """Return the task's metric on the rows to validate on, or others; NaN if it diverged."""
         there = self._splits.valid if split is None else to_device(split, self._device)
-        losses = self._losses[: self._n_done]
-        if self._n_done and beyond_hope(losses.unsqueeze(0))[0]:
+        if _is_beyond_hope(self._losses[: self._n_done].tolist()):
             return math.nan
         with _advice_on_memory(self._batch_size):
             return self._mean(there)
@@ -200,6 +201,13 @@ class Training:
         if self._dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self._device.type, dtype=self._dtype)
+
+
+def _is_beyond_hope(losses: Sequence[float]) -> bool:
+    """Tell whether no loss of the last steps is near those before; one spike is no divergence."""
+    n_recent = min(STEPS_BETWEEN_CHECKS, max(1, len(losses) // 4))
+    *earlier, recent = *losses[:-n_recent], min(losses[-n_recent:], default=0.0)
+    return math.isnan(sum(losses[-n_recent:])) or has_diverged([*earlier, recent])
 
 
 @contextlib.contextmanager

@@ -1,0 +1,163 @@
+"""Where checkpoints lie: in one of Optuna's artifact stores, one for each trial, by its number.
+
+They are written and removed directly, not by `optuna.artifacts.upload_artifact`: that would leave
+a dead link on every trial whose checkpoint was removed, as most are.
+"""
+
+from collections.abc import Iterable
+import contextlib
+import os
+from pathlib import Path
+import re
+import shutil
+import tempfile
+from typing import Any
+from typing import BinaryIO
+from typing import TYPE_CHECKING
+import zlib
+
+from optuna.artifacts import Boto3ArtifactStore
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.artifacts.exceptions import ArtifactNotFound
+import sqlalchemy
+
+from optuna_evo.errors import CheckpointError
+from optuna_evo.errors import StorageError
+from optuna_evo.errors import UsageError
+
+
+if TYPE_CHECKING:
+    from optuna.artifacts._protocol import ArtifactStore
+    from optuna.storages import BaseStorage
+
+    from optuna_evo.trainers import Checkpoint
+
+__all__ = ["AtomicFileSystemStore", "CheckpointStore", "open_checkpoints"]
+
+_S3 = "s3://"
+
+
+def open_checkpoints(
+    study: str, storage: "BaseStorage", location: str | None
+) -> "CheckpointStore":
+    """Open the checkpoints of a study.
+
+    Args:
+        study: Its name.
+        storage: Its database.
+        location: A folder, or "s3://bucket/prefix". None: a folder beside the SQLite file.
+
+    Raises:
+        UsageError: If no location is named and the database is no SQLite file.
+        StorageError: If the location cannot be written.
+    """
+    place = location or _beside(storage)
+    key = f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', study)}-{zlib.crc32(study.encode()):08x}"
+    if place.startswith(_S3):
+        bucket, _, prefix = place.removeprefix(_S3).partition("/")
+        return CheckpointStore(_open_s3(bucket), "/".join(filter(None, (prefix.strip("/"), key))))
+    folder = Path(place).expanduser()
+    try:
+        (folder / key).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"Cannot keep checkpoints in {folder}: {error.strerror}.") from error
+    return CheckpointStore(AtomicFileSystemStore(folder), key)
+
+
+class CheckpointStore:
+    """The checkpoints of one study.
+
+    Args:
+        store: Any of Optuna's artifact stores.
+        prefix: What the names of this study's checkpoints begin with.
+
+    Example:
+        >>> store = CheckpointStore(AtomicFileSystemStore("checkpoints"), "my-study")
+        >>> store.save(12, checkpoint)
+        >>> store.load(12).step
+    """
+
+    def __init__(self, store: "ArtifactStore", prefix: str) -> None:
+        self._store = store
+        self._prefix = prefix
+
+    def save(self, number: int, checkpoint: "Checkpoint") -> None:
+        """Write the checkpoint of a trial, whole or not at all."""
+        from optuna_evo.trainers import write_checkpoint
+
+        with tempfile.TemporaryFile() as file:  # nameless: a killed process leaves nothing
+            write_checkpoint(checkpoint, file)
+            file.seek(0)
+            self._store.write(self._name(number), file)
+
+    def load(self, number: int) -> "Checkpoint":
+        """Read the checkpoint of a trial.
+
+        Raises:
+            CheckpointError: If there is none, or it is damaged.
+        """
+        from optuna_evo.trainers import read_checkpoint
+
+        try:
+            reader = self._store.open_reader(self._name(number))
+        except ArtifactNotFound as error:
+            raise CheckpointError(f"The checkpoint of trial {number} is missing.") from error
+        with contextlib.closing(reader), tempfile.TemporaryFile() as file:
+            shutil.copyfileobj(reader, file)  # what comes over a network cannot be searched
+            file.seek(0)
+            return read_checkpoint(file)
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove the checkpoints of trials; those that are not there are no error."""
+        for number in numbers:
+            with contextlib.suppress(ArtifactNotFound):
+                self._store.remove(self._name(number))
+
+    def _name(self, number: int) -> str:
+        return f"{self._prefix}/{number}.pt"
+
+
+class AtomicFileSystemStore(FileSystemArtifactStore):
+    """A folder in which a file is complete and on the disk, or not there."""
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Write to a file beside, flush it to the disk and rename it."""
+        path = Path(self._get_filepath(artifact_id))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = self._part(path)
+        with part.open("wb") as file:
+            shutil.copyfileobj(content_body, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    def remove(self, artifact_id: str) -> None:
+        """Remove a file, and what a killed process has written of it."""
+        self._part(Path(self._get_filepath(artifact_id))).unlink(missing_ok=True)
+        super().remove(artifact_id)
+
+    @staticmethod
+    def _part(path: Path) -> Path:
+        return path.with_name(f"{path.name}.part")
+
+
+def _open_s3(bucket: str) -> Boto3ArtifactStore:
+    if not bucket:
+        raise UsageError('A place in S3 is named "s3://bucket/prefix"; the bucket is missing.')
+    try:
+        return Boto3ArtifactStore(bucket)
+    except ImportError as error:
+        raise StorageError(
+            "Checkpoints in S3 need boto3: pip install 'optuna-evo[s3]'."
+        ) from error
+
+
+def _beside(storage: "BaseStorage") -> str:
+    backend: Any = getattr(storage, "_backend", storage)  # Optuna puts a cache before it
+    url = sqlalchemy.make_url(getattr(backend, "url", "sqlite://"))
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        raise UsageError(
+            "Say where checkpoints go, by --checkpoints, OPTUNA_EVO_CHECKPOINTS or "
+            "lineage.checkpoints: a folder that all workers reach, or s3://bucket/prefix."
+        )
+    return str(Path(str(url.database)).with_suffix(".checkpoints"))
