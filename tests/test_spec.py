@@ -42,7 +42,10 @@ def test_the_stored_form_reads_back_equal() -> None:
         ({"trainer": {"steps": "many"}}, "`trainer.steps` must be of type int, got 'many'"),
         ({"trainer": {"steps": True}}, "`trainer.steps` must be of type int, got True"),
         ({"trainer": {"steps": 0}}, "`trainer.steps` must be at least 1, got 0"),
-        ({"trainer": {"precision": "half"}}, "must be one of auto, float32, bfloat16; got 'half'"),
+        (
+            {"trainer": {"precision": "half"}},
+            "must be one of auto, float32, bfloat16, float16; got 'half'",
+        ),
         ({"trainer": 3}, "`trainer` must be a table, got 3"),
         ({"objective": {"seeds": 0}}, "`objective.seeds` must be at least 1"),
         ({"objective": {"loss_weight": -1}}, "`objective.loss_weight` must be at least 0"),
