@@ -10,7 +10,6 @@ Data: Krizhevsky 2009, "Learning multiple layers of features from tiny images".
 from collections.abc import Iterable
 from collections.abc import Mapping
 import io
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import find
 from optuna_evo.tasks._files import missing
 from optuna_evo.tasks._files import one_line
+from optuna_evo.tasks._hub import rows_from_hub
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
 from optuna_evo.tasks._task import partition
@@ -94,23 +94,10 @@ def _read(part: str, data_dir: Path | None) -> tuple[Split, str]:
     if found := find(folder, batches):
         return _from_batches(found.parent, part), f"CIFAR-10 in {found}"
     try:
-        rows = _from_hub(part)
+        rows = rows_from_hub(_HUB_NAME, part)
     except Exception as error:
         raise missing("CIFAR-10", folder, parquet + batches, error) from error
     return _from_rows(rows), f"Hugging Face data set {_HUB_NAME}"
-
-
-def _from_hub(part: str) -> Any:
-    import datasets
-    from huggingface_hub.utils import logging as hub_logging
-
-    # Without a network each of its retries would be a line of its own before our error.
-    before = hub_logging.get_verbosity()
-    hub_logging.set_verbosity(logging.ERROR)
-    try:
-        return datasets.load_dataset(_HUB_NAME, split=part)
-    finally:
-        hub_logging.set_verbosity(before)
 
 
 def _from_parquet(path: Path, part: str) -> Split:

@@ -17,14 +17,20 @@ from optuna_evo.tasks._task import Task
 __all__ = ["get", "names"]
 
 _BUILT_IN: Final[Mapping[str, str]] = {
+    "ag_news": "optuna_evo.tasks._text_classification:ag_news",
     "char_lm": "optuna_evo.tasks._char_lm:char_lm",
     "cifar10": "optuna_evo.tasks._cifar10:cifar10",
+    "cola": "optuna_evo.tasks._text_classification:cola",
     "digits": "optuna_evo.tasks._digits:digits",
     "fashion_mnist": "optuna_evo.tasks._mnist:fashion_mnist",
     "gpt2": "optuna_evo.tasks._gpt2:gpt2",
+    "imdb": "optuna_evo.tasks._text_classification:imdb",
     "mnist": "optuna_evo.tasks._mnist:mnist",
     "mnist_alexnet": "optuna_evo.tasks._alexnet:mnist_alexnet",
+    "mrpc": "optuna_evo.tasks._text_classification:mrpc",
     "quadratic": "optuna_evo.tasks._synthetic:quadratic",
+    "rte": "optuna_evo.tasks._text_classification:rte",
+    "sst2": "optuna_evo.tasks._text_classification:sst2",
     "two_moons": "optuna_evo.tasks._synthetic:two_moons",
 }
 

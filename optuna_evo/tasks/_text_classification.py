@@ -1,0 +1,233 @@
+"""Classes of texts or pairs of texts: IMDB, AG News and four of GLUE, by an encoder.
+
+    task      classes  text                   train and validation from   test
+    imdb      2        review                 train                       official test
+    ag_news   4        title and first lines  train                       official test
+    sst2      2        sentence               train                       official validation
+    cola      2        sentence               train                       official validation
+    mrpc      2        two sentences          train; official validation  official test
+    rte       2        two sentences          train                       official validation
+
+GLUE keeps its test labels to itself (MRPC's are public), so the official validation rows are the
+test, and validation rows are drawn from the training rows: `valid_rows`, at most a fifth. Rows
+that are the same tokens are one row; of the test those are left out that also are training or
+validation rows. Where a row is longer than `sequence_length`, its end is cut off.
+
+Data: Maas et al. 2011; Zhang, Zhao, LeCun 2015; Wang et al. 2018 (GLUE), Socher et al. 2013,
+Warstadt et al. 2018, Dolan and Brockett 2005, Dagan et al. 2006 and others.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import functools
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch import Tensor
+
+from optuna_evo.errors import DataError
+from optuna_evo.errors import UsageError
+from optuna_evo.tasks._encoders import Encoder
+from optuna_evo.tasks._files import data_folder
+from optuna_evo.tasks._files import find
+from optuna_evo.tasks._files import missing
+from optuna_evo.tasks._files import one_line
+from optuna_evo.tasks._hub import rows_from_hub
+from optuna_evo.tasks._measures import accuracy
+from optuna_evo.tasks._measures import cross_entropy
+from optuna_evo.tasks._task import partition
+from optuna_evo.tasks._task import Split
+from optuna_evo.tasks._task import Splits
+from optuna_evo.tasks._task import Task
+
+
+__all__ = ["ag_news", "cola", "imdb", "mrpc", "rte", "sst2", "text_classification"]
+
+
+class _TextSet(NamedTuple):
+    n_classes: int
+    columns: Sequence[str]
+    hub: tuple[str, str | None]
+    valid: str | None  # the official part for validation; None: drawn from the training rows
+    test: str
+
+
+_GLUE = "nyu-mll/glue"
+_SETS: Mapping[str, _TextSet] = {
+    "imdb": _TextSet(2, ["text"], ("stanfordnlp/imdb", None), None, "test"),
+    "ag_news": _TextSet(4, ["text"], ("fancyzhx/ag_news", None), None, "test"),
+    "sst2": _TextSet(2, ["sentence"], (_GLUE, "sst2"), None, "validation"),
+    "cola": _TextSet(2, ["sentence"], (_GLUE, "cola"), None, "validation"),
+    "mrpc": _TextSet(2, ["sentence1", "sentence2"], (_GLUE, "mrpc"), "validation", "test"),
+    "rte": _TextSet(2, ["sentence1", "sentence2"], (_GLUE, "rte"), None, "validation"),
+}
+
+
+def text_classification(
+    name: str,
+    *,
+    architecture: str = "bert",
+    size: str = "tiny",
+    weights: str = "auto",
+    tokenizer: str = "auto",
+    sequence_length: int = 128,
+    train_rows: int | None = None,
+    valid_rows: int = 1_000,
+) -> Task:
+    """Make a task; in a spec: `task = { architecture = "distilbert", sequence_length = 64 }`.
+
+    Its model takes `dropout`.
+
+    Args:
+        name: "imdb", "ag_news", "sst2", "cola", "mrpc" or "rte".
+        architecture: "bert", "distilbert" or "roberta".
+        size: "tiny", "mini", "base" or "large".
+        weights: "auto", "fresh", or a folder or hub name (see `Encoder`).
+        tokenizer: "auto", "bytes", or a folder or hub name.
+        sequence_length: Tokens of a row, 8 to 512.
+        train_rows: At most so many training rows; None: all.
+        valid_rows: At most so many validation rows.
+
+    Raises:
+        UsageError: If an option is out of range (a ValueError).
+
+    Example:
+        >>> task = text_classification("imdb", architecture="distilbert", weights="fresh")
+        >>> task.notes["weights"]
+        'fresh tiny DistilBERT'
+    """
+    for key, value in (("train_rows", train_rows), ("valid_rows", valid_rows)):
+        if value is not None and value < 1:
+            raise UsageError(f"`task.{key}` must be at least 1, got {value}.")
+    encoder = Encoder(
+        architecture=architecture,
+        size=size,
+        weights=weights,
+        tokenizer=tokenizer,
+        sequence_length=sequence_length,
+    )
+    return Task(
+        name=name,
+        kind="classification",
+        build_model=_builder(encoder, _SETS[name].n_classes),
+        load=functools.partial(_load, name, encoder, train_rows, valid_rows),
+        load_test=functools.partial(_load_test, name, encoder),
+        loss=cross_entropy,
+        metric=accuracy,
+        batch_size=32,
+        notes=encoder.notes,
+    )
+
+
+imdb = functools.partial(text_classification, "imdb")
+ag_news = functools.partial(text_classification, "ag_news")
+sst2 = functools.partial(text_classification, "sst2")
+cola = functools.partial(text_classification, "cola")
+mrpc = functools.partial(text_classification, "mrpc")
+rte = functools.partial(text_classification, "rte")
+
+
+def _builder(encoder: Encoder, n_classes: int) -> Callable[..., nn.Module]:
+    def build(*, dropout: float = 0.1) -> nn.Module:
+        return encoder.build("SequenceClassification", n_classes, dropout)
+
+    return build
+
+
+def _load(
+    name: str,
+    encoder: Encoder,
+    train_rows: int | None,
+    valid_rows: int,
+    data_dir: Path | None = None,
+) -> Splits:
+    train, valid, source = _known(name, encoder, data_folder(data_dir))
+    n_valid = min(valid_rows, len(valid or train) if valid else len(train) // 5)
+    if valid is None:
+        rest, held_out = partition(len(train), len(train) - n_valid, n_valid)
+        train, valid = train.take(rest), train.take(held_out)
+    else:
+        valid = valid.take(partition(len(valid), n_valid)[0])
+    if train_rows is not None and train_rows < len(train):
+        train = train.take(partition(len(train), train_rows)[0])
+    return Splits(train, _shortest_first(valid, encoder), source)
+
+
+def _load_test(name: str, encoder: Encoder, data_dir: Path | None = None) -> Split:
+    folder = data_folder(data_dir)
+    train, valid, _ = _known(name, encoder, folder)
+    seen = {*_keys(train.inputs), *(_keys(valid.inputs) if valid else ())}
+    test, _ = _encoded(name, encoder, _SETS[name].test, folder)
+    return _shortest_first(_without(test, seen), encoder)
+
+
+@functools.lru_cache(maxsize=4)
+def _known(name: str, encoder: Encoder, folder: Path | None) -> tuple[Split, Split | None, str]:
+    """Return training and official validation rows, disjoint, and where they came from."""
+    train, source = _encoded(name, encoder, "train", folder)
+    part = _SETS[name].valid
+    if part is None:
+        return train, None, source
+    valid, _ = _encoded(name, encoder, part, folder)
+    return train, _without(valid, set(_keys(train.inputs))), source
+
+
+def _encoded(name: str, encoder: Encoder, part: str, folder: Path | None) -> tuple[Split, str]:
+    """Return a part of a data set as tokens, equal rows once, and where it came from."""
+    texts, source = _read(name, part, folder)
+    first, *second = (texts[column] for column in _SETS[name].columns)
+    tokens = encoder.encode(first, second[0] if second else None, folder)
+    return _without(Split(tokens, torch.tensor(texts["label"])), set()), source
+
+
+def _read(name: str, part: str, folder: Path | None) -> tuple[Mapping[str, list[Any]], str]:
+    places = [f"{place}/{name}/{part}.parquet" for place in ("text", "text/glue", "glue", ".")]
+    places = [place.removeprefix("./") for place in places]
+    columns = [*_SETS[name].columns, "label"]
+    if found := find(folder, places):
+        return _read_parquet(found, columns), f"{name} in {found.parent}"
+    hub_name, config = _SETS[name].hub
+    try:
+        rows = rows_from_hub(hub_name, part, config=config)
+    except Exception as error:
+        raise missing(name, folder, places, error) from error
+    return {column: list(rows[column]) for column in columns}, f"{name} of {hub_name}"
+
+
+def _read_parquet(path: Path, columns: Sequence[str]) -> Mapping[str, list[Any]]:
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, columns=list(columns))
+        return {column: table[column].to_pylist() for column in columns}
+    except Exception as error:  # OSError, KeyError and pyarrow's own
+        raise DataError(
+            f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the columns "
+            f"{', '.join(columns)}, get it anew."
+        ) from error
+
+
+def _without(split: Split, seen: set[bytes]) -> Split:
+    """Return the rows that are not `seen`, each once, in their order."""
+    rows = [row for row, key in enumerate(_keys(split.inputs)) if _is_new(key, seen)]
+    return split.take(torch.tensor(rows))
+
+
+def _is_new(key: bytes, seen: set[bytes]) -> bool:
+    is_new = key not in seen
+    seen.add(key)
+    return is_new
+
+
+def _keys(tokens: Tensor) -> list[bytes]:
+    return [row.tobytes() for row in tokens.numpy()]
+
+
+def _shortest_first(split: Split, encoder: Encoder) -> Split:
+    """Sort rows by length, so that batches of an evaluation have little padding."""
+    lengths = (split.inputs != encoder.vocabulary.pad).sum(dim=1)
+    return split.take(lengths.argsort(stable=True))
