@@ -21,9 +21,12 @@ from optuna_evo.study import best_trial
 from optuna_evo.study import create_study
 from optuna_evo.study import load_study
 from optuna_evo.study import run_study
+from optuna_evo.warm_start import SourceReader
 
 
 __all__ = ["comparison_specs", "count_finished", "read_comparison", "run_comparison"]
+
+_WITH_BASE = "meta+"
 
 Specs = Mapping[str, Sequence[StudySpec]]
 
@@ -31,17 +34,19 @@ Specs = Mapping[str, Sequence[StudySpec]]
 def comparison_specs(spec: StudySpec, samplers: Sequence[str], n_seeds: int) -> Specs:
     """Return for each sampler the specs of its studies, one for each seed.
 
-    They are called like "NAME/tpe/0", differ in nothing but sampler and seed, and end without the
-    comparison on test data. The sampler that the spec itself names keeps its options, others have
-    their defaults.
+    They are called like "NAME/tpe/0". The sampler that the spec itself names keeps its options,
+    others have their defaults. The sources and beliefs of the spec are for "meta" and, with a base
+    that goes on, such as "meta+tpe"; all others start cold.
 
     Args:
         spec: What is searched; its seed is the first one.
-        samplers: Names of samplers, or own ones as "module:attribute".
+        samplers: Names of samplers, or own ones as "module:attribute"; "meta+" before one makes it
+            the base of a `MetaPriorSampler`.
         n_seeds: Number of seeds, at least 1.
 
     Raises:
-        UsageError: If there is no sampler, one is named twice, or `n_seeds` is below 1.
+        UsageError: If there is no sampler, one is named twice, `n_seeds` is below 1, or "meta+"
+            has nothing to start from.
         SpecError: If a sampler is unknown.
     """
     if n_seeds < 1:
@@ -65,6 +70,7 @@ def run_comparison(
     device: str = "auto",
     data_dir: Path | None = None,
     listener: Callable[[StudySpec], Listener] | None = None,
+    reader: SourceReader | None = None,
 ) -> None:
     """Run every study that is not finished, seed by seed, so that all samplers have as many.
 
@@ -77,16 +83,18 @@ def run_comparison(
         device: As in `run_study`.
         data_dir: As in `run_study`.
         listener: Makes what is told of the trials of a study.
+        reader: Reads the sources; None: a new one.
 
     Raises:
         StudyMismatchError: If there are studies of these names made from other specs; nothing is
             run then.
     """
     in_turn = [spec for by_seed in zip(*specs.values(), strict=True) for spec in by_seed]
+    reader = reader or SourceReader(storage)
     for spec in in_turn:
-        create_study(spec, storage, exist_ok=True)
+        create_study(spec, storage, exist_ok=True, reader=reader)
     for spec in in_turn:
-        stored = load_study(spec.name, storage)
+        stored = load_study(spec.name, storage, reader=reader)
         if len(stored.study.get_trials(deepcopy=False, states=FINISHED)) < spec.n_trials:
             told = listener(spec) if listener is not None else None
             run_study(stored, device=device, data_dir=data_dir, listener=told)
@@ -108,7 +116,7 @@ def read_comparison(name: str, specs: Specs, storage: BaseStorage) -> Comparison
     """
     studies: dict[str, list[optuna.Study]] = {}
     for label, each in specs.items():
-        loaded = [load_study(spec.name, storage) for spec in each]
+        loaded = [load_study(spec.name, storage, to_run=False) for spec in each]
         for stored in loaded:
             best_trial(stored)  # says so if there is none
         studies[label] = [stored.study for stored in loaded]
@@ -117,5 +125,14 @@ def read_comparison(name: str, specs: Specs, storage: BaseStorage) -> Comparison
 
 
 def _spec_of(spec: StudySpec, label: str, seed: int) -> StudySpec:
-    part = spec.sampler if label == spec.sampler.name else Part(name=label)
-    return dataclasses.replace(spec, name=f"{spec.name}/{label}/{seed}", sampler=part, seed=seed)
+    base = label.removeprefix(_WITH_BASE)
+    if label != base and not (spec.warm_start or spec.priors):
+        raise UsageError(f"{label!r} needs `warm_start` or `priors` to begin with.")
+    spec = dataclasses.replace(
+        spec,
+        name=f"{spec.name}/{label}/{seed}",
+        sampler=spec.sampler if base == spec.sampler.name else Part(name=base),
+        seed=seed,
+    )
+    is_cold = label == base != "meta"
+    return dataclasses.replace(spec, warm_start=(), priors={}) if is_cold else spec

@@ -10,7 +10,8 @@
     ├── MemoryLimitError  a training does not fit into the device's memory
     └── PluginError       an own part named "module:attribute" cannot be loaded
 
-The command line prints the message as one line; `--debug` shows the traceback.
+The command line prints the message as one line; `--debug` shows the traceback. A `SourceWarning`
+is no error: a study goes on without a source that it cannot read.
 """
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "MemoryLimitError",
     "OptunaEvoError",
     "PluginError",
+    "SourceWarning",
     "SpecError",
     "StorageError",
     "StudyMismatchError",
@@ -64,3 +66,7 @@ class MemoryLimitError(OptunaEvoError):
 
 class PluginError(UsageError):
     """An own part named "module:attribute" cannot be loaded."""
+
+
+class SourceWarning(UserWarning):
+    """A study that was to be a source of a warm start cannot be read; it is left out."""

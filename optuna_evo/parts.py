@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import functools
 import inspect
 from pathlib import Path
@@ -18,9 +19,13 @@ from optuna_evo.errors import SpecError
 from optuna_evo.errors import UsageError
 from optuna_evo.metrics import check_metric
 from optuna_evo.plugins import load_attribute
+from optuna_evo.samplers import check_priors
+from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import RecurrenceSampler
+from optuna_evo.samplers import Source
 from optuna_evo.spec import Part
 from optuna_evo.spec import StudySpec
+from optuna_evo.warm_start import probe_space
 
 
 if TYPE_CHECKING:
@@ -45,6 +50,7 @@ __all__ = [
 SAMPLERS: Mapping[str, str] = {
     "ga": "optuna_evo.samplers:GASampler",
     "hybrid": "optuna_evo.samplers:HybridSampler",
+    "meta": "optuna_evo.samplers:MetaPriorSampler",
     "recurrence": "optuna_evo.samplers:RecurrenceSampler",
     "thompson": "optuna_evo.samplers:ThompsonSampler",
     "random": "optuna.samplers:RandomSampler",
@@ -53,6 +59,7 @@ SAMPLERS: Mapping[str, str] = {
     "nsgaii": "optuna.samplers:NSGAIISampler",
     "cmaes": "optuna.samplers:CmaEsSampler",
 }
+_META = "meta"
 PRUNERS: Mapping[str, str] = {
     "none": "optuna.pruners:NopPruner",
     "divergence": "optuna_evo.pruners:DivergencePruner",
@@ -81,7 +88,9 @@ def check_parts(spec: StudySpec) -> None:
     if spec.objective.name == "segment":
         _check_lineage(spec, sampler)
     build_pruner(spec)
-    build_space(spec)
+    space = build_space(spec)
+    if spec.priors:
+        check_priors(spec.priors, probe_space(space))
     tasks = build_tasks(spec)
     if spec.objective.name != "fitness":
         _check_direction(spec, tasks[0])
@@ -145,12 +154,30 @@ def pick_device(name: str) -> str:
     return name
 
 
-def build_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.samplers.BaseSampler:
+def build_sampler(
+    spec: StudySpec, n_trials_so_far: int, sources: Sequence[Source] = ()
+) -> optuna.samplers.BaseSampler:
     """Build the sampler with a seed that does not repeat itself when a study goes on.
 
     Our samplers derive every draw from the seed and the trial. Optuna's keep their random state in
-    the object only, so theirs starts anew from the number of trials there are.
+    the object only, so theirs starts anew from the number of trials there are. With sources or
+    priors, what the spec names is the base of a `MetaPriorSampler`.
     """
+    if spec.sampler.name == _META:
+        if spec.sampler.options:
+            raise SpecError(
+                f'Unknown key {next(iter(spec.sampler.options))!r} in [sampler]; "meta" takes '
+                "none: its sources stand in `warm_start`, its beliefs in `priors`; to give it a "
+                "base, name that as the sampler."
+            )
+        return MetaPriorSampler(sources, priors=spec.priors, seed=spec.seed)
+    base = _build_plain_sampler(spec, n_trials_so_far)
+    if not sources and not spec.priors:
+        return base
+    return MetaPriorSampler(sources, base=base, priors=spec.priors, seed=spec.seed)
+
+
+def _build_plain_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.samplers.BaseSampler:
     build = _resolve(spec.sampler, "sampler", SAMPLERS)
     seed = spec.seed
     if getattr(build, "__module__", "").startswith("optuna.") and n_trials_so_far:
@@ -207,6 +234,11 @@ def build_tasks(spec: StudySpec) -> "list[Task]":
 
 def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> None:
     inherit = spec.lineage.inherit
+    if inherit == "parent" and (spec.warm_start or spec.priors):
+        raise SpecError(
+            "`warm_start` and `priors` go with trials that are whole trainings; those of a "
+            'lineage (`lineage.inherit` "parent") are segments: leave them out.'
+        )
     if inherit == "parent" and not isinstance(sampler, RecurrenceSampler):
         raise SpecError(
             f'`lineage.inherit` "parent" goes with the sampler "recurrence", which says who goes '

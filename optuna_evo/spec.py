@@ -30,10 +30,12 @@ __all__ = [
     "load_spec",
     "ObjectiveSpec",
     "Part",
+    "SPEC_KEY",
     "StudySpec",
     "TrainerSpec",
 ]
 
+SPEC_KEY = "optuna_evo:spec"  # the study attribute that holds a spec's stored form
 _DIRECTIONS = ("maximize", "minimize")
 _INHERITANCES = ("parent", "shared", "none")
 _OBJECTIVES = ("fitness", "accuracy", "segment")
@@ -195,6 +197,10 @@ class StudySpec:
         lineage: See `LineageSpec`.
         judge: See `JudgeSpec`.
         final: See `FinalSpec`.
+        warm_start: Studies to start from: "NAME" in the same database, "URL#NAME" in another,
+            "auto" or "URL#auto" for all finished ones of the same space.
+        priors: Beliefs that fade as results come in, by parameter, such as
+            `{"lr": {"center": 3e-4, "spread": 3}}`: see `MetaPriorSampler`.
     """
 
     name: str
@@ -212,6 +218,8 @@ class StudySpec:
     lineage: LineageSpec = field(default_factory=LineageSpec)
     judge: JudgeSpec = field(default_factory=JudgeSpec)
     final: FinalSpec = field(default_factory=FinalSpec)
+    warm_start: tuple[str, ...] = ()
+    priors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -334,14 +342,16 @@ def _read_part(data: Mapping[str, Any], where: str) -> Part:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
         return _read(hint, value, where)
-    if get_origin(hint) is Mapping:
-        if not isinstance(value, Mapping):
-            raise SpecError(f"`{where}` must be a table, got {value!r}.")
-        return dict(value)
     if get_origin(hint) is tuple:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise SpecError(f"`{where}` must be a list, got {value!r}.")
         return tuple(_convert(get_args(hint)[0], item, where) for item in value)
+    if get_origin(hint) is Mapping:
+        if not isinstance(value, Mapping):
+            raise SpecError(f"`{where}` must be a table, got {value!r}.")
+        return {k: _convert(get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
+    if hint is Any:
+        return value
     if isinstance(hint, types.UnionType):
         return None if value is None else _convert(get_args(hint)[0], value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 import sqlite3
 from typing import Any
+from urllib.parse import quote
 import warnings
 
 from optuna.exceptions import ExperimentalWarning
@@ -16,6 +17,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,9 +25,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from optuna_evo.errors import StorageError
 
 
-__all__ = ["default_url", "open_storage"]
+__all__ = ["database_exists", "default_url", "open_storage"]
 
 _BUSY_TIMEOUT_S = 120
+_CONNECT_TIMEOUT_S = 10
 _HEARTBEAT_INTERVAL_S = 30
 _GRACE_PERIOD_S = 120
 _EXAMPLES = "sqlite:///studies.db or postgresql://user@host/database"
@@ -36,30 +39,49 @@ def default_url() -> str:
     return os.environ.get("OPTUNA_EVO_STORAGE") or "sqlite:///optuna_evo.db"
 
 
-def open_storage(url: str | None = None, *, create: bool = True) -> RDBStorage:
+def database_exists(url: str) -> bool:
+    """Tell whether there is a file, for an SQLite URL; True for all others.
+
+    Raises:
+        StorageError: If the URL is wrong.
+    """
+    parsed = _parse(url)
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
+    return Path(str(parsed.database)).exists() if is_file else True
+
+
+def open_storage(
+    url: str | None = None, *, create: bool = True, read_only: bool = False
+) -> RDBStorage:
     """Open a database by its URL.
 
     Args:
         url: An SQLAlchemy URL; None: `default_url()`.
         create: Whether an SQLite file that is not there may be made.
+        read_only: Whether to leave the database as it is: no tables, no journal mode, no
+            heartbeats; an SQLite file may be one that cannot be written.
 
     Raises:
         StorageError: If the URL is wrong, the database cannot be reached or written, or was made
             by a newer Optuna.
     """
     url = url or default_url()
-    options = _heartbeat_options()
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise StorageError(f"{url!r} is no database URL; write {_EXAMPLES}.") from error
-    if parsed.get_backend_name() == "sqlite":
-        if parsed.database and parsed.database != ":memory:":
-            _prepare_sqlite(Path(parsed.database), create=create)
-        else:  # each thread sees a memory of its own, so a heartbeat could not be heard
-            options = {}
-        options["engine_kwargs"] = {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
+    options: dict[str, Any] = {"skip_table_creation": True} if read_only else _heartbeat_options()
+    parsed = _parse(url)
     shown = parsed.render_as_string(hide_password=True)
+    if parsed.get_backend_name() == "sqlite":
+        path = Path(parsed.database or ":memory:")
+        if str(path) == ":memory:":  # seen by one thread only: a heartbeat could not be heard
+            options = {}
+        elif read_only:
+            _check_exists(path)
+            url = f"sqlite:///file:{quote(str(path.absolute()))}?mode=ro&uri=true"
+        else:
+            _prepare_sqlite(path, create=create)
+        options["engine_kwargs"] = {"connect_args": {"timeout": _BUSY_TIMEOUT_S}}
+    elif read_only and parsed.get_backend_name() in ("postgresql", "mysql", "mariadb"):
+        # what may be gone must not keep a worker waiting
+        options["engine_kwargs"] = {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are, to Optuna
@@ -83,6 +105,13 @@ def open_storage(url: str | None = None, *, create: bool = True) -> RDBStorage:
         ) from error
 
 
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise StorageError(f"{url!r} is no database URL; write {_EXAMPLES}.") from error
+
+
 def _heartbeat_options() -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -96,14 +125,10 @@ def _heartbeat_options() -> dict[str, Any]:
 
 def _prepare_sqlite(path: Path, *, create: bool) -> None:
     """Check that the file can be used and put it in WAL mode, which it then keeps."""
-    if not path.exists():
-        if not create:
-            raise StorageError(
-                f"There is no database {path}: name one by --storage or OPTUNA_EVO_STORAGE, "
-                "or make it with `optuna_evo study create`."
-            )
-        if not path.parent.is_dir():
-            raise StorageError(f"The folder {path.parent} of database {path} does not exist.")
+    if not create:
+        _check_exists(path)
+    elif not path.parent.is_dir():
+        raise StorageError(f"The folder {path.parent} of database {path} does not exist.")
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -111,3 +136,11 @@ def _prepare_sqlite(path: Path, *, create: bool) -> None:
         raise StorageError(
             f"Cannot open {path} ({error}): is it a writable SQLite file in a writable folder?"
         ) from error
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise StorageError(
+            f"There is no database {path}: name one by --storage or OPTUNA_EVO_STORAGE, "
+            "or make it with `optuna_evo study create`."
+        )

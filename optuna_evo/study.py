@@ -1,38 +1,33 @@
 """The composition root: from a spec to a study in a database, and on to a running search."""
 
 from collections.abc import Callable
-from collections.abc import Mapping
-from dataclasses import dataclass
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 from optuna_evo.checkpoints import CheckpointStore
 from optuna_evo.checkpoints import open_checkpoints
-from optuna_evo.errors import StorageError
-from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
 from optuna_evo.genome import Genome
 from optuna_evo.judge import judge
 from optuna_evo.judge import JudgeRow
 from optuna_evo.parts import build_objective
-from optuna_evo.parts import build_pruner
-from optuna_evo.parts import build_sampler
 from optuna_evo.parts import build_space
-from optuna_evo.parts import check_parts
 from optuna_evo.reports import best_trials
 from optuna_evo.reports import study_note
 from optuna_evo.reports import summarise
 from optuna_evo.reports import tuning_course
 from optuna_evo.reports import tuning_figure
+from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.search import Listener
 from optuna_evo.search import search
-from optuna_evo.spec import StudySpec
+from optuna_evo.stored import create_study
+from optuna_evo.stored import delete_study
+from optuna_evo.stored import load_study
+from optuna_evo.stored import StoredStudy
+from optuna_evo.warm_start import keep_weights
 
 
 __all__ = [
@@ -50,113 +45,10 @@ __all__ = [
     "train_best",
 ]
 
-_SPEC_KEY = "optuna_evo:spec"
-_SCHEMA_KEY = "optuna_evo:schema"
-_SCHEMA = 1
 _META_FEATURES_KEY = "meta_features"
 _JUDGE_KEY = "optuna_evo:judge"
 _FINAL_KEY = "optuna_evo:final"
 _FIGURE_ID = "tuning-course"
-
-
-@dataclass(frozen=True)
-class StoredStudy:
-    """A study of ours with the spec it was made from."""
-
-    spec: StudySpec
-    study: optuna.Study
-
-
-def create_study(spec: StudySpec, storage: BaseStorage, *, exist_ok: bool = False) -> StoredStudy:
-    """Write a new study with its resolved spec to the database.
-
-    A wrong spec leaves no trace.
-
-    Args:
-        spec: The study.
-        storage: Where to.
-        exist_ok: Whether a study of this name made from the same spec is taken as it is.
-
-    Raises:
-        SpecError: If a part cannot be built.
-        UsageError: If there is a study of this name and `exist_ok` is off.
-        StudyMismatchError: If there is one made from another spec.
-    """
-    check_parts(spec)
-    if spec.name in optuna.get_all_study_names(storage):
-        _adopt_if_blank(spec, storage)
-        stored = load_study(spec.name, storage)
-        if difference := _difference(stored.spec, spec):
-            raise StudyMismatchError(
-                f"Study {spec.name!r} was made from another spec: {difference}. Give the new one "
-                f"another name, run the stored one by `optuna_evo study run {spec.name}`, or "
-                f"delete it by `optuna_evo study delete {spec.name}`."
-            )
-        if not exist_ok:
-            raise UsageError(
-                f"There is a study {spec.name!r} already; go on with it by "
-                f"`optuna_evo study run {spec.name}`."
-            )
-        return stored
-    try:
-        study = optuna.create_study(
-            study_name=spec.name,
-            storage=storage,
-            direction="minimize" if spec.direction == "minimize" else "maximize",
-        )
-    except optuna.exceptions.DuplicatedStudyError:  # another worker was faster
-        return create_study(spec, storage, exist_ok=exist_ok)
-    _write_spec(study, spec)
-    return load_study(spec.name, storage)
-
-
-def _write_spec(study: optuna.Study, spec: StudySpec) -> None:
-    study.set_user_attr(_SCHEMA_KEY, _SCHEMA)
-    study.set_user_attr(_SPEC_KEY, spec.to_dict())
-
-
-def _adopt_if_blank(spec: StudySpec, storage: BaseStorage) -> None:
-    """Finish the creation of a study whose creator was killed between its name and its spec."""
-    study = optuna.load_study(study_name=spec.name, storage=storage)
-    if not study.user_attrs.keys() - {_SCHEMA_KEY} and not study.get_trials(deepcopy=False):
-        _write_spec(study, spec)
-
-
-def load_study(name: str, storage: BaseStorage) -> StoredStudy:
-    """Load a study of ours with the sampler and pruner of its spec.
-
-    Raises:
-        UsageError: If there is no such study or it was not made by optuna_evo.
-        StorageError: If it was made by a newer optuna_evo.
-    """
-    names = optuna.get_all_study_names(storage)
-    if name not in names:
-        known = ", ".join(sorted(names)) or "none"
-        raise UsageError(f"There is no study {name!r} in this database; there are: {known}.")
-    study = optuna.load_study(study_name=name, storage=storage)
-    attrs = study.user_attrs
-    if _SPEC_KEY not in attrs:
-        raise UsageError(f"Study {name!r} was not made by optuna_evo: it holds no spec.")
-    if attrs.get(_SCHEMA_KEY, 0) > _SCHEMA:
-        raise StorageError(
-            f"Study {name!r} was made by a newer optuna_evo (schema {attrs[_SCHEMA_KEY]}, this "
-            f"one knows {_SCHEMA}): pip install --upgrade optuna-evo."
-        )
-    spec = StudySpec.from_dict(attrs[_SPEC_KEY])
-    study.sampler = build_sampler(spec, len(study.get_trials(deepcopy=False)))
-    study.pruner = build_pruner(spec)
-    return StoredStudy(spec, study)
-
-
-def delete_study(name: str, storage: BaseStorage) -> None:
-    """Delete a study, whoever made it.
-
-    Raises:
-        UsageError: If there is no such study.
-    """
-    if name not in optuna.get_all_study_names(storage):
-        raise UsageError(f"There is no study {name!r} in this database.")
-    optuna.delete_study(study_name=name, storage=storage)
 
 
 def run_study(
@@ -193,7 +85,7 @@ def run_study(
         store = checkpoints_of(stored, checkpoints)
         keeper = Lineage(stored.study, objective, store, inherit=spec.lineage.inherit)
     _keep_meta_features(stored, objective)
-    return search(
+    n_done = search(
         stored.study,
         space=build_space(spec),
         objective=objective,
@@ -204,6 +96,9 @@ def run_study(
         listener=listener,
         keeper=keeper,
     )
+    if isinstance(stored.study.sampler, MetaPriorSampler):
+        keep_weights(stored.study, stored.study.sampler)
+    return n_done
 
 
 def checkpoints_of(stored: StoredStudy, location: str | None = None) -> CheckpointStore:
@@ -334,25 +229,3 @@ def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:
     rows = [JudgeRow.from_dict(row) for row in data]
     judged = rows[0].genome.fingerprint()
     return rows if judged == best_genome(stored).fingerprint() else None
-
-
-def _difference(old: StudySpec, new: StudySpec) -> str:
-    """Return the first differing keys as "a.b: old -> new", empty if there is none."""
-    flat_old, flat_new = _flatten(old.to_dict()), _flatten(new.to_dict())
-    keys = sorted(set(flat_old) | set(flat_new))
-    changes = [
-        f"{key} was {flat_old.get(key)}, now {flat_new.get(key)}"
-        for key in keys
-        if flat_old.get(key) != flat_new.get(key)
-    ]
-    return "; ".join(changes[:3]) + (f" and {len(changes) - 3} more" if len(changes) > 3 else "")
-
-
-def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = json.dumps(value)
-    return flat

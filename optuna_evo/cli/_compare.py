@@ -13,6 +13,10 @@ from optuna_evo.cli._options import quiet_optuna
 from optuna_evo.cli._options import run_options
 from optuna_evo.cli._options import SET
 from optuna_evo.cli._options import storage_option
+from optuna_evo.cli._options import WARM_START
+from optuna_evo.cli._stored import print_source_warnings
+from optuna_evo.cli._stored import source_reader
+from optuna_evo.cli._stored import with_sources
 
 
 __all__ = ["study_compare_samplers"]
@@ -30,6 +34,7 @@ __all__ = ["study_compare_samplers"]
 )
 @storage_option
 @SET
+@WARM_START
 @run_options
 def study_compare_samplers(
     spec_file: Path,
@@ -39,6 +44,7 @@ def study_compare_samplers(
     out: Path | None,
     storage: str | None,
     overrides: tuple[str, ...],
+    sources: tuple[str, ...],
     device: str,
     data_dir: Path | None,
 ) -> None:
@@ -47,11 +53,13 @@ def study_compare_samplers(
     Each sampler and seed is a study of its own, "NAME/tpe/0": the same command goes on where it
     was stopped. The report is a table and curves of the best value against evaluations and
     against seconds, in Markdown and PNG; the first sampler is what the others are compared with.
+    A warm start is for meta and, with a base that goes on, meta+tpe or meta+gp; others start cold.
 
     \b
-    Example:
+    Examples:
       optuna_evo study compare-samplers studies/digits_optimizer.toml \\
           --samplers random,tpe,ga --seeds 3 --trials 40
+      optuna_evo study compare-samplers SPEC.toml --samplers tpe,meta,meta+tpe --warm-start auto
     """
     from optuna_evo.compare import comparison_specs
     from optuna_evo.compare import count_finished
@@ -65,18 +73,27 @@ def study_compare_samplers(
 
     quiet_optuna()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    spec = load_spec(spec_file, overrides=overrides)
+    spec = with_sources(load_spec(spec_file, overrides=overrides), sources)
     if trials is not None:
         spec = dataclasses.replace(spec, n_trials=trials)
     specs = comparison_specs(spec, samplers.split(","), seeds)
+    reader = source_reader(spec, storage)
     opened = open_database(storage, create=True)
     console = new_console()
     counts = {
         "n_trials": len(specs) * seeds * spec.n_trials,
         "n_done": count_finished(specs, opened),
     }
-    with ComparisonProgress(**counts, console=console) as progress:
-        run_comparison(specs, opened, device=device, data_dir=data_dir, listener=progress.study)
+    progress = ComparisonProgress(**counts, console=console)
+    with print_source_warnings(), progress:
+        run_comparison(
+            specs,
+            opened,
+            device=device,
+            data_dir=data_dir,
+            listener=progress.study,
+            reader=reader,
+        )
     comparison = read_comparison(spec.name, specs, opened)
     console.print(comparison_table(comparison))
     folder = out or Path(f"{spec.name}_samplers")

@@ -22,6 +22,7 @@ __all__ = [
     "run_options",
     "SET",
     "storage_option",
+    "WARM_START",
 ]
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -73,6 +74,16 @@ SET = click.option(
     metavar="A.B=C",
     multiple=True,
     help="Override a value of the spec, such as --set trainer.steps=100. May be repeated.",
+)
+
+
+WARM_START = click.option(
+    "--warm-start",
+    "sources",
+    metavar="STUDY",
+    multiple=True,
+    help="Start from what a study found: NAME, URL#NAME in another database, or auto: all "
+    "finished studies of the same space. May be repeated.",
 )
 
 

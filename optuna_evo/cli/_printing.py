@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from optuna_evo.study import StoredStudy
 
-__all__ = ["print_final", "print_judgement", "print_summary"]
+__all__ = ["print_final", "print_judgement", "print_sources_line", "print_summary"]
 
 
 def print_summary(stored: "StoredStudy", console: "Console") -> None:
@@ -19,6 +21,20 @@ def print_summary(stored: "StoredStudy", console: "Console") -> None:
     from optuna_evo.reports import summarise
 
     console.print(study_panel(summarise(stored.study, build_space(stored.spec))))
+    if stored.spec.warm_start:
+        print_sources_line(stored)
+
+
+def print_sources_line(stored: "StoredStudy") -> None:
+    """Print what a study starts from, and how far it believes each source by now."""
+    from optuna_evo.warm_start import kept_references
+    from optuna_evo.warm_start import kept_weights
+
+    weights = kept_weights(stored.study)
+    names = [str(reference) for reference in kept_references(stored.study)]
+    shown = [f"{name} {weights[name]:.2f}" if name in weights else name for name in names]
+    none = f"no finished study of the same space ({', '.join(stored.spec.warm_start)})"
+    click.echo(f"Starts from {', '.join(shown) or none}.")
 
 
 def print_final(

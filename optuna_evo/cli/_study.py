@@ -14,12 +14,15 @@ from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import run_options
 from optuna_evo.cli._options import SET
 from optuna_evo.cli._options import storage_option
+from optuna_evo.cli._options import WARM_START
 from optuna_evo.cli._printing import print_final
 from optuna_evo.cli._printing import print_judgement
+from optuna_evo.cli._printing import print_sources_line
 from optuna_evo.cli._printing import print_summary
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_or_created
+from optuna_evo.cli._stored import with_sources
 
 
 __all__ = ["study"]
@@ -35,19 +38,28 @@ def study() -> None:
 @click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
 @storage_option
 @SET
+@WARM_START
 def study_create(
-    name: str, spec_file: Path, storage: str | None, overrides: tuple[str, ...]
+    name: str,
+    spec_file: Path,
+    storage: str | None,
+    overrides: tuple[str, ...],
+    sources: tuple[str, ...],
 ) -> None:
     """Write a new study NAME, made from the TOML file SPEC, to the database.
 
     \b
-    Example:
+    Examples:
       optuna_evo study create mine studies/digits_optimizer.toml --set n_trials=500
+      optuna_evo study create new SPEC.toml --warm-start old --warm-start sqlite:///b.db#older
+      optuna_evo study create new SPEC.toml --warm-start auto
     """
     from optuna_evo.spec import load_spec
 
-    spec = load_spec(spec_file, overrides=overrides, name=name)
-    create_stored(spec, storage, exist_ok=False)
+    spec = with_sources(load_spec(spec_file, overrides=overrides, name=name), sources)
+    stored = create_stored(spec, storage, exist_ok=False)
+    if spec.warm_start:
+        print_sources_line(stored)
     click.echo(f"Created study {name!r}; run it by: optuna_evo study run {name}")
 
 
@@ -55,6 +67,7 @@ def study_create(
 @click.argument("name_or_spec", metavar="NAME|SPEC")
 @storage_option
 @SET
+@WARM_START
 @click.option("--trials", type=click.IntRange(min=1), help="At most so many trials now.")
 @click.option("--timeout", type=Duration(), help="Begin no trial after this time: 90s, 30m, 2h.")
 @click.option("--judge/--no-judge", default=True, help="End with the comparison on test data.")
@@ -63,6 +76,7 @@ def study_run(
     name_or_spec: str,
     storage: str | None,
     overrides: tuple[str, ...],
+    sources: tuple[str, ...],
     trials: int | None,
     timeout: float | None,
     judge: bool,
@@ -86,7 +100,7 @@ def study_run(
 
     # so that a politely ended process gives its trial back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    stored = stored_or_created(name_or_spec, storage, overrides)
+    stored = stored_or_created(name_or_spec, storage, overrides, sources)
     console = new_console()
     with SearchProgress(stored.study, n_trials=stored.spec.n_trials, console=console) as progress:
         run_study(
