@@ -74,6 +74,11 @@ SPACES: Mapping[str, str] = {
     "genome": "optuna_evo.spaces:genome_space",
     "language_model": "optuna_evo.spaces:language_model_space",
     "training": "optuna_evo.spaces:training_space",
+    **{
+        name + kind: f"optuna_evo.spaces._grids:{name}{kind}"
+        for name in ("bert", "distilbert", "roberta", "cnn", "resnet")
+        for kind in ("", "_continuous")
+    },
 }
 
 
@@ -214,6 +219,11 @@ def build_space(spec: StudySpec) -> Callable[[Any], TrainingConfig]:
         config = space(probe)
     except (TypeError, ValueError) as error:
         raise SpecError(f"The space {spec.space.name!r} cannot be used: {error}") from error
+    if getattr(config, "epochs", None) is not None and spec.objective.name != "accuracy":
+        raise SpecError(
+            f"The space {spec.space.name!r} sets epochs, which only objective.name = "
+            '"accuracy" trains for; leave them out by space.epochs = [].'
+        )
     if isinstance(config, SegmentConfig) and spec.objective.name != "segment":
         raise SpecError(
             f'The space {spec.space.name!r} sets what only objective.name = "segment" trains '

@@ -3,6 +3,7 @@
 from optuna_evo.spaces._genome import genome_params
 from optuna_evo.spaces._genome import genome_space
 from optuna_evo.spaces._genome import suggest_genome
+from optuna_evo.spaces._grids import grid_space
 from optuna_evo.spaces._language_model import language_model_space
 from optuna_evo.spaces._training import training_space
 
@@ -10,6 +11,7 @@ from optuna_evo.spaces._training import training_space
 __all__ = [
     "genome_params",
     "genome_space",
+    "grid_space",
     "language_model_space",
     "suggest_genome",
     "training_space",
