@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optuna_evo.genome import TermType as TermType
     from optuna_evo.judge import judge as judge
     from optuna_evo.optimizers import EvolvedOptimizer as EvolvedOptimizer
+    from optuna_evo.optimizers import lr_schedule as lr_schedule
     from optuna_evo.pruners import AnyPruner as AnyPruner
     from optuna_evo.pruners import DivergencePruner as DivergencePruner
     from optuna_evo.pruners import FlatnessPruner as FlatnessPruner
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from optuna_evo.samplers import segment_of as segment_of
     from optuna_evo.samplers import Source as Source
     from optuna_evo.samplers import ThompsonSampler as ThompsonSampler
+    from optuna_evo.schedule import Schedule as Schedule
     from optuna_evo.spaces import genome_params as genome_params
     from optuna_evo.spaces import suggest_genome as suggest_genome
     from optuna_evo.spaces import training_space as training_space
@@ -49,11 +51,13 @@ _EXPORTS = {
     "genome_params": "optuna_evo.spaces",
     "HybridSampler": "optuna_evo.samplers",
     "judge": "optuna_evo.judge",
+    "lr_schedule": "optuna_evo.optimizers",
     "MetaPriorSampler": "optuna_evo.samplers",
     "read_source": "optuna_evo.samplers",
     "read_sources": "optuna_evo.samplers",
     "RecurrenceSampler": "optuna_evo.samplers",
     "segment_of": "optuna_evo.samplers",
+    "Schedule": "optuna_evo.schedule",
     "smart_hyperparameter_tuning": "optuna_evo.tuning",
     "Source": "optuna_evo.samplers",
     "suggest_genome": "optuna_evo.spaces",

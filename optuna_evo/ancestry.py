@@ -16,6 +16,7 @@ from optuna_evo.samplers import segment_of
 
 __all__ = [
     "ancestors",
+    "best_of",
     "deepest",
     "has_weights",
     "living",
@@ -73,6 +74,13 @@ def deepest(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     return max(filter(has_weights, trials), key=lambda t: (_steps(t), t.number), default=None)
 
 
+def best_of(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
+    """Return the best of the trials with weights, the earliest of equals; None without."""
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+    left = filter(has_weights, trials)
+    return min(left, key=lambda t: (sign * (t.value or 0.0), t.number), default=None)
+
+
 def living(
     trials: Sequence[FrozenTrial],
     *,
@@ -93,9 +101,7 @@ def living(
         last = deepest(trials)
         return [last] if last else []
     if inherit == "none":
-        sign = -1 if direction == StudyDirection.MAXIMIZE else 1
-        left = filter(has_weights, trials)
-        best = min(left, key=lambda t: (sign * (t.value or 0.0), t.number), default=None)
+        best = best_of(trials, direction)
         return [best] if best else []
     latest: dict[int, int] = {}
     for trial in trials:

@@ -16,6 +16,7 @@ from optuna_evo.judge import JudgeRow
 from optuna_evo.parts import build_objective
 from optuna_evo.parts import build_space
 from optuna_evo.reports import best_trials
+from optuna_evo.reports import show_lineages
 from optuna_evo.reports import study_note
 from optuna_evo.reports import summarise
 from optuna_evo.reports import tuning_course
@@ -219,6 +220,8 @@ def show_in_dashboard(stored: StoredStudy) -> None:
     save_note(stored.study, study_note(summary))
     figure = tuning_figure(tuning_course(stored.study))
     save_plotly_graph_object(stored.study, figure, graph_object_id=_FIGURE_ID)
+    if stored.spec.objective.name == "segment":
+        show_lineages(stored.study, inherit=stored.spec.lineage.inherit)
 
 
 def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:

@@ -34,13 +34,13 @@ def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-DATA = _set("errors genome rule catalog config divergence metrics plateau spec plugins")
+DATA = _set("errors genome schedule rule catalog config divergence metrics plateau spec plugins")
 SEARCHERS = _set("samplers pruners surrogates")
 LAYER_3 = _set(
     "ancestry checkpoints lineage references search reuse storage leases warm_start reports judge"
 )
 BELOW_3 = DATA | SEARCHERS | _set("spaces optimizers tasks learned trainers")
-COMPOSITION = _set("study stored parts compare tuning workers")
+COMPOSITION = _set("export study stored parts compare tuning workers")
 TORCH_ONLY = {"heavy": _set("torch"), "never": _set("optuna")}
 
 TABLE = {

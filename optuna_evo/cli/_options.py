@@ -1,7 +1,6 @@
 """Options and openers that several commands share."""
 
 from collections.abc import Callable
-import functools
 from pathlib import Path
 import re
 from typing import Any
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "data_dir_option",
     "Duration",
     "new_console",
     "open_database",
@@ -52,20 +52,22 @@ def storage_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def data_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --data-dir."""
+    return click.option(
+        "--data-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="OPTUNA_EVO_DATA",
+        help="Folder with data files; without it data is downloaded. [env: OPTUNA_EVO_DATA]",
+    )(command)
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --device and --data-dir."""
-    options = (
-        click.option(
-            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."
-        ),
-        click.option(
-            "--data-dir",
-            type=click.Path(file_okay=False, path_type=Path),
-            envvar="OPTUNA_EVO_DATA",
-            help="Folder with data files; without it data is downloaded. [env: OPTUNA_EVO_DATA]",
-        ),
+    device = click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."
     )
-    return functools.reduce(lambda decorated, option: option(decorated), options, command)
+    return device(data_dir_option(command))
 
 
 SET = click.option(

@@ -8,6 +8,11 @@ import sys
 import click
 
 from optuna_evo.cli._compare import study_compare_samplers
+from optuna_evo.cli._lineage import checkpoints_option
+from optuna_evo.cli._lineage import export_model
+from optuna_evo.cli._lineage import export_schedule
+from optuna_evo.cli._lineage import study_lineage
+from optuna_evo.cli._options import data_dir_option
 from optuna_evo.cli._options import Duration
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import open_database
@@ -71,6 +76,7 @@ def study_create(
 @click.option("--trials", type=click.IntRange(min=1), help="At most so many trials now.")
 @click.option("--timeout", type=Duration(), help="Begin no trial after this time: 90s, 30m, 2h.")
 @click.option("--judge/--no-judge", default=True, help="End with the comparison on test data.")
+@checkpoints_option
 @run_options
 def study_run(
     name_or_spec: str,
@@ -80,6 +86,7 @@ def study_run(
     trials: int | None,
     timeout: float | None,
     judge: bool,
+    checkpoints: str | None,
     device: str,
     data_dir: Path | None,
 ) -> None:
@@ -109,6 +116,7 @@ def study_run(
             timeout=timeout,
             device=device,
             data_dir=data_dir,
+            checkpoints=checkpoints,
             listener=progress,
         )
     show_in_dashboard(stored)
@@ -209,15 +217,42 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 @click.argument("name")
 @storage_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-def study_export(name: str, storage: str | None, out: Path | None) -> None:
-    """Print the best genome as JSON, ready for `Genome.from_dict`.
+@click.option(
+    "--weights",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write the winning model of a study of lineages to, in Hugging Face's format.",
+)
+@click.option(
+    "--schedule",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write the hyperparameters along the winning line to, as JSON.",
+)
+@checkpoints_option
+@data_dir_option
+def study_export(
+    name: str,
+    storage: str | None,
+    out: Path | None,
+    weights: Path | None,
+    schedule: Path | None,
+    checkpoints: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Print the best genome as JSON, ready for `Genome.from_dict`, or write what a study made.
 
     \b
-    Example:
+    Examples:
       optuna_evo study export digits_optimizer --out genome.json
+      optuna_evo study export aeon_gpt2 --weights model --schedule schedule.json
     """
     from optuna_evo.study import best_genome
 
+    if weights is not None:
+        export_model(name, storage, weights, checkpoints, data_dir)
+    if schedule is not None:
+        export_schedule(name, storage, schedule)
+    if weights is not None or schedule is not None:
+        return
     text = json.dumps(best_genome(load_stored(name, storage)).to_dict(), indent=2)
     if out is None:
         click.echo(text)
@@ -241,3 +276,4 @@ def study_delete(name: str, storage: str | None, yes: bool) -> None:
 
 
 study.add_command(study_compare_samplers)
+study.add_command(study_lineage)

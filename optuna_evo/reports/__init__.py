@@ -10,6 +10,13 @@ from optuna_evo.reports._comparison_progress import ComparisonProgress
 from optuna_evo.reports._comparison_tables import comparison_markdown
 from optuna_evo.reports._comparison_tables import comparison_table
 from optuna_evo.reports._judge_figure import draw_judgement
+from optuna_evo.reports._lineage import Birth
+from optuna_evo.reports._lineage import Family
+from optuna_evo.reports._lineage import family
+from optuna_evo.reports._lineage_figures import lineage_figure
+from optuna_evo.reports._lineage_figures import schedule_figure
+from optuna_evo.reports._lineage_figures import show_lineages
+from optuna_evo.reports._lineage_tree import lineage_tree
 from optuna_evo.reports._note import study_note
 from optuna_evo.reports._progress import SearchProgress
 from optuna_evo.reports._summary import best_trials
@@ -27,6 +34,7 @@ from optuna_evo.reports._tuning_figures import tuning_figure
 
 __all__ = [
     "best_trials",
+    "Birth",
     "compare",
     "Comparison",
     "comparison_markdown",
@@ -38,10 +46,16 @@ __all__ = [
     "draw_comparison",
     "draw_judgement",
     "draw_tuning_course",
+    "Family",
+    "family",
     "Generation",
     "generation_of",
     "judge_table",
+    "lineage_figure",
+    "lineage_tree",
+    "schedule_figure",
     "SearchProgress",
+    "show_lineages",
     "study_note",
     "study_panel",
     "StudySummary",

@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.reuse import REUSED_KEY
 
@@ -87,6 +88,9 @@ def _training(config: TrainingConfig) -> str:
     """Say what a configuration sets beside its genome; empty if nothing."""
     parts = [f"batch size {config.batch_size}"] if config.batch_size else []
     parts += [f"{key} {value:.4g}" for key, value in config.model.items()]
+    if isinstance(config, SegmentConfig):
+        parts += [f"gradient norm ≤ {config.clip_norm:.4g}"] if config.clip_norm else []
+        parts += [f"sparsity {config.sparsity:.4g}"] if config.sparsity else []
     return ", ".join(parts)
 
 

@@ -1,0 +1,69 @@
+"""`optuna_evo study lineage`, and what else studies of lineages can do on the command line."""
+
+from collections.abc import Callable
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from optuna_evo.cli._options import new_console
+from optuna_evo.cli._options import storage_option
+from optuna_evo.cli._stored import load_stored
+
+
+__all__ = ["checkpoints_option", "export_schedule", "export_model", "study_lineage"]
+
+
+def checkpoints_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --checkpoints."""
+    return click.option(
+        "--checkpoints",
+        metavar="PLACE",
+        envvar="OPTUNA_EVO_CHECKPOINTS",
+        help="Where lineages keep checkpoints: a folder or s3://bucket/prefix. "
+        "[env: OPTUNA_EVO_CHECKPOINTS; default: the spec's, else a folder beside the database]",
+    )(command)
+
+
+@click.command("lineage")
+@click.argument("name")
+@storage_option
+@click.option("--all", "everybody", is_flag=True, help="Draw the lines that died out too.")
+def study_lineage(name: str, storage: str | None, everybody: bool) -> None:
+    """Print the family tree of the best model: who begat whom, with what hyperparameters.
+
+    The best model is the best of the living population. Of lines that died out only their
+    beginnings are shown.
+
+    \b
+    Example:
+      optuna_evo study lineage aeon_gpt2
+    """
+    from optuna_evo.export import winner
+    from optuna_evo.reports import family
+    from optuna_evo.reports import lineage_tree
+
+    stored = load_stored(name, storage)
+    found = family(stored.study, winner(stored).number)
+    new_console().print(lineage_tree(found, everybody=everybody))
+
+
+def export_model(
+    name: str, storage: str | None, folder: Path, checkpoints: str | None, data_dir: Path | None
+) -> None:
+    """Write the winning model of a study into a folder."""
+    from optuna_evo.export import export_weights
+
+    stored = load_stored(name, storage)
+    trial = export_weights(stored, folder, checkpoints=checkpoints, data_dir=data_dir)
+    click.echo(f"Wrote the model of trial {trial.number}, value {trial.value:.4f}, to {folder}")
+
+
+def export_schedule(name: str, storage: str | None, file: Path) -> None:
+    """Write the hyperparameters along a study's winning line to a file."""
+    from optuna_evo.export import schedule_of
+
+    schedule = schedule_of(load_stored(name, storage))
+    file.write_text(json.dumps(schedule.to_dict(), indent=2) + "\n", encoding="utf-8")
+    click.echo(f"Wrote the schedule of {schedule.total_steps} steps to {file}")

@@ -1,0 +1,119 @@
+"""What a study of lineages leaves to the world: the winning model, its line and its schedule."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from optuna_evo.ancestry import ancestors
+from optuna_evo.ancestry import best_of
+from optuna_evo.ancestry import living
+from optuna_evo.config import TrainingConfig
+from optuna_evo.errors import UsageError
+from optuna_evo.parts import build_space
+from optuna_evo.parts import build_tasks
+from optuna_evo.schedule import Piece
+from optuna_evo.schedule import Schedule
+from optuna_evo.study import checkpoints_of
+from optuna_evo.study import StoredStudy
+
+
+__all__ = ["export_weights", "schedule_configs", "schedule_of", "winner", "winning_line"]
+
+
+def winner(stored: StoredStudy) -> FrozenTrial:
+    """Return the best trial of the living population, whose weights are there.
+
+    An earlier trial may have been better; its weights went when nobody went on from them.
+
+    Raises:
+        UsageError: If the study has no lineages, or no weights yet.
+    """
+    if stored.spec.objective.name != "segment":
+        raise UsageError(
+            f'Study {stored.spec.name!r} has no lineages: they go with objective.name = "segment".'
+        )
+    trials = stored.study.get_trials(deepcopy=False)
+    inherit = stored.spec.lineage.inherit
+    alive = living(trials, inherit=inherit, direction=stored.study.direction)
+    best = best_of(alive, stored.study.direction)
+    if best is None:
+        raise UsageError(
+            f"Study {stored.spec.name!r} has no trained model yet: "
+            f"optuna_evo study run {stored.spec.name}."
+        )
+    return best
+
+
+def winning_line(stored: StoredStudy) -> list[FrozenTrial]:
+    """Return the trials that the winner's weights went through, from fresh weights on."""
+    trials = stored.study.get_trials(deepcopy=False)
+    return list(ancestors(trials, winner(stored).number))[::-1]
+
+
+def schedule_of(stored: StoredStudy) -> Schedule:
+    """Return the hyperparameters along the winning line; raises like `winner`."""
+    pieces = [
+        Piece(
+            trial=trial.number,
+            first_step=trial.user_attrs["first_step"],
+            steps=trial.user_attrs["optimizer_steps"],
+            value=float(trial.value or 0.0),
+            params=dict(trial.params),
+        )
+        for trial in winning_line(stored)
+    ]
+    return Schedule(study=stored.spec.name, task=stored.spec.tasks[0], pieces=pieces)
+
+
+def schedule_configs(stored: StoredStudy, schedule: Schedule) -> list[TrainingConfig]:
+    """Return what to train with, piece by piece, for `trainers.train_segments`.
+
+    Args:
+        stored: A study whose space the schedule's hyperparameters are of.
+        schedule: Of this study or an exported one.
+    """
+    space = build_space(stored.spec)
+    return [space(optuna.trial.FixedTrial(dict(piece.params))) for piece in schedule.pieces]
+
+
+def export_weights(
+    stored: StoredStudy,
+    folder: Path,
+    *,
+    checkpoints: str | None = None,
+    data_dir: Path | None = None,
+) -> FrozenTrial:
+    """Write the winning model.
+
+    Models that know Hugging Face's format are written in it, with their tokenizer; of others the
+    weights, as `model.pt`, for `torch.load` and `load_state_dict`.
+
+    Args:
+        stored: A study with the objective "segment".
+        folder: Where to; it must be empty or not there.
+        checkpoints: Where checkpoints lie (see `LineageSpec`); None: where the spec says.
+        data_dir: Folder with data files, for the tokenizer; None: `OPTUNA_EVO_DATA`.
+
+    Returns:
+        The trial whose weights they are.
+
+    Raises:
+        UsageError: If the folder is not empty, or as `winner`.
+        CheckpointError: If the checkpoint is lost.
+    """
+    import torch
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and not an empty folder; name another one.")
+    trial = winner(stored)
+    checkpoint = checkpoints_of(stored, checkpoints).load(trial.number)
+    model: Any = build_tasks(stored.spec)[0].build_model()
+    model.load_state_dict(checkpoint.model)
+    folder.mkdir(parents=True, exist_ok=True)
+    if hasattr(model, "save_pretrained"):
+        model.save_pretrained(folder, data_dir=data_dir)
+    else:
+        torch.save(dict(checkpoint.model), folder / "model.pt")
+    return trial

@@ -1,0 +1,100 @@
+"""Hyperparameters over the steps of a training, as a lineage has found them."""
+
+import bisect
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Any
+from typing import Self
+
+from optuna_evo.errors import UsageError
+
+
+__all__ = ["Piece", "Schedule"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Steps with the same hyperparameters.
+
+    Args:
+        trial: Number of the trial that trained them.
+        first_step: Steps before.
+        steps: How many.
+        value: What the trial was told at their end.
+        params: Hyperparameters by name.
+    """
+
+    trial: int
+    first_step: int
+    steps: int
+    value: float
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Pieces that follow each other from fresh weights.
+
+    Args:
+        study: Name of the study that found it.
+        task: Name of the task.
+        pieces: In order.
+
+    Raises:
+        UsageError: If there is no piece, or they do not follow each other from step 0.
+
+    Example:
+        >>> piece = Piece(trial=0, first_step=0, steps=5, value=1.2, params={"lr": 0.1})
+        >>> Schedule(study="mine", task="gpt2", pieces=[piece]).lr(3)
+        0.1
+    """
+
+    study: str
+    task: str
+    pieces: Sequence[Piece]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pieces", tuple(self.pieces))
+        ends = [0, *(piece.first_step + piece.steps for piece in self.pieces)]
+        starts = [piece.first_step for piece in self.pieces]
+        if not starts or starts != ends[:-1]:
+            raise UsageError(
+                f"The pieces of a schedule must follow each other from step 0, got {starts=}."
+            )
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps."""
+        last = self.pieces[-1]
+        return last.first_step + last.steps
+
+    def at(self, step: int) -> Mapping[str, Any]:
+        """Return the hyperparameters of a step, counted from 0; the last ones after the end."""
+        starts = [piece.first_step for piece in self.pieces]
+        return self.pieces[max(0, bisect.bisect_right(starts, step) - 1)].params
+
+    def lr(self, step: int, *, name: str = "lr") -> float:
+        """Return the learning rate of a step, a linear warm-up over `warmup_steps` included."""
+        params = self.at(step)
+        if name not in params:
+            raise UsageError(f"The schedule holds no {name!r}, only {', '.join(params) or '–'}.")
+        warmup = float(params.get("warmup_steps", 1))
+        return float(params[name]) * min(1.0, (step + 1) / max(1.0, warmup))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; `from_dict` gives an equal schedule back."""
+        return {**asdict(self), "pieces": [asdict(piece) for piece in self.pieces]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            UsageError: If it is no schedule.
+        """
+        try:
+            return cls(**{**data, "pieces": [Piece(**piece) for piece in data["pieces"]]})
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"This is no exported schedule ({error}).") from error

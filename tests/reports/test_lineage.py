@@ -1,0 +1,84 @@
+"""The family of a study: who stands in the tree, and figures that a dashboard can bear."""
+
+import io
+import math
+from typing import Any
+
+import optuna
+from optuna.distributions import FloatDistribution
+import pytest
+from rich.console import Console
+
+from optuna_evo.reports import Family
+from optuna_evo.reports import family
+from optuna_evo.reports import lineage_figure
+from optuna_evo.reports import lineage_tree
+from optuna_evo.reports import schedule_figure
+
+
+def study_of(parents: list[int | None], values: list[float] | None = None) -> optuna.Study:
+    study = optuna.create_study(study_name="kin")
+    depth: dict[int | None, int] = {None: -1}
+    for number, parent in enumerate(parents):
+        depth[number] = depth[parent] + 1
+        attrs: dict[str, Any] = {"parent": parent, "member": number % 2}
+        attrs |= {"first_step": 5 * depth[number], "optimizer_steps": 5}
+        trial = optuna.create_trial(
+            value=values[number] if values else 3.0 - depth[number],
+            params={"lr": 0.1 / (1 + number), "dropout": 0.5},
+            distributions={
+                "lr": FloatDistribution(1e-9, 1.0, log=True),
+                "dropout": FloatDistribution(0, 1),
+            },
+            user_attrs=attrs,
+        )
+        study.add_trial(trial)
+    return study
+
+
+@pytest.fixture
+def kin() -> Family:
+    #  0 ── 2 ── 4 (the winner)      1 ── 3,   5 from 2
+    return family(study_of([None, None, 0, 1, 2, 2]), winner=4)
+
+
+def test_the_line_leads_from_fresh_weights_to_the_winner(kin: Family) -> None:
+    assert [birth.number for birth in kin.line] == [0, 2, 4]
+    assert [birth.last_step for birth in kin.line] == [5, 10, 15]
+    assert kin.births[0].n_descendants == 3 and kin.births[4].n_descendants == 0
+    assert kin.scales == {"lr": True, "dropout": False}
+
+
+@pytest.mark.parametrize(("everybody", "shown"), [(False, "0 2 4 5"), (True, "0 1 2 3 4 5")])
+def test_the_tree_shows_who_begat_whom(kin: Family, everybody: bool, shown: str) -> None:
+    console = Console(width=100, file=io.StringIO())
+    with console.capture() as printed:
+        console.print(lineage_tree(kin, everybody=everybody))
+    lines = printed.get().splitlines()[1:]
+    assert sorted(line.split("trial ")[1][0] for line in lines) == shown.split()
+    winner = next(line for line in lines if "trial 4" in line)
+    assert winner.index("trial") > lines[0].index("trial") and "lr 0.02" in winner
+
+
+def test_the_lineage_figure_joins_children_to_their_parents(kin: Family) -> None:
+    others, line = lineage_figure(kin).data
+    assert list(line.x) == [5, None, 5, 10, None, 10, 15, None]
+    assert list(line.y) == [3.0, None, 3.0, 2.0, None, 2.0, 1.0, None]
+    assert len(others.x) == 2 + 3 + 3
+
+
+def test_the_schedule_figure_has_a_view_for_each_hyperparameter(kin: Family) -> None:
+    figure = schedule_figure(kin)
+    assert [a.text for a in figure.layout.annotations] == ["lr", "dropout"]
+    assert list(figure.data[0].x) == [0, 5, 5, 10, 10, 15, 10, 15]
+    assert figure.layout.yaxis.type == "log" and figure.layout.yaxis2.type is None
+
+
+def test_figures_of_long_studies_stay_small() -> None:
+    n = 1200
+    parents = [None if number < 2 else number - 2 for number in range(n)]
+    values = [math.sin(number) + 3 for number in range(n)]
+    found = family(study_of(parents, values), winner=n - 1)
+    for figure in (lineage_figure(found), schedule_figure(found)):
+        assert len(figure.to_json()) < 50_000
+    assert len(found.line) == n // 2
