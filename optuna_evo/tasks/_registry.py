@@ -30,6 +30,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "mrpc": "optuna_evo.tasks._text_classification:mrpc",
     "quadratic": "optuna_evo.tasks._synthetic:quadratic",
     "rte": "optuna_evo.tasks._text_classification:rte",
+    "squad": "optuna_evo.tasks._squad:squad",
     "sst2": "optuna_evo.tasks._text_classification:sst2",
     "two_moons": "optuna_evo.tasks._synthetic:two_moons",
 }

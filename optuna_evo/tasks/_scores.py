@@ -4,6 +4,7 @@ from torch import Tensor
 
 from optuna_evo.metrics import classification_metrics
 from optuna_evo.metrics import regression_metrics
+from optuna_evo.tasks._spans import answer_scores
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Task
 
@@ -31,4 +32,6 @@ def scores(task: Task, outputs: Tensor, split: Split) -> dict[str, float]:
         return classification_metrics(plain.softmax(dim=1).numpy(), split.targets.cpu().numpy())
     if task.kind == "regression":
         return regression_metrics(plain.numpy(), split.targets.cpu().numpy())
+    if task.kind == "question_answering":
+        return answer_scores(plain, split.extras)
     return {}

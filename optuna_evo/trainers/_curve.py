@@ -265,7 +265,6 @@ def _merged(task: Task, folder: Path | None) -> Splits:
     train = Split(
         torch.cat([parts.train.inputs, parts.valid.inputs]),
         torch.cat([parts.train.targets, parts.valid.targets]),
-        [*parts.train.extras, *parts.valid.extras],
     )
     few = torch.arange(min(100, len(parts.valid)))
     return Splits(train, parts.valid.take(few), parts.source)

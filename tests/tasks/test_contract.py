@@ -11,7 +11,7 @@ from optuna_evo.tasks import Task
 
 
 NEED_FILES = {"mnist", "fashion_mnist", "cifar10", "mnist_alexnet"}
-NEED_FILES |= {"imdb", "ag_news", "sst2", "cola", "mrpc", "rte"}
+NEED_FILES |= {"imdb", "ag_news", "sst2", "cola", "mrpc", "rte", "squad"}
 NAMES = [
     pytest.param(name, marks=pytest.mark.data) if name in NEED_FILES else name
     for name in tasks.names()

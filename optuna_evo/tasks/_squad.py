@@ -1,0 +1,252 @@
+"""SQuAD: which words of a text answer a question, by an encoder that marks their start and end.
+
+Training and validation questions are those of the training file, on different articles: whole
+articles are held out until there are `valid_rows` questions, at most a fifth of the articles. The
+test is the file of validation questions. A text that is too long for one row becomes several
+overlapping windows; of the training rows only windows that hold the answer are kept, of the others
+all, and a question's answer is the best over its windows. Questions are cut to half a row.
+
+The loss is the mean cross entropy of start and end, the task's own metric the share of windows in
+which both are right; `objective.metric` may be "exact_match" or "f1", the official ones, over
+questions.
+
+Data: Rajpurkar, Zhang, Lopyrev, Liang 2016. Model: Devlin et al. 2019.
+
+Shape legend: n windows, t tokens of a row.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import functools
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch import Tensor
+import torch.nn.functional as F
+
+from optuna_evo.errors import DataError
+from optuna_evo.errors import UsageError
+from optuna_evo.tasks._encoders import Encoder
+from optuna_evo.tasks._files import data_folder
+from optuna_evo.tasks._files import find
+from optuna_evo.tasks._files import missing
+from optuna_evo.tasks._files import one_line
+from optuna_evo.tasks._hub import rows_from_hub
+from optuna_evo.tasks._spans import Window
+from optuna_evo.tasks._task import partition
+from optuna_evo.tasks._task import Split
+from optuna_evo.tasks._task import Splits
+from optuna_evo.tasks._task import Task
+
+
+__all__ = ["squad"]
+
+_HUB_NAME = "rajpurkar/squad"
+_COLUMNS = ["id", "title", "context", "question", "answers"]
+
+
+class _Question(NamedTuple):
+    id: str
+    title: str
+    context: str
+    question: str
+    answers: Mapping[str, Sequence[Any]]  # "text", "answer_start"
+
+
+def squad(
+    *,
+    architecture: str = "bert",
+    size: str = "tiny",
+    weights: str = "auto",
+    tokenizer: str = "auto",
+    sequence_length: int = 128,
+    stride: int | None = None,
+    train_rows: int | None = None,
+    valid_rows: int = 1_000,
+) -> Task:
+    """Make the task; in a spec: `task = { architecture = "roberta", size = "base" }`.
+
+    Its model takes `dropout`.
+
+    Args:
+        architecture: "bert", "distilbert" or "roberta".
+        size: "tiny", "mini", "base" or "large".
+        weights: "auto", "fresh", or a folder or hub name (see `Encoder`).
+        tokenizer: "auto", "bytes", or a folder or hub name.
+        sequence_length: Tokens of a row, 16 to 512; published models used 384.
+        stride: Tokens that neighbouring windows share, less than half a row; None: a quarter.
+        train_rows: At most so many training questions; None: all.
+        valid_rows: At most so many validation questions.
+
+    Raises:
+        UsageError: If an option is out of range (a ValueError).
+
+    Example:
+        >>> squad(weights="fresh").kind
+        'question_answering'
+    """
+    encoder = Encoder(
+        architecture=architecture,
+        size=size,
+        weights=weights,
+        tokenizer=tokenizer,
+        sequence_length=sequence_length,
+    )
+    stride = sequence_length // 4 if stride is None else stride
+    if sequence_length < 16 or not 0 <= stride < sequence_length // 2:
+        raise UsageError(
+            "`task.sequence_length` must be at least 16 and `task.stride` less than half of it, "
+            f"got {sequence_length} and {stride}."
+        )
+    for key, value in (("train_rows", train_rows), ("valid_rows", valid_rows)):
+        if value is not None and value < 1:
+            raise UsageError(f"`task.{key}` must be at least 1, got {value}.")
+
+    def build(*, dropout: float = 0.1) -> nn.Module:
+        return encoder.build("QuestionAnswering", 2, dropout)
+
+    cut = functools.partial(_windows, encoder=encoder, stride=stride)
+
+    def load(data_dir: Path | None = None) -> Splits:
+        folder = data_folder(data_dir)
+        questions, source = _read("train", folder)
+        train, valid = _by_article(questions, valid_rows)
+        train = train[:train_rows]
+        return Splits(cut(train, folder, answered=True), cut(valid, folder), source)
+
+    def load_test(data_dir: Path | None = None) -> Split:
+        folder = data_folder(data_dir)
+        return cut(_read("validation", folder)[0], folder)
+
+    return Task(
+        name="squad",
+        kind="question_answering",
+        build_model=build,
+        load=load,
+        load_test=load_test,
+        loss=_loss,
+        metric=_right_spans,
+        batch_size=32,
+        notes=encoder.notes,
+    )
+
+
+def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean cross entropy of start and end from outputs (n, t, 2), targets (n, 2)."""
+    return F.cross_entropy(outputs.float(), targets)
+
+
+def _right_spans(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs.argmax(dim=1) == targets).all(dim=1).float().mean()
+
+
+def _by_article(
+    questions: Sequence[_Question], valid_rows: int
+) -> tuple[list[_Question], list[_Question]]:
+    """Return training and validation questions, each in a fixed random order."""
+    titles = sorted({question.title for question in questions})
+    (order,) = partition(len(titles), len(titles))
+    rank = {titles[place]: n for n, place in enumerate(order.tolist())}
+    (shuffle,) = partition(len(questions), len(questions))
+    mixed = [questions[row] for row in shuffle.tolist()]
+    counts = [0] * len(titles)
+    for question in questions:
+        counts[rank[question.title]] += 1
+    n_held_out = 1
+    while sum(counts[:n_held_out]) < valid_rows and n_held_out < len(titles) // 5:
+        n_held_out += 1
+    held_out = [question for question in mixed if rank[question.title] < n_held_out]
+    rest = [question for question in mixed if rank[question.title] >= n_held_out]
+    return rest, held_out[:valid_rows]
+
+
+def _windows(
+    questions: Sequence[_Question],
+    folder: Path | None,
+    *,
+    encoder: Encoder,
+    stride: int,
+    answered: bool = False,
+) -> Split:
+    """Return the windows of questions; of those with `answered` only what holds the answer."""
+    length = encoder.sequence_length
+    tokenizer = encoder.tokenizer_in(folder)
+    asked = _cut_to(length // 2 - 4, [question.question for question in questions], tokenizer)
+    encoded = tokenizer(
+        asked,
+        [question.context for question in questions],
+        truncation="only_second",
+        max_length=length,
+        stride=stride,
+        padding="max_length",
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    targets, extras, rows = [], [], []
+    for row, number in enumerate(encoded["overflow_to_sample_mapping"]):
+        question = questions[number]
+        of_context = torch.tensor([part == 1 for part in encoded.sequence_ids(row)])
+        offsets = torch.tensor(encoded["offset_mapping"][row]).where(of_context[:, None], -1)
+        span = _span(offsets, question)
+        if span is None and answered:
+            continue
+        rows.append(row)
+        targets.append(span or (0, 0))
+        answers = tuple(question.answers["text"])
+        extras.append(Window(question.id, question.context, offsets, answers))
+    if not rows:
+        raise DataError("No window of the training texts holds an answer.")
+    tokens = encoder.checked(torch.tensor(encoded["input_ids"]))[torch.tensor(rows)]
+    split = Split(tokens, torch.tensor(targets), extras)
+    lengths = (tokens != encoder.vocabulary.pad).sum(dim=1)
+    return split if answered else split.take(lengths.argsort(stable=True))
+
+
+def _cut_to(n_tokens: int, texts: Sequence[str], tokenizer: Any) -> list[str]:
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        truncation=True,
+        max_length=n_tokens,
+        return_offsets_mapping=True,
+    )
+    ends = [offsets[-1][1] if offsets else 0 for offsets in encoded["offset_mapping"]]
+    return [text[:end] for text, end in zip(texts, ends, strict=True)]
+
+
+def _span(offsets: Tensor, question: _Question) -> tuple[int, int] | None:
+    """Return the first and last token of the first accepted answer; None if it is not whole."""
+    start = int(question.answers["answer_start"][0])
+    end = start + len(question.answers["text"][0])
+    first = (offsets[:, 0] <= start) & (offsets[:, 1] > start)
+    last = (offsets[:, 0] < end) & (offsets[:, 1] >= end)
+    if not (first.any() and last.any()):
+        return None
+    return int(first.nonzero()[0]), int(last.nonzero()[-1])
+
+
+def _read(part: str, folder: Path | None) -> tuple[list[_Question], str]:
+    places = [f"text/squad/{part}.parquet", f"squad/{part}.parquet"]
+    if found := find(folder, places):
+        return _read_parquet(found), f"squad in {found.parent}"
+    try:
+        rows = rows_from_hub(_HUB_NAME, part)
+    except Exception as error:
+        raise missing("squad", folder, places, error) from error
+    return [_Question(*(row[c] for c in _COLUMNS)) for row in rows], f"squad of {_HUB_NAME}"
+
+
+def _read_parquet(path: Path) -> list[_Question]:
+    from pyarrow import parquet
+
+    try:
+        rows = parquet.read_table(path, columns=_COLUMNS).to_pylist()
+        return [_Question(*(row[column] for column in _COLUMNS)) for row in rows]
+    except Exception as error:  # OSError, KeyError and pyarrow's own
+        raise DataError(
+            f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the columns "
+            f"{', '.join(_COLUMNS)}, get it anew."
+        ) from error
