@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 import json
@@ -87,7 +88,8 @@ def create_study(
                 f"`optuna_evo study run {spec.name}`."
             )
         return stored
-    references = resolve_references(spec, build_space(spec), reader) if public else []
+    with contextlib.closing(reader):
+        references = resolve_references(spec, build_space(spec), reader) if public else []
     try:
         study = optuna.create_study(
             study_name=spec.name,
@@ -114,8 +116,9 @@ def _adopt_if_blank(spec: StudySpec, storage: BaseStorage, reader: SourceReader)
     if study.user_attrs.keys() <= {_SCHEMA_KEY, SOURCES_KEY} and not study.get_trials(
         deepcopy=False
     ):
-        space = build_space(spec)
-        _write_spec(study, spec, resolve_references(spec, space, reader))
+        with contextlib.closing(reader):
+            references = resolve_references(spec, build_space(spec), reader)
+        _write_spec(study, spec, references)
 
 
 def load_study(
@@ -154,7 +157,8 @@ def load_study(
         )
     spec = StudySpec.from_dict(attrs[SPEC_KEY])
     references = kept_references(study) if to_run else []
-    sources = load_sources(references, reader or SourceReader(storage))
+    with contextlib.closing(reader or SourceReader(storage)) as reader:
+        sources = load_sources(references, reader)
     study.sampler = build_sampler(spec, len(study.get_trials(deepcopy=False)), sources)
     study.pruner = build_pruner(spec)
     return StoredStudy(spec, study)
@@ -171,7 +175,8 @@ def refresh_sources(stored: StoredStudy, reader: SourceReader) -> list[Reference
     spec, kept = stored.spec, kept_references(stored.study)
     autos = [text for text in spec.warm_start if Reference.parse(text).is_auto]
     only_autos = dataclasses.replace(spec, warm_start=tuple(autos))
-    found = resolve_references(only_autos, build_space(spec), reader) if autos else []
+    with contextlib.closing(reader):
+        found = resolve_references(only_autos, build_space(spec), reader) if autos else []
     new = [reference for reference in found if reference not in kept]
     if new:
         keep_references(stored.study, [*kept, *new])

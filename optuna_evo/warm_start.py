@@ -17,6 +17,7 @@ import warnings
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -55,7 +56,7 @@ _N_PROBES = 64
 
 
 class SourceReader:
-    """Reads sources, each once, and opens each database once.
+    """Reads sources, each once; databases that it opens stay open until `close`.
 
     Args:
         storage: The database of the study that starts from the sources.
@@ -68,7 +69,7 @@ class SourceReader:
         self._own = storage
         self._own_url: str | None = url or getattr(storage, "url", None)
         self._full_urls: dict[str, str] = {}
-        self._storages: dict[str, BaseStorage] = {}
+        self._storages: dict[str, RDBStorage] = {}
         self._sources: dict[Reference, Source] = {}
 
     def reference(self, text: str) -> Reference:
@@ -94,6 +95,13 @@ class SourceReader:
             full = self._full_urls.get(url) or with_password_of(url, self._own_url)
             self._storages[url] = open_storage(full, create=False, read_only=True)
         return self._storages[url]
+
+    def close(self) -> None:
+        """Close the databases of others. What was read is kept; a look at more opens them anew."""
+        for storage in self._storages.values():
+            storage.remove_session()
+            storage.engine.dispose()
+        self._storages.clear()
 
     def study(self, reference: Reference) -> optuna.Study:
         """Load the study that a reference names.

@@ -15,6 +15,8 @@ from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
 from optuna_evo.search import search as original_search
 from optuna_evo.storage import open_storage
+from optuna_evo.study import create_study
+from optuna_evo.study import run_study
 from tests.test_cli import call
 from tests.test_cli import folder as folder  # a fixture
 from tests.test_study import small_spec
@@ -66,6 +68,25 @@ def test_the_samplers_of_the_spec_keeps_its_options() -> None:
     assert specs["nsgaii"][0].sampler.options == {}
 
 
+def test_sources_are_for_meta_and_what_it_is_the_base_of(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 'a.db'}")
+    old = create_study(tiny(name="old"), storage)
+    run_study(old, device="cpu")
+    specs = comparison_specs(tiny(warm_start=["auto"]), ["random", "meta", "meta+ga"], 2)
+    run_comparison(specs, storage, device="cpu")
+    attrs = {
+        label: optuna.load_study(study_name=each[1].name, storage=storage).user_attrs
+        for label, each in specs.items()
+    }
+    assert "optuna_evo:sources" not in attrs["random"]
+    assert attrs["meta"]["optuna_evo:sources"] == attrs["meta+ga"]["optuna_evo:sources"] == ["old"]
+    assert specs["meta+ga"][0].sampler.options["population_size"] == 3
+    comparison = read_comparison("small", specs, storage)
+    best_of_old = old.study.best_value
+    # the same configuration with another seed is not as good to the digit, but near
+    assert comparison.contenders[1].courses[0].best[0] == pytest.approx(best_of_old, abs=0.2)
+
+
 @pytest.mark.parametrize(
     ("samplers", "n_seeds", "error", "message"),
     [
@@ -73,6 +94,7 @@ def test_the_samplers_of_the_spec_keeps_its_options() -> None:
         (["random", "magic"], 1, SpecError, "Unknown sampler 'magic'; there are: ga"),
         (["tpe", "tpe"], 1, UsageError, "Sampler 'tpe' is named twice"),
         ([" "], 1, UsageError, "Name at least one sampler"),
+        (["meta+tpe"], 1, UsageError, "'meta\\+tpe' needs `warm_start` or `priors`"),
     ],
 )
 def test_what_cannot_be_compared_is_said(

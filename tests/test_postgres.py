@@ -8,15 +8,21 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.errors import SourceWarning
+from optuna_evo.references import Reference
 from optuna_evo.storage import open_storage
 from optuna_evo.study import create_study
 from optuna_evo.study import load_study
 from optuna_evo.study import run_study
+from optuna_evo.warm_start import keep_references
 from tests.test_cli import run
 from tests.test_cli import SPEC
 from tests.test_cli import start
 from tests.test_study import finished
 from tests.test_study import small_spec
+from tests.test_warm_start import old_study
+from tests.test_warm_start import sources_of
+from tests.test_warm_start import training_spec
 
 
 pytestmark = pytest.mark.slow
@@ -67,3 +73,41 @@ def test_two_workers_share_a_study_in_postgres(
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     assert len(complete) in (8, 9)  # both may take the last place at the same moment
     assert len({str(t.params) for t in complete}) == len(complete)
+
+
+def test_a_study_starts_from_one_in_postgres_and_stores_no_password(
+    url: str, reopen: Callable[[], RDBStorage], tmp_path: Path
+) -> None:
+    old_study(reopen())
+    with_password = url.replace("postgres:@", "postgres:secret@")
+    assert with_password != url
+    storage = open_storage(f"sqlite:///{tmp_path / 'a.db'}")
+    spec = training_spec("new", warm_start=[f"{with_password}#old"])
+    create_study(spec, storage)
+    stored = load_study("new", storage)
+    run_study(stored, n_more=1, device="cpu")
+    (trial,) = stored.study.get_trials()
+    assert trial.user_attrs["proposed_by"] == "portfolio"
+    assert trial.params["lr"] == pytest.approx(2e-3, rel=0.5)
+    assert "secret" not in str(stored.study.user_attrs)
+    assert (tmp_path / "a.db").read_bytes().count(b"secret") == 0
+
+
+def test_a_study_in_postgres_starts_from_its_neighbours(
+    url: str, reopen: Callable[[], RDBStorage]
+) -> None:
+    run_study(create_study(training_spec("first", n_trials=2), reopen()), device="cpu")
+    stored = create_study(training_spec("second", warm_start=[f"{url}#first"]), reopen())
+    assert sources_of(stored.study.sampler) == ["first"]
+    auto = create_study(training_spec("third", warm_start=["auto"]), reopen())
+    assert "first" in sources_of(auto.study.sampler)
+
+
+def test_a_server_that_is_gone_is_a_warning(
+    tmp_path: Path, reopen: Callable[[], RDBStorage]
+) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 'a.db'}")
+    stored = create_study(training_spec("new"), storage)
+    keep_references(stored.study, [Reference("old", "postgresql://me@127.0.0.1:1/db")])
+    with pytest.warns(SourceWarning, match="Cannot open postgresql://me@127.0.0.1:1/db"):
+        load_study("new", storage)

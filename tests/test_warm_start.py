@@ -173,7 +173,7 @@ def test_a_password_is_never_stored(storage: Any, monkeypatch: pytest.MonkeyPatc
 
     def fake_server(url: str, **_: Any) -> Any:
         opened.append(url)
-        return storage
+        return open_storage(storage.url)
 
     monkeypatch.setattr("optuna_evo.warm_start.open_storage", fake_server)
     old_study(storage)
@@ -302,3 +302,15 @@ def test_a_wrong_source_on_the_command_line_leaves_no_file(
     assert sorted(folder.iterdir()) == before
     code, _, err = run_cli("run", "name", "--warm-start", "old")
     assert code == 2 and "--warm-start goes with a SPEC file" in err
+
+
+def test_sources_are_shown_and_refreshed(folder: Path, old_db: str, run_cli: Call) -> None:
+    assert run_cli("run", "train.toml", "--warm-start", "auto", "--trials", "1")[0] == 0
+    assert "starts from no other study: auto found none." in run_cli("sources", "train")[1]
+    other = ("--set", "n_trials=6", "--set", "name=other")
+    assert run_cli("run", "train.toml", *other)[0] == 0
+    code, out, err = run_cli("sources", "train", "--refresh")
+    assert (code, err) == (0, "")
+    assert "New sources: other." in out and "4 of 4" in out
+    assert run_cli("run", "train", "--trials", "1")[2] == ""
+    assert "portfolio" in run_cli("sources", "train")[1]

@@ -24,6 +24,7 @@ from optuna_evo.cli._printing import print_final
 from optuna_evo.cli._printing import print_judgement
 from optuna_evo.cli._printing import print_sources_line
 from optuna_evo.cli._printing import print_summary
+from optuna_evo.cli._sources import study_sources
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_or_created
@@ -277,3 +278,4 @@ def study_delete(name: str, storage: str | None, yes: bool) -> None:
 
 study.add_command(study_compare_samplers)
 study.add_command(study_lineage)
+study.add_command(study_sources)

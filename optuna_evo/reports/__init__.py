@@ -19,6 +19,11 @@ from optuna_evo.reports._lineage_figures import show_lineages
 from optuna_evo.reports._lineage_tree import lineage_tree
 from optuna_evo.reports._note import study_note
 from optuna_evo.reports._progress import SearchProgress
+from optuna_evo.reports._sources import Proposals
+from optuna_evo.reports._sources import SourceRow
+from optuna_evo.reports._sources import sources_panel
+from optuna_evo.reports._sources import SourcesSummary
+from optuna_evo.reports._sources import summarise_sources
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import Generation
 from optuna_evo.reports._summary import generation_of
@@ -53,13 +58,18 @@ __all__ = [
     "judge_table",
     "lineage_figure",
     "lineage_tree",
+    "Proposals",
     "schedule_figure",
     "SearchProgress",
     "show_lineages",
+    "SourceRow",
+    "sources_panel",
+    "SourcesSummary",
     "study_note",
     "study_panel",
     "StudySummary",
     "summarise",
+    "summarise_sources",
     "tuning_course",
     "tuning_figure",
     "TuningCourse",

@@ -1,0 +1,53 @@
+"""`optuna_evo study sources`."""
+
+import contextlib
+
+import click
+
+from optuna_evo.cli._options import new_console
+from optuna_evo.cli._options import storage_option
+from optuna_evo.cli._stored import load_stored
+
+
+__all__ = ["study_sources"]
+
+
+@click.command("sources")
+@click.argument("name")
+@storage_option
+@click.option(
+    "--refresh", is_flag=True, help='Take up what "auto" finds by now; new runs start from it.'
+)
+def study_sources(name: str, storage: str | None, refresh: bool) -> None:
+    """Show what a study starts from, and how much it helped.
+
+    A source's weight, from 0 to 1, says how far it was believed when the last run ended. The
+    portfolio are the first trials, taken from the sources; the prior is what was learned from
+    them; the base is the sampler that goes on.
+
+    \b
+    Examples:
+      optuna_evo study sources new
+      optuna_evo study sources new --refresh
+    """
+    from optuna_evo.parts import build_space
+    from optuna_evo.reports import sources_panel
+    from optuna_evo.reports import summarise_sources
+    from optuna_evo.stored import refresh_sources
+    from optuna_evo.warm_start import kept_references
+    from optuna_evo.warm_start import probe_space
+    from optuna_evo.warm_start import SourceReader
+
+    stored = load_stored(name, storage)
+    reader = SourceReader(stored.study._storage, url=storage)
+    if refresh:
+        new = refresh_sources(stored, reader)
+        click.echo(f"New sources: {', '.join(map(str, new)) or 'none'}.")
+    if not kept_references(stored.study):
+        asked = f": {', '.join(stored.spec.warm_start)} found none" * bool(stored.spec.warm_start)
+        click.echo(f"Study {name!r} starts from no other study{asked}.")
+        return
+    parameters = probe_space(build_space(stored.spec))
+    with contextlib.closing(reader):
+        summary = summarise_sources(stored.study, parameters, reader)
+    new_console().print(sources_panel(summary))
