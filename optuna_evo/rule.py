@@ -102,14 +102,15 @@ class Rule:
         """
         scale = 1.0
         if self.warmup_steps:
-            scale = min(1.0, (step + 1) / self._warmup_over(total_steps))
+            scale = min(1.0, (step + 1) / self.warmup_over(total_steps))
         if self.cosine:
             if total_steps is None:
                 raise ValueError("Cosine decay needs `total_steps`, got None.")
             scale *= 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / total_steps)))
         return scale
 
-    def _warmup_over(self, total_steps: int | None) -> int:
+    def warmup_over(self, total_steps: int | None) -> int:
+        """Return the length of the warm-up in a run of `total_steps`."""
         if self.horizon is None or total_steps is None:
             return self.warmup_steps
         return max(1, round(self.warmup_steps * total_steps / self.horizon))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from optuna_evo.genome import Genome
+from optuna_evo.optimizers._capturable import numbers_on_device
 from optuna_evo.optimizers._fused import fused_update
 from optuna_evo.optimizers._fused import has_kernel
 from optuna_evo.optimizers._update import average_dtype
@@ -21,7 +22,7 @@ from optuna_evo.optimizers._update import Scalars
 
 __all__ = ["EvolvedOptimizer"]
 
-_Bucket = tuple[int, list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
+_Bucket = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
 
 
 class EvolvedOptimizer(torch.optim.Optimizer):
@@ -49,14 +50,17 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             True: torch's multi-tensor operations. False: the plain loop, the readable twin.
             None: `fused` decides.
         fused:
-            True: one compiled pass over all tensors, for every rule the same library, which a C++
-            compiler builds in a few seconds the first time that this machine needs it. None: where
-            there is a compiler and `foreach` is not set. False: multi-tensor operations.
+            True: one compiled pass over all tensors, the same kernel for every rule. On a CPU a
+            C++ compiler builds it in a few seconds, once a machine; on a GPU Triton does. None: if
+            there is one and `foreach` is not set. False: multi-tensor operations.
+        capturable:
+            Count steps on the device, so that the step can be captured in a CUDA graph after a
+            few steps outside of it. A learning rate that changes must be a tensor on the device.
 
     Raises:
         ValueError: If the genome decays along a cosine and neither `total_steps` nor its horizon
-            says over how many steps, if `total_steps` is not positive, or if both `fused` and
-            `foreach` are set.
+            says over how many steps, if `total_steps` is not positive, or if `fused` or
+            `capturable` is asked for together with another way.
 
     Example:
         >>> from optuna_evo import catalog, EvolvedOptimizer
@@ -75,10 +79,12 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
+        capturable: bool = False,
     ) -> None:
-        if fused and foreach is not None:
+        if (fused or capturable) and (foreach is not None or fused is False):
             raise ValueError(
-                f"`fused` excludes `foreach`: leave one out, got {fused=}, {foreach=}."
+                "`fused` and `capturable` run the compiled kernel, the other ways exclude it: "
+                f"leave them out, got {foreach=}, {fused=}, {capturable=}."
             )
         if total_steps is not None and total_steps < 1:
             raise ValueError(
@@ -92,7 +98,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
                 "`EvolvedOptimizer(params, genome, total_steps=...)`."
             )
         self._foreach = foreach
-        self._fused = fused if foreach is None else False
+        self._fused = True if capturable else fused if foreach is None else False
+        self._capturable = capturable
         self.genome = genome
         self._rule = rule
         defaults = {
@@ -129,8 +136,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for step, params, grads, ms, vs in self._buckets(group):
-                self._update(params, grads, ms, vs, self._scalars(group, step))
+            for params, grads, ms, vs in self._buckets(group):
+                self._update(group, params, grads, ms, vs)
             group["schedule_step"] += 1
         return loss
 
@@ -153,17 +160,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
                     f"{self.genome.fingerprint()}: build it with `Genome.from_dict(state_dict"
                     '["param_groups"][0]["genome"])` first.'
                 )
-        super().load_state_dict(state_dict)
-        self._restore_averages(state_dict)
-
-    def _restore_averages(self, state_dict: dict[str, Any]) -> None:
-        """Take averages as they were saved: torch rounds them to the type of the parameter."""
-        saved = [i for group in state_dict["param_groups"] for i in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        for i, p in zip(saved, params, strict=True):
-            for name, value in state_dict["state"].get(i, {}).items():
-                if isinstance(value, Tensor) and p.dtype != value.dtype:
-                    self.state[p][name] = value.to(p.device, average_dtype(p.dtype), copy=True)
+        self._load(state_dict)
 
     def inherit_state(self, state_dict: dict[str, Any]) -> None:
         """Go on from the averages and step counts of another genome with this one's own numbers.
@@ -186,25 +183,78 @@ class EvolvedOptimizer(torch.optim.Optimizer):
                 )
         pairs = zip(self.state_dict()["param_groups"], state_dict["param_groups"], strict=True)
         groups = [own | {"schedule_step": other["schedule_step"]} for own, other in pairs]
-        super().load_state_dict({**state_dict, "param_groups": groups})
+        self._load({**state_dict, "param_groups": groups})
 
     def __getstate__(self) -> dict[str, Any]:
         # torch's own keeps only what every optimizer has: a copy would not know its rule
-        own = ("genome", "_rule", "_foreach", "_fused")
+        own = ("genome", "_rule", "_foreach", "_fused", "_capturable")
         return super().__getstate__() | {name: getattr(self, name) for name in own}
+
+    def _load(self, state_dict: dict[str, Any]) -> None:
+        """Load a state with the averages as they are: torch would round them to bfloat16."""
+        super().load_state_dict(state_dict)
+        saved = [i for group in state_dict["param_groups"] for i in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for i, p in zip(saved, params, strict=True):
+            for name, value in state_dict["state"].get(i, {}).items():
+                if name in ("exp_avg", "exp_avg_sq") and value.dtype != p.dtype:
+                    self.state[p][name] = value.to(p.device, average_dtype(p.dtype), copy=True)
+
+    def _buckets(self, group: dict[str, Any]) -> Iterator[_Bucket]:
+        """Count a step; yield (params, grads, ms, vs) of one step count, dtype and device."""
+        rule = self._rule
+        buckets: dict[tuple[object, torch.dtype, torch.device], list[Tensor]] = {}
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            if p.grad.is_sparse or p.is_complex():
+                raise RuntimeError("EvolvedOptimizer supports dense real gradients only.")
+            state = self.state[p]
+            if not state:
+                state["step"] = 0
+                if rule.needs_m:
+                    state["exp_avg"] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
+                if rule.needs_v:
+                    state["exp_avg_sq"] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
+            state["step"] = self._counter(state["step"], p.device)
+            state["step"] += 1
+            group["schedule_step"] = self._counter(group["schedule_step"], p.device)
+            step = None if self._capturable else state["step"]
+            buckets.setdefault((step, p.dtype, p.device), []).append(p)
+        for params in buckets.values():
+            grads = [p.grad for p in params if p.grad is not None]
+            if group["maximize"]:
+                grads = list(torch._foreach_neg(grads))
+            ms = [self.state[p]["exp_avg"] for p in params] if rule.needs_m else []
+            vs = [self.state[p]["exp_avg_sq"] for p in params] if rule.needs_v else []
+            yield params, grads, ms, vs
+
+    def _counter(self, count: int | Tensor, device: torch.device) -> int | Tensor:
+        """Return a number of steps in the form that this optimizer counts in."""
+        if not self._capturable:
+            return int(count)
+        if isinstance(count, Tensor) and count.device == device:
+            return count
+        return torch.tensor(float(count), device=device)
 
     def _update(
         self,
+        group: dict[str, Any],
         params: list[Tensor],
         grads: list[Tensor],
         ms: list[Tensor],
         vs: list[Tensor],
-        scalars: Scalars,
     ) -> None:
-        """Step tensors of one dtype and device in the way that was asked for."""
-        if self._is_fused(params):
-            numbers = torch.tensor(scalars.numbers(), dtype=torch.float64)
-            fused_update(params, grads, ms, vs, numbers)
+        """Step tensors of one bucket in the way that was asked for."""
+        fused = self._is_fused(params)
+        if self._capturable:
+            steps = torch.stack([self.state[p]["step"] for p in params])
+            rows = numbers_on_device(self._rule, group, steps)
+            fused_update(params, grads, ms, vs, rows, capturable=True)
+            return
+        scalars = self._scalars(group, self.state[params[0]]["step"])
+        if fused:
+            fused_update(params, grads, ms, vs, scalars.numbers())
             return
         update = reference_update if self._foreach is False else foreach_update
         dtype = average_dtype(params[0].dtype)
@@ -221,35 +271,9 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         if self._fused and not able:
             raise RuntimeError(
                 f"`fused=True` needs a kernel for {params[0].dtype} on {params[0].device}, and "
-                "there is none here: leave `fused` out."
+                "there is none here: leave `fused` and `capturable` out."
             )
         return able
-
-    def _buckets(self, group: dict[str, Any]) -> Iterator[_Bucket]:
-        """Yield (step, params, grads, ms, vs) of tensors of one step count, dtype and device."""
-        rule = self._rule
-        buckets: dict[tuple[int, torch.dtype, torch.device], list[Tensor]] = {}
-        for p in group["params"]:
-            if p.grad is None:
-                continue
-            if p.grad.is_sparse or p.is_complex():
-                raise RuntimeError("EvolvedOptimizer supports dense real gradients only.")
-            state = self.state[p]
-            if not state:
-                state["step"] = 0
-                if rule.needs_m:
-                    state["exp_avg"] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
-                if rule.needs_v:
-                    state["exp_avg_sq"] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
-            state["step"] += 1
-            buckets.setdefault((state["step"], p.dtype, p.device), []).append(p)
-        for (step, _, _), params in buckets.items():
-            grads = [p.grad for p in params if p.grad is not None]
-            if group["maximize"]:
-                grads = list(torch._foreach_neg(grads))
-            ms = [self.state[p]["exp_avg"] for p in params] if rule.needs_m else []
-            vs = [self.state[p]["exp_avg_sq"] for p in params] if rule.needs_v else []
-            yield step, params, grads, ms, vs
 
     def _scalars(self, group: dict[str, Any], step: int) -> Scalars:
         rule = self._rule

@@ -26,6 +26,7 @@ def update_flat(
     numbers: Tensor,
     *,
     fused: bool | None = None,
+    capturable: bool = False,
 ) -> None:
     """Do one optimizer step in place on flat buffers.
 
@@ -45,6 +46,8 @@ def update_flat(
         fused:
             Whether to do it in one compiled pass. None: where there is a kernel for the device and
             dtype; False: by torch's operations, one after another.
+        capturable:
+            Whether a CUDA graph may be captured of it, after a call outside of it.
 
     Example:
         >>> numbers = torch.tensor([s.numbers() for s in scalars], dtype=torch.float64)
@@ -53,7 +56,8 @@ def update_flat(
     if fused is None:
         fused = has_kernel(params.device, params.dtype) and not torch.compiler.is_compiling()
     if fused:
-        fused_update(_rows(params), _rows(grads), _rows(exp_avg), _rows(exp_avg_sq), numbers)
+        rows = (_rows(params), _rows(grads), _rows(exp_avg), _rows(exp_avg_sq))
+        fused_update(*rows, numbers, capturable=capturable)
     else:
         _update_by_operations(params, grads, exp_avg, exp_avg_sq, numbers)
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 import functools
+import importlib
+import logging
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from optuna_evo.optimizers import _native
-from optuna_evo.optimizers._native import Pointers
 
 
 __all__ = ["fused_update", "has_kernel"]
@@ -15,7 +17,9 @@ __all__ = ["fused_update", "has_kernel"]
 
 def has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
     """Tell whether `fused_update` can step parameters of this device and type."""
-    return device.type == "cpu" and _native.is_available(dtype)
+    if device.type == "cpu":
+        return _native.is_available(dtype)
+    return device.type == "cuda" and _triton() is not None and dtype in _triton().TYPES
 
 
 def fused_update(
@@ -23,7 +27,9 @@ def fused_update(
     grads: list[Tensor],
     ms: list[Tensor],
     vs: list[Tensor],
-    numbers: Tensor,
+    numbers: Tensor | Sequence[float],
+    *,
+    capturable: bool = False,
 ) -> None:
     """Update parameters and averages in place.
 
@@ -32,44 +38,78 @@ def fused_update(
         grads: Their gradients; never written.
         ms: Averages of gradients, empty where the rule reads none.
         vs: Averages of squared gradients, empty where the rule reads none.
-        numbers: `Scalars.numbers()`, (14,), or a row for each tensor, (n, 14); float64.
+        numbers: `Scalars.numbers()`, or a row of them for each tensor, (n, 14); a tensor is
+            float64 and on the device of the parameters.
+        capturable: Whether a CUDA graph may be captured: nothing is sent to the GPU.
     """
-    originals = params, grads, ms, vs
-    if not all(t.is_contiguous() for tensors in originals for t in tensors):
-        params, grads, ms, vs = _in_one_layout(params, grads, ms, vs)
-    _native.launch(
-        params[0].dtype,
-        _addresses(params),
-        _addresses(grads),
-        _addresses(ms) if ms else None,
-        _addresses(vs) if vs else None,
-        [p.numel() for p in params],
-        numbers,
+    columns = (params, grads, ms, vs)
+    dense = columns if _have_one_layout(*columns) else _in_one_layout(*columns)
+    none = [0] * len(params)
+    table = [p.data_ptr() for p in dense[0]]
+    table += [g.data_ptr() for g in dense[1]]
+    table += [m.data_ptr() for m in dense[2]] or none
+    table += [v.data_ptr() for v in dense[3]] or none
+    table += [p.numel() for p in params]
+    if params[0].is_cuda:
+        if not isinstance(numbers, Tensor):
+            numbers = torch.tensor(numbers, dtype=torch.float64, device=params[0].device)
+        with torch.cuda.device(params[0].device):
+            _triton().launch(params[0].dtype, table, numbers, one_by_one=capturable)
+    else:
+        _native.launch(params[0].dtype, table, numbers)
+    if dense is not columns:
+        _copy_back(dense, columns)
+    torch.autograd.graph.increment_version(params)
+
+
+@functools.cache
+def _triton() -> Any:
+    """Return the module of the GPU kernel, or None, and the log says so once."""
+    try:
+        return importlib.import_module("optuna_evo.optimizers._triton")
+    except ImportError as error:
+        logging.getLogger(__name__).warning(
+            "Evolved optimizers step by torch's multi-tensor operations, which take several times "
+            "as long as one compiled pass: %s. Install triton, or choose `fused=False`.",
+            error,
+        )
+        return None
+
+
+def _have_one_layout(
+    params: list[Tensor], grads: list[Tensor], ms: list[Tensor], vs: list[Tensor]
+) -> bool:
+    """Tell whether the elements of a parameter and all that belongs to it lie in one order."""
+    strides = [p.stride() for p in params]
+    return (
+        strides == [g.stride() for g in grads]
+        and (not ms or strides == [m.stride() for m in ms])
+        and (not vs or strides == [v.stride() for v in vs])
+        and all(p.is_contiguous() or _is_dense(p.shape, p.stride()) for p in params)
     )
-    for ours, theirs in zip((params, ms, vs), (originals[0], *originals[2:]), strict=True):
-        for copy, original in zip(ours, theirs, strict=True):
-            if copy is not original:
-                original.copy_(copy)
-    torch.autograd.graph.increment_version(originals[0])
 
 
-def _addresses(tensors: Sequence[Tensor]) -> Pointers:
-    return [t.data_ptr() for t in tensors]
-
-
-def _in_one_layout(params: list[Tensor], *others: list[Tensor]) -> list[list[Tensor]]:
-    """Return tensors, or copies where need be, whose elements lie in the order of the parameter's.
+def _in_one_layout(params: list[Tensor], *others: list[Tensor]) -> tuple[list[Tensor], ...]:
+    """Return the tensors, or copies where need be, in the layout of the parameter.
 
     Parameters that are not dense, such as columns of a matrix, become contiguous copies.
     """
     dense = [p if _is_dense(p.shape, p.stride()) else p.contiguous() for p in params]
-    return [dense, *([_laid_out(t, p) for t, p in zip(o, dense, strict=False)] for o in others)]
+    return dense, *([_laid_out(t, p) for t, p in zip(o, dense, strict=False)] for o in others)
 
 
 def _laid_out(t: Tensor, like: Tensor) -> Tensor:
     if t.stride() == like.stride() or (t.is_contiguous() and like.is_contiguous()):
         return t
     return torch.empty_like(like, dtype=t.dtype).copy_(t)
+
+
+def _copy_back(copies: Sequence[list[Tensor]], originals: Sequence[list[Tensor]]) -> None:
+    """Write parameters and averages, but not gradients, to where they came from."""
+    for column in (0, 2, 3):
+        for copy, original in zip(copies[column], originals[column], strict=True):
+            if copy is not original:
+                original.copy_(copy)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -109,12 +109,13 @@ int64_t cut(int64_t position, int64_t size) {
 
 }  // namespace
 
-// Arrays of `count` pointers; exp_avg and exp_avg_sq may be null where no rule reads them.
-// Tensor t has the numbers at numbers + t * stride: a stride of 0 is one rule for all.
+// `table` has five columns of `count`: addresses of parameters, gradients, exp_avg (0 where no rule
+// reads it) and exp_avg_sq (likewise), numbers of elements. Tensor t has the numbers at
+// numbers + t * stride: a stride of 0 is one rule for all.
 extern "C" void optuna_evo_step(
-    int64_t count, PARAM* const* params, const PARAM* const* grads, REAL* const* exp_avg,
-    REAL* const* exp_avg_sq, const int64_t* sizes, const double* numbers, int64_t stride,
-    int threads) {
+    int64_t count, const int64_t* table, const double* numbers, int64_t stride, int threads) {
+    const int64_t* sizes = table + 4 * count;
+    const auto address = [=](int64_t column, int64_t t) { return table[column * count + t]; };
     int64_t total = 0;
     for (int64_t t = 0; t < count; ++t) total += sizes[t];
     // A thread is woken for no less than 64 kB of parameters.
@@ -127,10 +128,11 @@ extern "C" void optuna_evo_step(
             const int64_t end = cut(last - before, sizes[t]);
             if (begin == end) continue;
             const double* k = numbers + t * stride;
-            const unsigned set = directions_of(k);
-            update_for(set, std::make_integer_sequence<unsigned, 1u << DIRECTIONS>{})(
-                params[t] + begin, grads[t] + begin, reads_m(set) ? exp_avg[t] + begin : nullptr,
-                reads_v(set) ? exp_avg_sq[t] + begin : nullptr, end - begin, k);
+            update_for(directions_of(k), std::make_integer_sequence<unsigned, 1u << DIRECTIONS>{})(
+                reinterpret_cast<PARAM*>(address(0, t)) + begin,
+                reinterpret_cast<const PARAM*>(address(1, t)) + begin,
+                reinterpret_cast<REAL*>(address(2, t)) + begin,
+                reinterpret_cast<REAL*>(address(3, t)) + begin, end - begin, k);
         }
     }
 }

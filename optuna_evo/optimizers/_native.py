@@ -16,14 +16,13 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
-__all__ = ["Pointers", "is_available", "launch"]
-
-Pointers = Sequence[int]  # addresses of first elements, one for each tensor
+__all__ = ["is_available", "launch"]
 
 _SOURCE = Path(__file__).with_name("_kernel.cpp")
 _TYPES = {
@@ -43,41 +42,31 @@ def is_available(dtype: torch.dtype) -> bool:
     return _library(dtype) is not None
 
 
-def launch(
-    dtype: torch.dtype,
-    params: Pointers,
-    grads: Pointers,
-    exp_avg: Pointers | None,
-    exp_avg_sq: Pointers | None,
-    sizes: Sequence[int],
-    numbers: Tensor,
-) -> None:
+def launch(dtype: torch.dtype, table: Sequence[int], numbers: Tensor | Sequence[float]) -> None:
     """Do one step over tensors given by their addresses, on as many threads as torch uses.
 
     Args:
         dtype: Type of parameters and gradients; averages are float32 for bfloat16.
-        params: Parameters.
-        grads: Their gradients, of the same memory layout, as all that follows.
-        exp_avg: Averages of gradients; None if no rule reads them.
-        exp_avg_sq: Averages of squared gradients; None if no rule reads them.
-        sizes: Numbers of elements.
-        numbers: `Scalars.numbers()`, (14,), or a row for each tensor, (n, 14); float64.
+        table: Five columns of n: addresses of parameters, gradients, averages of gradients (0
+            where the rule reads none) and of squared gradients (likewise), numbers of elements.
+            All tensors of a row have the same memory layout.
+        numbers: `Scalars.numbers()`, or a row of them for each tensor, (n, 14); float64.
     """
     library = _library(dtype)
     assert library is not None
-    numbers = numbers.contiguous()
+    address: Any
+    if isinstance(numbers, Tensor):
+        rows = numbers.contiguous()
+        address, stride = rows.data_ptr(), rows.shape[-1] if rows.ndim == 2 else 0
+    else:
+        address, stride = (ctypes.c_double * len(numbers))(*numbers), 0
     library.optuna_evo_step(
-        len(sizes),
-        *(_array(pointers) for pointers in (params, grads, exp_avg, exp_avg_sq)),
-        (ctypes.c_int64 * len(sizes))(*sizes),
-        numbers.data_ptr(),
-        numbers.shape[-1] if numbers.ndim == 2 else 0,
+        len(table) // 5,
+        (ctypes.c_int64 * len(table))(*table),
+        address,
+        stride,
         torch.get_num_threads(),
     )
-
-
-def _array(pointers: Pointers | None) -> "ctypes.Array[ctypes.c_void_p] | None":
-    return None if pointers is None else (ctypes.c_void_p * len(pointers))(*pointers)
 
 
 @functools.cache
@@ -90,10 +79,10 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL | None:
         _say_once(str(error))
         return None
     library.optuna_evo_step.restype = None
-    pointer = ctypes.c_void_p
     library.optuna_evo_step.argtypes = [
         ctypes.c_int64,
-        *[pointer] * 6,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
         ctypes.c_int64,
         ctypes.c_int,
     ]

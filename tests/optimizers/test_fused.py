@@ -59,9 +59,9 @@ def test_every_set_of_directions_has_its_own_loop() -> None:
         steps = [0.1 * (chosen >> d & 1) for d in range(7)]
         numbers = torch.tensor([*steps, 0.9, 1.0, 0.0, 1.0, 1.0, 1e-3, 0.5]).double()
         w, m, v = params.clone(), torch.zeros_like(g), torch.zeros_like(g)
-        pointers = [[t.data_ptr()] for t in (w, g, m, v)]
+        table = [*(t.data_ptr() for t in (w, g, m, v)), 21]
         assert _native.is_available(torch.float64)
-        _native.launch(torch.float64, *pointers, [21], numbers)
+        _native.launch(torch.float64, table, numbers)
         clipped = g.clamp(-0.5, 0.5)  # m = clipped, v = clipped²: one step from zero
         ratio = clipped / (clipped.abs() + 1e-3)
         directions = [clipped, clipped, ratio, ratio, clipped.sign(), ratio, ratio]
@@ -132,8 +132,8 @@ def test_bfloat16_rounds_as_torch_does() -> None:
     momentum = values.where(values.isfinite(), 0.0)
     numbers = [1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, torch.inf]
     assert _native.is_available(torch.bfloat16)
-    pointers = [[w.data_ptr()], [g.data_ptr()], [momentum.data_ptr()], None]
-    _native.launch(torch.bfloat16, *pointers, [1000], torch.tensor(numbers, dtype=torch.float64))
+    table = [w.data_ptr(), g.data_ptr(), momentum.data_ptr(), 0, 1000]
+    _native.launch(torch.bfloat16, table, numbers)
     expected = values.bfloat16()
     torch.testing.assert_close(w, expected, rtol=0, atol=0, equal_nan=True)
 
@@ -178,7 +178,7 @@ def test_without_a_compiler_the_explicit_wish_for_one_is_refused() -> None:
 
 
 def test_fused_and_foreach_together_are_refused() -> None:
-    with pytest.raises(ValueError, match="`fused` excludes `foreach`"):
+    with pytest.raises(ValueError, match="the other ways exclude it"):
         EvolvedOptimizer(parameters(), catalog["sgd"], fused=True, foreach=True)
 
 
