@@ -4,11 +4,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-import contextlib
 from dataclasses import dataclass
-import inspect
 import math
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -17,16 +14,11 @@ from torch import Tensor
 from optuna_evo.config import TrainingConfig
 from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.tasks import Split
-from optuna_evo.tasks import Task
 from optuna_evo.trainers._divergence import beyond_hope
 from optuna_evo.trainers._divergence import STEPS_BETWEEN_CHECKS
-from optuna_evo.trainers._hardware import global_generator
-from optuna_evo.trainers._hardware import load_splits
-from optuna_evo.trainers._hardware import pick_precision
 from optuna_evo.trainers._hardware import to_device
-from optuna_evo.trainers._hardware import with_fast_layout
-from optuna_evo.trainers._streams import batch_rows
-from optuna_evo.trainers._streams import Streams
+from optuna_evo.trainers._setting import own_random_state
+from optuna_evo.trainers._setting import Setting
 
 
 __all__ = ["SequentialRun"]
@@ -49,28 +41,8 @@ class _Member:
 class SequentialRun:
     """Train one member for some steps, then the next (see `Run` and `start`)."""
 
-    def __init__(
-        self,
-        configs: Sequence[TrainingConfig],
-        task: Task,
-        *,
-        seed: int,
-        total_steps: int,
-        device: torch.device,
-        precision: str,
-        data_dir: Path | None,
-        loss_window: int,
-    ) -> None:
-        _check_at_least("seed", seed, 0)
-        _check_at_least("total_steps", total_steps, 1)
-        _check_at_least("loss_window", loss_window, 1)
-        self._use_bfloat16 = pick_precision(precision, task, device) == "bfloat16"
-        self._task = task
-        self._device = device
-        self._total_steps = total_steps
-        self._loss_window = loss_window
-        self._streams = Streams.of(seed, task.name, total_steps)
-        self._splits = load_splits(task, data_dir, device)
+    def __init__(self, configs: Sequence[TrainingConfig], setting: Setting) -> None:
+        self._setting = setting
         self._step = 0
         self._members = [self._build(number, config) for number, config in enumerate(configs)]
 
@@ -87,22 +59,14 @@ class SequentialRun:
     def advance(self, n_steps: int) -> list[float]:
         """Train for `n_steps` more steps and return the metric on the validation split."""
         self.train(n_steps)
-        return self.evaluate(self._splits.valid)
+        return self.evaluate(self._setting.splits.valid)
 
     def train(self, n_steps: int) -> None:
         """Train for `n_steps` more steps."""
-        last = self._step + n_steps
-        if n_steps < 0 or last > self._total_steps:
-            raise ValueError(
-                f"`n_steps` must be between 0 and {self._total_steps - self._step}, what is left "
-                f"of {self._total_steps} total steps; got {n_steps}."
-            )
-        for member in self._members:
-            with _own_random_state(self._device):
-                for step in range(self._step, last):
-                    if member.diverged:
-                        break
-                    self._train_step(member, step)
+        last = self._setting.check_steps(self._step, n_steps)
+        with own_random_state(self._setting.device):
+            for step in range(self._step, last):
+                self._train_step(step)
         self._step = last
 
     def keep(self, alive: Sequence[bool]) -> None:
@@ -116,7 +80,7 @@ class SequentialRun:
 
     def losses(self) -> list[float]:
         """Return the mean training loss of the last steps."""
-        window = slice(max(0, self._step - self._loss_window), self._step)
+        window = slice(max(0, self._step - self._setting.loss_window), self._step)
         return [
             _finite_or_nan(math.nan if member.diverged else member.losses[window].mean().item())
             for member in self._members
@@ -126,8 +90,8 @@ class SequentialRun:
         self, split: Split, *, measure: Callable[[Tensor, Tensor], Tensor] | None = None
     ) -> list[float]:
         """Measure the members on other rows."""
-        there = to_device(split, self._device)
-        measure = measure or self._task.metric
+        there = to_device(split, self._setting.device)
+        measure = measure or self._setting.task.metric
         return [
             math.nan if member.diverged else self._mean(member.model, there, measure)
             for member in self._members
@@ -135,7 +99,7 @@ class SequentialRun:
 
     def outputs(self, split: Split) -> list[Tensor | None]:
         """Return what each model makes of the inputs of a split."""
-        there = to_device(split, self._device)
+        there = to_device(split, self._setting.device)
         return [
             None if member.diverged else self._whole(member.model, there)
             for member in self._members
@@ -155,35 +119,31 @@ class SequentialRun:
         ]
 
     def _build(self, number: int, config: TrainingConfig) -> _Member:
-        batch_size = self._task.batch_size if config.batch_size is None else config.batch_size
-        _check_at_least("batch_size", batch_size, 1)
-        with _own_random_state(torch.device("cpu")):
-            torch.default_generator.manual_seed(self._streams.weights)
-            model = _build_model(self._task, config)
-        model = model.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        total_steps, device = self._setting.total_steps, self._setting.device
+        model = self._setting.build_model(config)
         return _Member(
             number=number,
             model=model,
-            optimizer=EvolvedOptimizer(
-                model.parameters(), config.genome, total_steps=self._total_steps
-            ),
-            batch_size=batch_size,
-            losses=torch.full((self._total_steps,), math.nan, device=self._device),
+            optimizer=EvolvedOptimizer(model.parameters(), config.genome, total_steps=total_steps),
+            batch_size=self._setting.batch_size(config),
+            losses=torch.full((total_steps,), math.nan, device=device),
         )
 
-    def _train_step(self, member: _Member, step: int) -> None:
-        """Do step number `step`; everything random in it is seeded here."""
-        train, streams = self._splits.train, self._streams
-        rows = batch_rows(
-            step, member.batch_size, n_rows=len(train), seed=streams.order, device=self._device
-        )
-        inputs = train.inputs[rows]
-        if self._task.augment is not None:
-            generator = torch.Generator(self._device).manual_seed(streams.augmentation[step])
-            inputs = with_fast_layout(self._task.augment(inputs, generator))
-        global_generator(self._device).manual_seed(streams.steps[step])
-        with self._precision():
-            loss = self._task.loss(member.model(inputs), train.targets[rows])
+    def _train_step(self, step: int) -> None:
+        """Do step number `step` of all members; those of one batch size share the batch."""
+        batches: dict[int, tuple[Tensor, Tensor]] = {}
+        for member in self._members:
+            if member.diverged:
+                continue
+            size = member.batch_size
+            if size not in batches:
+                batches[size] = self._setting.batch(step, size)
+            self._train_member(member, step, *batches[size])
+
+    def _train_member(self, member: _Member, step: int, inputs: Tensor, targets: Tensor) -> None:
+        self._setting.seed_dropout(step)
+        with self._setting.autocast():
+            loss = self._setting.task.loss(member.model(inputs), targets)
         member.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         member.optimizer.step()
@@ -195,9 +155,9 @@ class SequentialRun:
     def _mean(
         self, model: nn.Module, split: Split, measure: Callable[[Tensor, Tensor], Tensor]
     ) -> float:
-        total = torch.zeros((), device=self._device)
+        total = torch.zeros((), device=self._setting.device)
         for outputs, targets in self._batches(model, split):
-            with self._precision():
+            with self._setting.autocast():
                 value = measure(outputs, targets)
             finite = torch.isfinite(outputs).all()
             total += torch.where(finite, value, math.nan) * len(targets)
@@ -211,44 +171,15 @@ class SequentialRun:
     def _batches(self, model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (outputs, targets) of each batch, the model in evaluation mode meanwhile."""
         model.eval()
-        size = _EVALUATION_BATCH_CPU if self._device.type == "cpu" else _EVALUATION_BATCH
+        size = _EVALUATION_BATCH_CPU if self._setting.device.type == "cpu" else _EVALUATION_BATCH
         for inputs, targets in zip(
             torch.split(split.inputs, size), torch.split(split.targets, size), strict=True
         ):
-            with self._precision():
+            with self._setting.autocast():
                 outputs = model(inputs)
             yield outputs, targets
         model.train()
 
-    def _precision(self) -> contextlib.AbstractContextManager[object]:
-        if self._use_bfloat16:
-            return torch.autocast(self._device.type, dtype=torch.bfloat16)
-        return contextlib.nullcontext()
-
-
-def _build_model(task: Task, config: TrainingConfig) -> nn.Module:
-    signature = inspect.signature(task.build_model)
-    try:
-        signature.bind(**config.model)
-    except TypeError as error:
-        raise ValueError(
-            f"The model of task {task.name!r} takes {list(signature.parameters)}, "
-            f"got {dict(config.model)}."
-        ) from error
-    return task.build_model(**config.model)
-
-
-@contextlib.contextmanager
-def _own_random_state(device: torch.device) -> Iterator[None]:
-    """Let code seed and draw from torch's global generators; put them back afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
-
 
 def _finite_or_nan(value: float) -> float:
     return value if math.isfinite(value) else math.nan
-
-
-def _check_at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"`{name}` must be at least {least}, got {value}.")

@@ -25,8 +25,8 @@ from optuna_evo.trainers._hardware import load_splits
 from optuna_evo.trainers._hardware import mixed_precision
 from optuna_evo.trainers._hardware import to_device
 from optuna_evo.trainers._hardware import with_fast_layout
-from optuna_evo.trainers._sequential import _build_model
-from optuna_evo.trainers._sequential import _own_random_state as own_random_state
+from optuna_evo.trainers._setting import build_model
+from optuna_evo.trainers._setting import own_random_state
 from optuna_evo.trainers._sparsity import apply_masks
 from optuna_evo.trainers._sparsity import magnitude_masks
 from optuna_evo.trainers._streams import rows_from
@@ -133,10 +133,7 @@ class Training:
         return self.step - self._first_step
 
     def _fresh_model(self, config: TrainingConfig) -> nn.Module:
-        with own_random_state(torch.device("cpu")):
-            torch.default_generator.manual_seed(self._streams.weights)
-            model = _build_model(self._task, config)
-        return model.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[no-any-return, call-overload]
+        return build_model(self._task, config, seed=self._streams.weights, device=self._device)
 
     def _restore(self, origin: Checkpoint) -> None:
         if (origin.task, origin.seed) != (self._task.name, self._seed):

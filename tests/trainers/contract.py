@@ -50,6 +50,12 @@ class TrainerContract:
     """Checks on cheap tasks."""
 
     start: ClassVar[Start]
+    # What neighbours may change: nothing, or the rounding of sums.
+    rounding: ClassVar[float] = 0.0
+
+    def agree(self, first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+        names = first | second
+        return all((first[n] - second[n]).abs().max() <= self.rounding for n in names)
 
     def trained(
         self, configs: Sequence[TrainingConfig], *, seed: int = 3, n_steps: int = 40
@@ -91,8 +97,8 @@ class TrainerContract:
     def test_a_member_trains_as_if_it_were_alone(self) -> None:
         together = self.trained([SGD, DROPOUT, ADAMW])
         alone = self.trained([DROPOUT])
-        assert same(together.state_dicts()[1], alone.state_dicts()[0])
-        assert together.losses()[1] == alone.losses()[0]
+        assert self.agree(together.state_dicts()[1], alone.state_dicts()[0])
+        assert abs(together.losses()[1] - alone.losses()[0]) <= self.rounding
 
     def test_keep_does_not_disturb_survivors(self) -> None:
         run = self.start([SGD, DROPOUT, ADAMW], TWO_MOONS, seed=3, total_steps=40)
@@ -101,7 +107,7 @@ class TrainerContract:
         values = run.advance(20)
         assert run.members == [1, 2] and len(values) == len(run.losses()) == 2
         untouched = self.trained([SGD, DROPOUT, ADAMW]).state_dicts()[1:]
-        assert all(map(same, run.state_dicts(), untouched))
+        assert all(map(self.agree, run.state_dicts(), untouched))
 
     def test_a_run_may_lose_all_its_members(self) -> None:
         run = self.start([SGD, ADAMW], TWO_MOONS, seed=0, total_steps=40)
@@ -119,8 +125,8 @@ class TrainerContract:
         assert math.isfinite(values[0]) and math.isnan(values[1])
         assert math.isfinite(run.losses()[0]) and math.isnan(run.losses()[1])
         alone = self.start([ADAMW], QUADRATIC, seed=0, total_steps=60)
-        assert alone.advance(60) == values[:1]
-        assert same(alone.state_dicts()[0], run.state_dicts()[0])
+        assert abs(alone.advance(60)[0] - values[0]) <= self.rounding
+        assert self.agree(alone.state_dicts()[0], run.state_dicts()[0])
 
     def test_a_diverged_member_trains_no_more(self) -> None:
         run = self.start([EXPLODING], QUADRATIC, seed=0, total_steps=200)

@@ -1,0 +1,156 @@
+"""How to train like members: one after another or in stacks, whichever is faster here.
+
+Which it is depends on the model, the device and the number of members: on two CPU cores stacking
+makes small models several times faster and convolutional ones slower. So it is measured.
+"""
+
+from collections.abc import Callable
+from collections.abc import Hashable
+from collections.abc import Sequence
+import json
+import os
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from optuna_evo.config import TrainingConfig
+from optuna_evo.trainers._forward import by_vmap
+from optuna_evo.trainers._forward import Forward
+from optuna_evo.trainers._layers import by_layers
+from optuna_evo.trainers._layers import has_known_layers
+from optuna_evo.trainers._population import PopulationRun
+from optuna_evo.trainers._race import seconds_a_step
+from optuna_evo.trainers._run import Run
+from optuna_evo.trainers._sequential import SequentialRun
+from optuna_evo.trainers._setting import own_random_state
+from optuna_evo.trainers._setting import Setting
+
+
+__all__ = ["choose", "Plan", "plans"]
+
+# Of the free memory, what a stack may take: estimates are rough, and others live here too.
+_SHARE_OF_MEMORY = 0.5
+# Weights, gradients, two averages, and what the update makes on the way.
+_COPIES_OF_WEIGHTS = 8
+# Member steps of a run below which measuring would cost more than it can save.
+_WORTH_MEASURING = 500
+# Stacks must be clearly faster: rounding should not change from day to day for little.
+_WORTH_STACKING = 0.9
+# A member's step of so many seconds keeps a CPU busy by itself: wide stacks only take memory.
+_COMPUTE_BOUND_CPU, _NARROW = 0.01, 4
+# Members that stand for all when training one after another is timed.
+_ALONE = 4
+
+_CHOSEN: dict[Hashable, "Plan | None"] = {}  # what was measured in this process
+
+
+class Plan(NamedTuple):
+    """A way to train like members in stacks.
+
+    Args:
+        name: What it is called in tables.
+        width: Members of a stack.
+        make_forward: Makes of the model how to run many of it at once.
+    """
+
+    name: str
+    width: int
+    make_forward: Callable[[nn.Module], Forward]
+
+
+def choose(configs: Sequence[TrainingConfig], setting: Setting, trainer: str) -> Plan | None:
+    """Return how to train like members; None: one after another.
+
+    Args:
+        configs: Members with equal batch sizes and model arguments.
+        setting: What they have in common.
+        trainer: "auto", "sequential" or "population".
+    """
+    if trainer == "sequential" or not configs:
+        return None
+    if trainer == "population":
+        return plans(configs, setting)[0]
+    if len(configs) == 1 or len(configs) * setting.total_steps < _WORTH_MEASURING:
+        return None
+    model = json.dumps(dict(configs[0].model), sort_keys=True, default=repr)
+    key = (
+        setting.task.name,
+        setting.batch_size(configs[0]),
+        model,
+        len(configs),
+        setting.device,
+        setting.bfloat16,
+        torch.get_num_threads(),
+    )
+    if key not in _CHOSEN:
+        _CHOSEN[key] = _fastest(configs, setting)
+    return _CHOSEN[key]
+
+
+def _fastest(configs: Sequence[TrainingConfig], setting: Setting) -> Plan | None:
+    """Measure; None if training one after another is fastest, or not much slower."""
+    alone = configs[:_ALONE]
+    runs: list[tuple[Run, int]] = [(SequentialRun(alone, setting), len(alone))]
+    (step,) = seconds_a_step(
+        [SequentialRun(alone, setting).train], n_steps=2, device=setting.device
+    )
+    found = plans(configs, setting)
+    if setting.device.type == "cpu" and step / len(alone) > _COMPUTE_BOUND_CPU:
+        found = [plan._replace(width=min(plan.width, _NARROW)) for plan in found]
+    for plan in found:
+        stacked = configs[: plan.width]
+        runs.append((PopulationRun(stacked, setting, plan.make_forward), len(stacked)))
+    times = seconds_a_step(
+        [run.train for run, _ in runs], n_steps=setting.total_steps, device=setting.device
+    )
+    one, *rest = (time / members for time, (_, members) in zip(times, runs, strict=True))
+    best = min(range(len(rest)), key=rest.__getitem__)
+    return found[best] if rest[best] < _WORTH_STACKING * one else None
+
+
+def plans(configs: Sequence[TrainingConfig], setting: Setting) -> list[Plan]:
+    """Return the ways to train like members in stacks, as wide as memory allows."""
+    width = min(len(configs), _widest(configs[0], setting))
+    found = [Plan("vmap", width, by_vmap)]
+    if has_known_layers(setting.build_model(configs[0])):
+        found.insert(0, Plan("layers", width, by_layers))
+    return found
+
+
+def _widest(config: TrainingConfig, setting: Setting) -> int:
+    """Return how many members like this fit into the free memory of the device, at least 1."""
+    free = _SHARE_OF_MEMORY * _free_bytes(setting.device)
+    return max(1, int(free / _bytes_of(config, setting)))
+
+
+def _bytes_of(config: TrainingConfig, setting: Setting) -> int:
+    """Return about how many bytes one member takes in a training step."""
+    model = setting.build_model(config)
+    inputs, _ = setting.batch(0, setting.batch_size(config))
+    saved: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with (
+        own_random_state(setting.device),
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        setting.autocast(),
+    ):
+        outputs = model(inputs)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    del outputs
+    # gradients of activations are as large as what was saved of them
+    return 2 * sum(saved.values()) + _COPIES_OF_WEIGHTS * weights
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):  # not every system says
+        return 4 * 2**30

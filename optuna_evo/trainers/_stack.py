@@ -1,0 +1,79 @@
+"""The weights and buffers of many like models, side by side.
+
+Shape legend: P members, N weights of a model.
+"""
+
+from collections.abc import Mapping
+import math
+
+import torch
+from torch import nn
+from torch import Tensor
+
+
+__all__ = ["Stack"]
+
+
+class Stack:
+    """P copies of a model as one buffer of weights (P, N) and stacked buffers.
+
+    Weights of convolutions are laid out channels last, so that stacking them along the output
+    channels is a view.
+
+    Args:
+        model: The model; all members start from its weights.
+        n_members: P.
+    """
+
+    def __init__(self, model: nn.Module, n_members: int) -> None:
+        named = [(name, p.detach()) for name, p in model.named_parameters()]
+        self._shapes = {name: p.shape for name, p in named}
+        self._dtypes = {p.dtype for _, p in named}
+        if len(self._dtypes) > 1:
+            raise ValueError(f"A stack needs weights of one type, got {self._dtypes}.")
+        flat = torch.cat([_stored(p).flatten() for _, p in named])
+        self.weights = flat.repeat(n_members, 1)  # (P, N)
+        self.buffers = {
+            name: torch.stack([buffer] * n_members) for name, buffer in model.named_buffers()
+        }
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return views (P, *shape) of the weights by name, ready to be differentiated by."""
+        return {name: view.requires_grad_() for name, view in self._views(self.weights).items()}
+
+    def flatten(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """Return gradients (P, *shape) by name as one tensor (P, N), laid out as the weights."""
+        flat = torch.empty_like(self.weights)
+        for name, view in self._views(flat).items():
+            view.copy_(gradients[name])
+        return flat
+
+    def keep(self, index: Tensor) -> None:
+        """Keep the members of these numbers (n,), in this order."""
+        self.weights = self.weights[index]
+        self.buffers = {name: buffer[index] for name, buffer in self.buffers.items()}
+
+    def state_dict(self, row: int) -> dict[str, Tensor]:
+        """Return a copy of the weights and buffers of a member, as the model names them."""
+        views = self._views(self.weights) | self.buffers
+        return {name: tensor[row].clone() for name, tensor in views.items()}
+
+    def _views(self, flat: Tensor) -> dict[str, Tensor]:
+        views, start = {}, 0
+        for name, shape in self._shapes.items():
+            stop = start + math.prod(shape)
+            part = flat[:, start:stop]
+            if len(shape) == 4:
+                o, i, h, w = shape
+                views[name] = part.view(-1, o, h, w, i).permute(0, 1, 4, 2, 3)
+            else:
+                views[name] = part.view(-1, *shape)
+            start = stop
+        return views
+
+
+def _stored(weight: Tensor) -> Tensor:
+    return weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight
