@@ -133,6 +133,7 @@ def judge(
     Returns:
         The judged genome's row, then two for each baseline. A row's setting says how it was made.
     """
+    objective = dataclasses.replace(objective, reports=None)
     n_rows = 1 + 2 * len(_BASELINES)
     per_row = seeds * len(objective.tasks)
     total = n_rows * per_row + len(_BASELINES) * tuning_trials * objective.n_steps

@@ -126,6 +126,7 @@ def build_objective(
             metric=spec.objective.metric,
             early_stopping=spec.trainer.early_stopping,
             reduce_on_plateau=spec.trainer.reduce_on_plateau,
+            trainer=spec.trainer.kind,
             **shared,
         )
     if spec.objective.name == "segment":
@@ -136,6 +137,8 @@ def build_objective(
         seeds=range(spec.seed, spec.seed + spec.objective.seeds),
         loss_weight=spec.objective.loss_weight,
         loss_window=spec.objective.loss_window,
+        reports=spec.objective.reports if spec.objective.side_by_side else None,
+        trainer=spec.trainer.kind,
         **shared,
     )
 

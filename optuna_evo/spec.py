@@ -39,6 +39,7 @@ SPEC_KEY = "optuna_evo:spec"  # the study attribute that holds a spec's stored f
 _DIRECTIONS = ("maximize", "minimize")
 _INHERITANCES = ("parent", "shared", "none")
 _OBJECTIVES = ("fitness", "accuracy", "segment")
+_TRAINERS = ("auto", "sequential", "population")
 _PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -63,6 +64,8 @@ class TrainerSpec:
             "accuracy".
         precision: "auto" (what is fastest where it runs), "float32" or "bfloat16"; for the
             objective "segment" also "float16".
+        kind: How a batch of trials is trained: "sequential", "population" (those that differ in
+            their genomes only all at once) or "auto", whichever is measured to be faster.
         early_stopping: When a training ends before its last step; then the value of every trial
             is its best report, not its last. None: never. Only for the objective "accuracy".
         reduce_on_plateau: When the learning rate is reduced. None: never. Only for the objective
@@ -72,6 +75,7 @@ class TrainerSpec:
     steps: int = 500
     epochs: float | None = None
     precision: str = "auto"
+    kind: str = "auto"
     early_stopping: EarlyStopping | None = None
     reduce_on_plateau: ReduceOnPlateau | None = None
 
@@ -80,6 +84,7 @@ class TrainerSpec:
         if self.epochs is not None and not self.epochs > 0:
             raise SpecError(f"`trainer.epochs` must be greater than 0, got {self.epochs}.")
         _check_one_of("trainer.precision", self.precision, _PRECISIONS)
+        _check_one_of("trainer.kind", self.kind, _TRAINERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +93,8 @@ class ObjectiveSpec:
 
     "fitness": a trial trains once for each task and seed; the value of such a cell is the
     validation accuracy + loss_weight * max(0, 1 - mean training loss of the last loss_window
-    steps), and the trial's value is the mean over its cells. It reports once a cell.
+    steps), and the trial's value is the mean over its cells. It reports once a cell, or, with
+    `side_by_side`, the mean over cells as they stand.
 
     "accuracy": a trial trains once on the one task; it reports the validation metric along the
     way, and its value is the last one reported (with `trainer.early_stopping`, the best one).
@@ -101,7 +107,10 @@ class ObjectiveSpec:
         seeds: Seeds for each task ("fitness").
         loss_weight: Weight of the training-loss bonus, >= 0 ("fitness").
         loss_window: Steps that the training loss is averaged over ("fitness").
-        reports: Reports of a whole training ("accuracy") or of a segment ("segment").
+        side_by_side: Whether all cells train at the same time and report `reports` times on the
+            way, so that pruners need not wait for the end of a cell ("fitness").
+        reports: Reports of a whole training ("accuracy", "fitness" side by side) or of a segment
+            ("segment").
         metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
             the task's own metric ("accuracy").
         divergence_penalty: What a diverged trial is told.
@@ -111,6 +120,7 @@ class ObjectiveSpec:
     seeds: int = 2
     loss_weight: float = 0.05
     loss_window: int = 50
+    side_by_side: bool = False
     reports: int = 10
     metric: str | None = None
     divergence_penalty: float = -1.0

@@ -1,5 +1,6 @@
 """Trainers: configurations in, validation metrics out; nothing here knows Optuna."""
 
+from optuna_evo.trainers._cells import cell_fitness
 from optuna_evo.trainers._checkpoint import Checkpoint
 from optuna_evo.trainers._checkpoint import read_checkpoint
 from optuna_evo.trainers._checkpoint import write_checkpoint
@@ -7,7 +8,6 @@ from optuna_evo.trainers._curve import CurveObjective
 from optuna_evo.trainers._curve import CurveRun
 from optuna_evo.trainers._curve import train_finally
 from optuna_evo.trainers._describe import describe
-from optuna_evo.trainers._fitness import cell_fitness
 from optuna_evo.trainers._fitness import FitnessObjective
 from optuna_evo.trainers._fitness import FitnessRun
 from optuna_evo.trainers._run import Run

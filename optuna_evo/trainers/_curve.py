@@ -52,6 +52,7 @@ class CurveObjective:
         device: torch device.
         precision: "auto", "float32" or "bfloat16".
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
+        trainer: "auto", "sequential" or "population" (see `trainers.start`).
     """
 
     task: Task
@@ -66,6 +67,7 @@ class CurveObjective:
     device: str = "cpu"
     precision: str = "auto"
     data_dir: Path | None = None
+    trainer: str = "auto"
     report_every: int = 1
 
     @property
@@ -290,4 +292,5 @@ def _start(
         device=objective.device,
         precision=objective.precision,
         data_dir=objective.data_dir,
+        trainer=objective.trainer,
     )

@@ -8,27 +8,22 @@ data.
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-import math
 from pathlib import Path
 from typing import Any
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.tasks import Task
+from optuna_evo.trainers._cells import accuracy_record
+from optuna_evo.trainers._cells import cell_fitness
+from optuna_evo.trainers._fitness_curve import FitnessCurveRun
 from optuna_evo.trainers._identity import identity
 from optuna_evo.trainers._start import start
 
 
-__all__ = ["cell_fitness", "FitnessObjective", "FitnessRun"]
+__all__ = ["FitnessObjective", "FitnessRun"]
 
 # Repetitions of a trial take their seeds from a range of their own.
 _SEEDS_A_REPETITION = 1000
-
-
-def cell_fitness(accuracy: float, mean_loss: float, loss_weight: float) -> float:
-    """Return accuracy + loss_weight * max(0, 1 - mean_loss); NaN if either number is."""
-    if math.isnan(accuracy) or math.isnan(mean_loss):
-        return math.nan
-    return accuracy + loss_weight * max(0.0, 1.0 - mean_loss)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +36,14 @@ class FitnessObjective:
         steps: Optimizer steps of one training.
         loss_weight: Weight of the training-loss bonus.
         loss_window: Steps that the training loss is averaged over.
+        reports: Reports of a trial whose cells train side by side, the value at each being the
+            mean over cells as they stand. None: the cells train one after another and each
+            reports once.
         penalty: What a diverged trial is told.
         device: torch device.
         precision: "auto", "float32" or "bfloat16".
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
+        trainer: "auto", "sequential" or "population" (see `trainers.start`).
     """
 
     tasks: Sequence[Task]
@@ -52,24 +51,47 @@ class FitnessObjective:
     steps: int
     loss_weight: float = 0.05
     loss_window: int = 50
+    reports: int | None = None
     penalty: float = -1.0
     device: str = "cpu"
     precision: str = "auto"
     data_dir: Path | None = None
+    trainer: str = "auto"
     report_every: int = 1
 
     @property
     def n_steps(self) -> int:
-        """Number of cells."""
-        return len(self.tasks) * len(self.seeds)
+        """Number of reports: `reports`, or that of cells."""
+        if self.reports is None:
+            return len(self.tasks) * len(self.seeds)
+        return min(self.reports, self.steps)
 
-    def start(self, configs: Sequence[TrainingConfig], *, repetition: int = 0) -> "FitnessRun":
+    def start(
+        self, configs: Sequence[TrainingConfig], *, repetition: int = 0
+    ) -> "FitnessRun | FitnessCurveRun":
         """Begin to train the configurations; another `repetition` uses other seeds."""
-        return FitnessRun(configs, self, repetition)
+        shift = repetition * _SEEDS_A_REPETITION
+        cells = [(task, seed + shift) for seed in self.seeds for task in self.tasks]
+        if self.reports is None:
+            return FitnessRun(configs, self, cells)
+        return FitnessCurveRun(configs, self, cells)
 
     def value(self, reported: Sequence[float]) -> float:
         """Return the mean over cells."""
-        return sum(reported) / len(reported)
+        if self.reports is None:
+            return sum(reported) / len(reported)
+        return reported[-1]
+
+    def options(self) -> dict[str, Any]:
+        """Return what each training is started with."""
+        return {
+            "total_steps": self.steps,
+            "loss_window": self.loss_window,
+            "device": self.device,
+            "precision": self.precision,
+            "data_dir": self.data_dir,
+            "trainer": self.trainer,
+        }
 
     def fingerprint(self) -> str:
         """Return the same text for objectives that train and report alike."""
@@ -80,16 +102,16 @@ class FitnessRun:
     """A batch of configurations on its way through the cells, seed by seed, task by task."""
 
     def __init__(
-        self, configs: Sequence[TrainingConfig], objective: FitnessObjective, repetition: int
+        self,
+        configs: Sequence[TrainingConfig],
+        objective: FitnessObjective,
+        cells: Sequence[tuple[Task, int]],
     ) -> None:
         self.step = 0
         self._objective = objective
         self._configs = list(configs)
         self._accuracies: list[dict[str, list[float]]] = [{} for _ in configs]
-        shift = repetition * _SEEDS_A_REPETITION
-        self._cells = [
-            (task, seed + shift) for seed in objective.seeds for task in objective.tasks
-        ]
+        self._cells = cells
 
     def advance(self, n_steps: int) -> list[float]:
         """Train `n_steps` more cells and return the fitness of each live member on the last."""
@@ -100,16 +122,7 @@ class FitnessRun:
 
     def _train_cell(self, task: Task, seed: int) -> list[float]:
         o = self._objective
-        run = start(
-            self._configs,
-            task,
-            seed=seed,
-            total_steps=o.steps,
-            device=o.device,
-            precision=o.precision,
-            data_dir=o.data_dir,
-            loss_window=o.loss_window,
-        )
+        run = start(self._configs, task, seed=seed, **o.options())
         accuracies = run.advance(o.steps)
         for kept, accuracy in zip(self._accuracies, accuracies, strict=True):
             kept.setdefault(task.name, []).append(accuracy)
@@ -124,13 +137,4 @@ class FitnessRun:
 
     def records(self) -> list[Mapping[str, Any]]:
         """Return for each member the accuracies by task, and each task's mean, NaN left out."""
-        return [_record(accuracies) for accuracies in self._accuracies]
-
-
-def _record(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    finite = {
-        task: [round(a, 6) for a in values if math.isfinite(a)]
-        for task, values in accuracies.items()
-    }
-    means = {f"accuracy_{task}": sum(v) / len(v) for task, v in finite.items() if v}
-    return {"accuracies": finite, **means}
+        return [accuracy_record(accuracies) for accuracies in self._accuracies]
