@@ -16,6 +16,7 @@ from typing import Any
 import warnings
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
 
@@ -51,7 +52,8 @@ def release(study: optuna.Study, number: int) -> None:
     """Give a running trial back: it fails, and a waiting copy takes its place."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        with contextlib.suppress(ValueError):  # finished by someone else in the meantime
+        # finished by someone else in the meantime: before it was looked at, or after
+        with contextlib.suppress(ValueError, UpdateFinishedTrialError):
             failed = study.tell(number, state=TrialState.FAIL)
             RetryHeartbeatStaleTrialCallback()(study, failed)
 

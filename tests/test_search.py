@@ -233,3 +233,18 @@ def test_what_the_sampler_took_is_written_on_the_trial() -> None:
     study = new_study(sampler=Slow(seed=1))
     search(study, space=space, objective=SlopeObjective(), n_trials=2)
     assert all(t.user_attrs["sampler_seconds"] >= 0.02 for t in complete(study))
+
+
+def test_two_workers_may_give_the_same_trial_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = optuna.create_study()
+    trial = leases.ask(study)
+    storage = study._storage
+    change_state = storage.set_trial_state_values
+
+    def just_after_another_worker(*args: Any, **kwargs: Any) -> bool:
+        change_state(trial._trial_id, TrialState.FAIL)
+        return change_state(*args, **kwargs)
+
+    monkeypatch.setattr(storage, "set_trial_state_values", just_after_another_worker)
+    leases.release(study, trial.number)
+    assert [t.state for t in study.get_trials()] == [TrialState.FAIL]
