@@ -11,7 +11,7 @@ from typing import Protocol
 from optuna_evo.genome import Genome
 
 
-__all__ = ["Config", "SegmentConfig", "TrainingConfig"]
+__all__ = ["Config", "EstimatorConfig", "SegmentConfig", "TrainingConfig"]
 
 
 class Config(Protocol):
@@ -92,3 +92,24 @@ class SegmentConfig(TrainingConfig):
         if self.clip_norm is None and not self.sparsity:
             return super().fingerprint()
         return f"{super().fingerprint()}-{self.clip_norm}-{self.sparsity}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorConfig:
+    """An estimator of scikit-learn and its hyperparameters (see `optuna_evo.estimators`).
+
+    Args:
+        estimator: Its name, such as "random_forest".
+        params: Its hyperparameters.
+
+    Example:
+        >>> EstimatorConfig(estimator="linear", params={"alpha": 0.1}).fingerprint()
+    """
+
+    estimator: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Return the name with a digest of the hyperparameters."""
+        text = json.dumps(dict(self.params), sort_keys=True, default=repr)
+        return f"{self.estimator}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

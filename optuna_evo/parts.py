@@ -13,8 +13,8 @@ import zlib
 import numpy as np
 import optuna
 
+from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import SegmentConfig
-from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import SpecError
 from optuna_evo.errors import UsageError
 from optuna_evo.metrics import check_metric
@@ -29,6 +29,7 @@ from optuna_evo.warm_start import probe_space
 
 
 if TYPE_CHECKING:
+    from optuna_evo.estimators import EstimatorObjective
     from optuna_evo.tasks import Task
     from optuna_evo.trainers import CurveObjective
     from optuna_evo.trainers import FitnessObjective
@@ -71,6 +72,7 @@ PRUNERS: Mapping[str, str] = {
     "successive_halving": "optuna.pruners:SuccessiveHalvingPruner",
 }
 SPACES: Mapping[str, str] = {
+    "estimator": "optuna_evo.spaces:estimator_space",
     "genome": "optuna_evo.spaces:genome_space",
     "language_model": "optuna_evo.spaces:language_model_space",
     "training": "optuna_evo.spaces:training_space",
@@ -96,15 +98,21 @@ def check_parts(spec: StudySpec) -> None:
     space = build_space(spec)
     if spec.priors:
         check_priors(spec.priors, probe_space(space))
+    if spec.objective.name == "table":
+        table = _build_table_objective(spec, None)
+        _check_direction(spec, repr(table.metric_name), table.higher_is_better)
+        return
     tasks = build_tasks(spec)
     if spec.objective.name != "fitness":
-        _check_direction(spec, tasks[0])
+        _check_task_direction(spec, tasks[0])
 
 
 def build_objective(
     spec: StudySpec, *, device: str = "auto", data_dir: Path | None = None
-) -> "FitnessObjective | CurveObjective | SegmentObjective":
+) -> "FitnessObjective | CurveObjective | SegmentObjective | EstimatorObjective":
     """Build what a study's trials train and how they are valued."""
+    if spec.objective.name == "table":
+        return _build_table_objective(spec, data_dir)
     from optuna_evo.trainers import CurveObjective
     from optuna_evo.trainers import FitnessObjective
     from optuna_evo.trainers import SegmentObjective
@@ -141,6 +149,24 @@ def build_objective(
         trainer=spec.trainer.kind,
         **shared,
     )
+
+
+def _build_table_objective(spec: StudySpec, data_dir: Path | None) -> "EstimatorObjective":
+    from optuna_evo.estimators import EstimatorObjective
+    from optuna_evo.estimators import load_table
+
+    if unknown := [key for key in spec.task if key not in ("target", "kind")]:
+        raise SpecError(f"Unknown option {unknown[0]!r}: a table takes: target, kind.")
+    try:
+        table = load_table(spec.tasks[0], **spec.task, data_dir=data_dir)
+        return EstimatorObjective(
+            table=table,
+            metric=spec.objective.metric,
+            folds=spec.objective.reports,
+            seed=spec.seed,
+        )
+    except ValueError as error:
+        raise SpecError(str(error)) from error
 
 
 def pick_device(name: str) -> str:
@@ -207,8 +233,11 @@ def build_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
     return pruner
 
 
-def build_space(spec: StudySpec) -> Callable[[Any], TrainingConfig]:
-    """Build the search space; on a finished trial it gives back what that trial trained with."""
+def build_space(spec: StudySpec) -> Callable[[Any], Any]:
+    """Build the search space; on a finished trial it gives back what that trial trained with.
+
+    What it gives is a `TrainingConfig`, for the objective "table" an `EstimatorConfig`.
+    """
     function = _resolve(spec.space, "space", SPACES)
     options = dict(spec.space.options)
     parameters = inspect.signature(function).parameters
@@ -222,6 +251,11 @@ def build_space(spec: StudySpec) -> Callable[[Any], TrainingConfig]:
         config = space(probe)
     except (TypeError, ValueError) as error:
         raise SpecError(f"The space {spec.space.name!r} cannot be used: {error}") from error
+    if isinstance(config, EstimatorConfig) != (spec.objective.name == "table"):
+        raise SpecError(
+            f'The space {spec.space.name!r} does not go with objective.name = "'
+            f'{spec.objective.name}": estimators go with "table", and nothing else does.'
+        )
     if getattr(config, "epochs", None) is not None and spec.objective.name != "accuracy":
         raise SpecError(
             f"The space {spec.space.name!r} sets epochs, which only objective.name = "
@@ -264,22 +298,26 @@ def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> Non
         )
 
 
-def _check_direction(spec: StudySpec, task: "Task") -> None:
+def _check_task_direction(spec: StudySpec, task: "Task") -> None:
     metric = spec.objective.metric
     try:
         higher = check_metric(metric, task.kind, task.name) if metric else task.higher_is_better
     except UsageError as error:
         raise SpecError(str(error)) from error
-    wanted = "maximize" if higher else "minimize"
     what = repr(metric) if metric else f"of the task {task.name!r}"
-    if spec.direction != wanted:
-        raise SpecError(f'The metric {what} goes with direction = "{wanted}".')
+    _check_direction(spec, what, higher)
     penalty = spec.objective.divergence_penalty
     if not higher and penalty <= 0:
         raise SpecError(
             f"`objective.divergence_penalty`, what a diverged trial is told, is {penalty}; where "
             f"the metric {what} is minimised, set it to a value worse than any you expect."
         )
+
+
+def _check_direction(spec: StudySpec, metric: str, higher_is_better: bool) -> None:
+    wanted = "maximize" if higher_is_better else "minimize"
+    if spec.direction != wanted:
+        raise SpecError(f'The metric {metric} goes with direction = "{wanted}".')
 
 
 def _resolve(part: Part, kind: str, registry: Mapping[str, str]) -> Any:

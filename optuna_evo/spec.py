@@ -38,7 +38,7 @@ __all__ = [
 SPEC_KEY = "optuna_evo:spec"  # the study attribute that holds a spec's stored form
 _DIRECTIONS = ("maximize", "minimize")
 _INHERITANCES = ("parent", "shared", "none")
-_OBJECTIVES = ("fitness", "accuracy", "segment")
+_OBJECTIVES = ("fitness", "accuracy", "segment", "table")
 _TRAINERS = ("auto", "sequential", "population")
 _PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -102,18 +102,21 @@ class ObjectiveSpec:
     "segment": as "accuracy", but a trial is a segment of a longer training and goes on from
     another trial's weights, as `LineageSpec` says.
 
+    "table": a trial fits an estimator of scikit-learn to the one table that `tasks` names; it
+    reports the metric of each fold, and its value is the mean.
+
     Args:
-        name: "fitness", "accuracy" or "segment".
+        name: "fitness", "accuracy", "segment" or "table".
         seeds: Seeds for each task ("fitness").
         loss_weight: Weight of the training-loss bonus, >= 0 ("fitness").
         loss_window: Steps that the training loss is averaged over ("fitness").
         side_by_side: Whether all cells train at the same time and report `reports` times on the
             way, so that pruners need not wait for the end of a cell ("fitness").
         reports: Reports of a whole training ("accuracy", "fitness" side by side) or of a segment
-            ("segment").
+            ("segment"); folds ("table").
         metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
-            the task's own metric ("accuracy").
-        divergence_penalty: What a diverged trial is told.
+            the task's own metric ("accuracy"), "accuracy" or "mse" ("table").
+        divergence_penalty: What a diverged trial is told; a table has its own.
     """
 
     name: str = "fitness"
@@ -193,7 +196,7 @@ class StudySpec:
 
     Args:
         name: The study's name in the database.
-        tasks: Names of tasks, or own ones as "module:attribute".
+        tasks: Names of tasks, or own ones as "module:attribute"; of a table or its file ("table").
         n_trials: Trials that the study ends after (finished ones: complete or pruned).
         seed: Seed of the sampler and of all training runs.
         direction: "maximize" or "minimize".
@@ -254,11 +257,12 @@ class StudySpec:
                 ("trainer.epochs", self.trainer.epochs),
                 ("trainer.early_stopping", self.trainer.early_stopping),
                 ("trainer.reduce_on_plateau", self.trainer.reduce_on_plateau),
-                ("objective.metric", self.objective.metric),
                 ("final.epochs", self.final.epochs),
             ):
                 if value:
                     raise SpecError(f'`{key}` goes with objective.name = "accuracy".')
+        if self.objective.metric and name not in ("accuracy", "table"):
+            raise SpecError('`objective.metric` goes with objective.name = "accuracy" or "table".')
         if name != "segment" and self.trainer.precision == "float16":
             raise SpecError('`trainer.precision` "float16" goes with objective.name = "segment".')
 

@@ -1,6 +1,7 @@
 """The composition root: from a spec to a study in a database, and on to a running search."""
 
 from collections.abc import Callable
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from optuna_evo.checkpoints import CheckpointStore
 from optuna_evo.checkpoints import open_checkpoints
+from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
 from optuna_evo.genome import Genome
 from optuna_evo.judge import judge
@@ -111,15 +113,23 @@ def checkpoints_of(stored: StoredStudy, location: str | None = None) -> Checkpoi
 
 def _keep_meta_features(stored: StoredStudy, objective: Any) -> None:
     """Write what is known about the task on the study, for studies that will start from it."""
+    from optuna_evo.estimators import describe_table
+    from optuna_evo.estimators import EstimatorObjective
     from optuna_evo.trainers import describe
 
-    if _META_FEATURES_KEY not in stored.study.user_attrs:
-        stored.study.set_user_attr(_META_FEATURES_KEY, describe(objective))
+    if _META_FEATURES_KEY in stored.study.user_attrs:
+        return
+    is_table = isinstance(objective, EstimatorObjective)
+    features = describe_table(objective.table) if is_table else describe(objective)
+    stored.study.set_user_attr(_META_FEATURES_KEY, features)
 
 
 def best_genome(stored: StoredStudy) -> Genome:
     """Return the genome of the best complete trial; raises like `best_trial`."""
-    return build_space(stored.spec)(best_trial(stored)).genome
+    config = build_space(stored.spec)(best_trial(stored))
+    if not isinstance(config, TrainingConfig):
+        raise UsageError(f"Study {stored.spec.name!r} searches over estimators, not over genomes.")
+    return config.genome
 
 
 def best_trial(stored: StoredStudy) -> FrozenTrial:
@@ -174,34 +184,43 @@ def train_best(
 ) -> float:
     """Train the best configuration on all rows but the test's and measure it on those, once.
 
+    Of a table all metrics are kept, and its objective's is returned.
+
     The result is kept in the study; while the best trial stays the best, it is not measured again.
 
     Args:
-        stored: A study with the objective "accuracy".
+        stored: A study with the objective "accuracy" or "table".
         device: As in `run_study`.
         data_dir: As in `run_study`.
 
     Returns:
         The metric on the test split; NaN if the training diverged.
     """
+    from optuna_evo.estimators import EstimatorObjective
     from optuna_evo.trainers import CurveObjective
     from optuna_evo.trainers import train_finally
 
     objective = build_objective(stored.spec, device=device, data_dir=data_dir)
-    if not isinstance(objective, CurveObjective):
-        raise UsageError('The final training goes with objective.name = "accuracy".')
     best = best_trial(stored)
     kept = stored.study.user_attrs.get(_FINAL_KEY, {})
-    if kept.get("trial") != best.number:
-        metric = train_finally(
-            build_space(stored.spec)(best),
+    if kept.get("trial") == best.number:
+        return float(kept["test_metric"])
+    config = build_space(stored.spec)(best)
+    kept = {"trial": best.number}
+    if isinstance(objective, EstimatorObjective):
+        kept["test_metrics"] = objective.test(config)
+        kept["test_metric"] = kept["test_metrics"].get(objective.metric_name, math.nan)
+    elif isinstance(objective, CurveObjective):
+        kept["test_metric"] = train_finally(
+            config,
             objective,
             epochs=stored.spec.final.epochs,
             cosine=stored.spec.final.cosine,
             seed=stored.spec.seed,
         )
-        kept = {"trial": best.number, "test_metric": metric}
-        stored.study.set_user_attr(_FINAL_KEY, kept)
+    else:
+        raise UsageError('The final training goes with objective.name = "accuracy" or "table".')
+    stored.study.set_user_attr(_FINAL_KEY, kept)
     return float(kept["test_metric"])
 
 

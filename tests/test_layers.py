@@ -39,7 +39,7 @@ SEARCHERS = _set("samplers pruners surrogates")
 LAYER_3 = _set(
     "ancestry checkpoints lineage references search reuse storage leases warm_start reports judge"
 )
-BELOW_3 = DATA | SEARCHERS | _set("spaces optimizers tasks learned trainers")
+BELOW_3 = DATA | SEARCHERS | _set("spaces optimizers tasks estimators learned trainers")
 COMPOSITION = _set("export study stored parts compare tuning workers")
 TORCH_ONLY = {"heavy": _set("torch"), "never": _set("optuna")}
 
@@ -49,6 +49,7 @@ TABLE = {
     "spaces": Allowed(DATA, _set("optuna"), never=_set("torch")),
     "optimizers": Allowed(DATA, **TORCH_ONLY),
     "tasks": Allowed(DATA, **TORCH_ONLY),
+    "estimators": Allowed(DATA, never=_set("torch optuna")),
     **dict.fromkeys(SEARCHERS, Allowed(DATA | SEARCHERS, _set("optuna sklearn"))),
     "learned": Allowed(DATA | _set("optimizers tasks"), **TORCH_ONLY),
     "trainers": Allowed(DATA | _set("optimizers tasks learned"), **TORCH_ONLY),

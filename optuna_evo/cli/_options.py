@@ -98,9 +98,12 @@ def open_database(url: str | None, *, create: bool = False) -> "RDBStorage":
 
 
 def quiet_optuna() -> None:
-    """Keep Optuna's information lines out of what we print."""
+    """Keep Optuna's information lines, and that a part is experimental, out of what we print."""
+    import warnings
+
     import optuna
 
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 

@@ -46,7 +46,8 @@ def print_final(
     with console.status("training the best configuration on all but the test rows"):
         metric = train_best(stored, device=device, data_dir=data_dir)
     epochs = stored.spec.final.epochs
-    console.print(f"Trained for {epochs:g} epochs, measured once on test data: {metric:.4f}")
+    how = f"Trained for {epochs:g} epochs" if epochs else "Fitted to all other rows"
+    console.print(f"{how}, measured once on test data: {metric:.4f}")
 
 
 def print_judgement(

@@ -125,7 +125,7 @@ def study_run(
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if n_left > 0:
         console.print(f"{n_left} trials are left: optuna_evo study run {stored.spec.name}")
-    elif stored.spec.final.epochs:
+    elif stored.spec.final.epochs or stored.spec.objective.name == "table":
         print_final(stored, console, device, data_dir)
     elif judge and stored.spec.judge.seeds and stored.spec.objective.name == "fitness":
         print_judgement(stored, console, device, data_dir, afresh=False)

@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.reuse import REUSED_KEY
@@ -54,7 +55,7 @@ class StudySummary(NamedTuple):
 
 
 def summarise(
-    study: optuna.Study, configure: Callable[[FrozenTrial], TrainingConfig]
+    study: optuna.Study, configure: Callable[[FrozenTrial], TrainingConfig | EstimatorConfig]
 ) -> StudySummary:
     """Summarise a study.
 
@@ -69,7 +70,7 @@ def summarise(
     ranked = best_trials(study, 1)
     best = ranked[0] if ranked else None
     config = configure(best) if best else None
-    genome = config.genome if config else None
+    genome = config.genome if isinstance(config, TrainingConfig) else None
     return StudySummary(
         name=study.study_name,
         direction=study.direction.name.lower(),
@@ -78,15 +79,19 @@ def summarise(
         best=best,
         equation=genome.equation() if genome else "",
         training=_training(config) if config else "",
-        fingerprint=genome.fingerprint() if genome else "",
+        fingerprint=(genome or config).fingerprint() if config else "",
         accuracies=best.user_attrs.get("accuracies", {}) if best else {},
         generations=_generations(study, trials),
     )
 
 
-def _training(config: TrainingConfig) -> str:
+def _training(config: TrainingConfig | EstimatorConfig) -> str:
     """Say what a configuration sets beside its genome; empty if nothing."""
+    if isinstance(config, EstimatorConfig):
+        settings = [f"{key} {value:.4g}" for key, value in config.params.items()]
+        return ", ".join([config.estimator, *settings])
     parts = [f"batch size {config.batch_size}"] if config.batch_size else []
+    parts += [f"{config.epochs:.4g} epochs"] if config.epochs else []
     parts += [f"{key} {value:.4g}" for key, value in config.model.items()]
     if isinstance(config, SegmentConfig):
         parts += [f"gradient norm ≤ {config.clip_norm:.4g}"] if config.clip_norm else []

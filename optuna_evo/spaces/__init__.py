@@ -1,5 +1,6 @@
 """Search spaces: functions from an Optuna trial to what a training run needs."""
 
+from optuna_evo.spaces._estimators import estimator_space
 from optuna_evo.spaces._genome import genome_params
 from optuna_evo.spaces._genome import genome_space
 from optuna_evo.spaces._genome import suggest_genome
@@ -9,6 +10,7 @@ from optuna_evo.spaces._training import training_space
 
 
 __all__ = [
+    "estimator_space",
     "genome_params",
     "genome_space",
     "grid_space",

@@ -1,0 +1,213 @@
+"""Cross-validation as an objective: one step is one fold, so pruners compare trials on the same.
+
+A fifth of the rows are the test, the same ones always, and no search sees them. The rest is cut
+into folds, by classes where there are classes; each fold is for validation once.
+
+Shape legend: n rows, c classes.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+import time
+from typing import Any
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optuna_evo.config import EstimatorConfig
+from optuna_evo.estimators._build import build_estimator
+from optuna_evo.estimators._table import Table
+from optuna_evo.metrics import check_metric
+from optuna_evo.metrics import classification_metrics
+from optuna_evo.metrics import regression_metrics
+
+
+__all__ = ["EstimatorObjective", "EstimatorRun", "measure"]
+
+_TEST_SHARE = 0.2
+_TEST_SEED = 0
+_SEEDS_A_REPETITION = 1000
+_Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorObjective:
+    """The mean of a metric over the folds of a table.
+
+    Args:
+        table: The rows.
+        metric: Name of one of `optuna_evo.metrics`; None: "accuracy", or "mse" for regression.
+        folds: Number of folds, at least 2.
+        seed: Decides the folds, and what is random in an estimator.
+
+    Raises:
+        UsageError: If the metric does not fit the table (a ValueError).
+        ValueError: If there are fewer than two folds, or more than rows of a class.
+
+    Example:
+        >>> from optuna_evo.estimators import load_table
+        >>> objective = EstimatorObjective(table=load_table("wine"), folds=5, seed=0)
+        >>> config = EstimatorConfig(estimator="linear", params={"alpha": 1.0})
+        >>> objective.start([config]).advance(5)
+    """
+
+    table: Table
+    metric: str | None = None
+    folds: int = 5
+    seed: int = 0
+    report_every: int = 1
+
+    def __post_init__(self) -> None:
+        check_metric(self.metric_name, self.table.kind, self.table.name)
+        rows, _ = _test_split(self.table)
+        targets = self.table.targets[rows]
+        smallest = len(rows) if self.table.kind == "regression" else np.bincount(targets).min()
+        if not 2 <= self.folds <= smallest:
+            raise ValueError(
+                f"`folds` (objective.reports) must be from 2 to {smallest}, the rows of the "
+                f"smallest class of {self.table.name!r}; got {self.folds}."
+            )
+
+    @property
+    def n_steps(self) -> int:
+        """Number of folds."""
+        return self.folds
+
+    @property
+    def metric_name(self) -> str:
+        """What is reported."""
+        default = "mse" if self.table.kind == "regression" else "accuracy"
+        return default if self.metric is None else self.metric
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of what is reported."""
+        return check_metric(self.metric_name, self.table.kind, self.table.name)
+
+    @property
+    def penalty(self) -> float:
+        """What a trial is told whose predictions are not finite: worse than any sensible one."""
+        if self.higher_is_better:
+            return -1.0
+        return 10 * float(self.table.targets.var()) + 10
+
+    def fingerprint(self) -> str:
+        """Return the same text for objectives that fit and report alike."""
+        return f"{self.table.source}-{self.metric_name}-{self.folds}-{self.seed}"
+
+    def start(self, configs: Sequence[EstimatorConfig], *, repetition: int = 0) -> "EstimatorRun":
+        """Begin to fit the configurations; another `repetition` uses other folds and seeds."""
+        return EstimatorRun(configs, self, self.seed + repetition * _SEEDS_A_REPETITION)
+
+    def value(self, reported: Sequence[float]) -> float:
+        """Return the mean over folds."""
+        return sum(reported) / len(reported)
+
+    def test(self, config: EstimatorConfig) -> dict[str, float]:
+        """Fit to all rows but the test's and return the metrics on those."""
+        return measure(self.table, config, *_test_split(self.table), self.seed)
+
+
+class EstimatorRun:
+    """A batch of configurations on its way through the folds."""
+
+    def __init__(
+        self, configs: Sequence[EstimatorConfig], objective: EstimatorObjective, seed: int
+    ) -> None:
+        self.step = 0
+        self._objective = objective
+        self._seed = seed
+        self._members = [_Member(config, [], []) for config in configs]
+        self._folds = _folds(objective.table, objective.folds, seed)
+
+    def advance(self, n_steps: int) -> list[float]:
+        """Fit on `n_steps` more folds and return the metric of each member on the last."""
+        o = self._objective
+        for _ in range(n_steps):
+            train, valid = self._folds[self.step]
+            for member in self._members:
+                began = time.perf_counter()
+                found = measure(o.table, member.config, train, valid, self._seed)
+                member.seconds.append(time.perf_counter() - began)
+                member.found.append(found)
+            self.step += 1
+        return [member.found[-1].get(o.metric_name, math.nan) for member in self._members]
+
+    def keep(self, alive: Sequence[bool]) -> None:
+        """Drop the members that are not `alive`."""
+        self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
+
+    def records(self) -> list[Mapping[str, Any]]:
+        """Return for each member the means of all metrics over its folds, and its seconds."""
+        return [member.record() for member in self._members]
+
+
+@dataclass(frozen=True)
+class _Member:
+    config: EstimatorConfig
+    found: list[dict[str, float]]  # metrics of each fold
+    seconds: list[float]
+
+    def record(self) -> dict[str, Any]:
+        names = set.intersection(*(set(found) for found in self.found))
+        means = {name: sum(f[name] for f in self.found) / len(self.found) for name in names}
+        return {
+            **dict(sorted(means.items())),
+            "seconds": round(sum(self.seconds), 3),
+            "evaluations": len(self.found),
+        }
+
+
+def _test_split(table: Table) -> tuple[_Rows, _Rows]:
+    from sklearn.model_selection import train_test_split
+
+    is_classes = table.kind == "classification" and np.bincount(table.targets).min() > 1
+    rest, test = train_test_split(
+        np.arange(len(table.targets)),
+        test_size=_TEST_SHARE,
+        random_state=_TEST_SEED,
+        stratify=table.targets if is_classes else None,
+    )
+    return rest, test
+
+
+def _folds(table: Table, n_folds: int, seed: int) -> list[tuple[_Rows, _Rows]]:
+    from sklearn.model_selection import KFold
+    from sklearn.model_selection import StratifiedKFold
+
+    rows, _ = _test_split(table)
+    make = KFold if table.kind == "regression" else StratifiedKFold
+    parts = make(n_folds, shuffle=True, random_state=seed).split(rows, table.targets[rows])
+    return [(rows[train], rows[valid]) for train, valid in parts]
+
+
+def measure(
+    table: Table, config: EstimatorConfig, train: _Rows, valid: _Rows, seed: int
+) -> dict[str, float]:
+    """Fit to some rows and return the metrics on others; none if predictions are not finite."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    estimator = build_estimator(config, table.kind, seed=seed)
+    with warnings.catch_warnings():
+        # an estimator that has not converged is what its hyperparameters made of it
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(table.features[train], table.targets[train])
+        outputs = _outputs(estimator, table, valid)
+    if not np.isfinite(outputs).all():
+        return {}
+    measure = regression_metrics if table.kind == "regression" else classification_metrics
+    return measure(outputs, table.targets[valid])
+
+
+def _outputs(estimator: Any, table: Table, rows: _Rows) -> NDArray[np.float64]:
+    """Return predictions (n,), or for each class something that grows with its probability."""
+    x = table.features[rows]
+    if table.kind == "regression":
+        return np.asarray(estimator.predict(x))
+    if hasattr(estimator, "predict_proba"):
+        return np.asarray(estimator.predict_proba(x))
+    decision = np.asarray(estimator.decision_function(x))
+    return decision if decision.ndim == 2 else np.stack([-decision, decision], axis=1)
