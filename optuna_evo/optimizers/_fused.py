@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from optuna_evo.optimizers import _native
+from optuna_evo.optimizers._update import average_dtype
 
 
 __all__ = ["fused_update", "has_kernel"]
@@ -41,22 +42,31 @@ def fused_update(
         numbers: `Scalars.numbers()`, or a row of them for each tensor, (n, 14); a tensor is
             float64 and on the device of the parameters.
         capturable: Whether a CUDA graph may be captured: nothing is sent to the GPU.
+
+    Raises:
+        RuntimeError: If a gradient or an average does not fit its parameter, as after `p.data` was
+            replaced by a tensor of another size.
     """
     columns = (params, grads, ms, vs)
+    sizes = [p.numel() for p in params]
+    dtype = params[0].dtype
+    _check_fit(sizes, grads, dtype)
+    _check_fit(sizes, ms, average_dtype(dtype))
+    _check_fit(sizes, vs, average_dtype(dtype))
     dense = columns if _have_one_layout(*columns) else _in_one_layout(*columns)
     none = [0] * len(params)
     table = [p.data_ptr() for p in dense[0]]
     table += [g.data_ptr() for g in dense[1]]
     table += [m.data_ptr() for m in dense[2]] or none
     table += [v.data_ptr() for v in dense[3]] or none
-    table += [p.numel() for p in params]
+    table += sizes
     if params[0].is_cuda:
         if not isinstance(numbers, Tensor):
             numbers = torch.tensor(numbers, dtype=torch.float64, device=params[0].device)
         with torch.cuda.device(params[0].device):
-            _triton().launch(params[0].dtype, table, numbers, one_by_one=capturable)
+            _triton().launch(dtype, table, numbers, one_by_one=capturable)
     else:
-        _native.launch(params[0].dtype, table, numbers)
+        _native.launch(dtype, table, numbers)
     if dense is not columns:
         _copy_back(dense, columns)
     torch.autograd.graph.increment_version(params)
@@ -74,6 +84,21 @@ def _triton() -> Any:
             error,
         )
         return None
+
+
+def _check_fit(sizes: list[int], tensors: list[Tensor], dtype: torch.dtype) -> None:
+    """Raise unless a kernel can read the tensors as what it takes them for."""
+    if tensors and sizes != [t.numel() for t in tensors]:
+        raise RuntimeError(
+            "A parameter has another size than its gradient or average: after a change of sizes "
+            "build a new optimizer."
+        )
+    for t in tensors:
+        if t.dtype != dtype:
+            raise RuntimeError(
+                f"A gradient or average is {t.dtype}, its parameter asks for {dtype}: after a "
+                "change of types build a new optimizer."
+            )
 
 
 def _have_one_layout(

@@ -1,5 +1,6 @@
 """The compiled pass: equal to the readable loop, whatever the rule, layout, dtype or threads."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import logging
@@ -136,6 +137,26 @@ def test_bfloat16_rounds_as_torch_does() -> None:
     _native.launch(torch.bfloat16, table, numbers)
     expected = values.bfloat16()
     torch.testing.assert_close(w, expected, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: torch.ones(9), "another size than its gradient or average"),
+        (lambda p: p.data.double(), "average is torch.float32, its parameter asks for .*float64"),
+    ],
+)
+def test_a_parameter_replaced_by_one_that_does_not_fit_is_refused(
+    change: Callable[[Tensor], Tensor], message: str
+) -> None:
+    p = nn.Parameter(torch.ones(3))
+    optimizer = EvolvedOptimizer([p], catalog["adamw"], fused=True)
+    run(optimizer, [p], range(1))
+    p.data, p.grad = change(p), None
+    before = p.detach().clone()
+    with pytest.raises(RuntimeError, match=message):
+        run(optimizer, [p], range(1))
+    assert torch.equal(p.detach(), before)
 
 
 def test_autograd_sees_that_parameters_were_written() -> None:
