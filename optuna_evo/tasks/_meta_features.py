@@ -57,9 +57,10 @@ def meta_features(task: Task, splits: Splits) -> dict[str, float]:
         found["n_tokens"] = len(torch.unique(train.inputs))
     else:
         found["n_features"] = train.inputs[0].numel()
-    if not train.targets.dtype.is_floating_point:
+    is_next_token = task.kind == "language_model"
+    if is_next_token or (train.targets.ndim == 1 and not train.targets.dtype.is_floating_point):
         found |= _classes(train.targets)
-    if task.kind == "language_model":
+    if is_next_token:
         found |= _next_token_scores(train, valid)
     elif train.targets.ndim == 1:
         found |= _scores(train, valid)
@@ -118,7 +119,8 @@ def _scores(train: Split, valid: Split) -> dict[str, float]:
     is_regression = train.targets.dtype.is_floating_point
     x, x_new = _matrices(train.inputs, valid.inputs)
     y, y_new = train.targets.numpy(), valid.targets.numpy()
-    penalty = x.shape[1]  # with a column for each row there would be nothing to see else
+    # as large as the rows: with a column for each row, less would fit anything
+    penalty = float((x**2).sum(axis=1).mean()) or 1.0
     if is_regression:
         models = (KNeighborsRegressor(1), DecisionTreeRegressor, Ridge(penalty))
     elif len(np.unique(y)) > 1:
@@ -138,7 +140,9 @@ def _scores(train: Split, valid: Split) -> dict[str, float]:
 def _matrices(train: Tensor, valid: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return rows of numbers (n, f) of comparable size: standardised, or counts of tokens."""
     if _is_tokens(train):
-        return _token_counts(train), _token_counts(valid)
+        x, x_new = _token_counts(train), _token_counts(valid)
+        weight = np.log((1 + len(x)) / (1 + (x > 0).sum(axis=0)))  # 0 for what all rows have
+        return _unit_rows(x * weight), _unit_rows(x_new * weight)
     x, x_new = (split.double().flatten(1).numpy() for split in (train, valid))
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)  # a constant column stays one
@@ -146,11 +150,15 @@ def _matrices(train: Tensor, valid: Tensor) -> tuple[NDArray[Any], NDArray[Any]]
 
 
 def _token_counts(inputs: Tensor) -> NDArray[Any]:
-    """Return unit vectors (n, bags) of the square roots of how often tokens occur."""
+    """Return the square roots (n, bags) of how often tokens occur."""
     tokens = inputs.flatten(1).long() % _N_BAGS  # (n, t)
     counts = torch.zeros(len(tokens), _N_BAGS, dtype=torch.float64)
-    counts.scatter_add_(1, tokens, torch.ones_like(tokens, dtype=torch.float64))
-    return (counts / counts.sum(dim=1, keepdim=True)).sqrt().numpy()
+    return counts.scatter_add_(1, tokens, torch.ones_like(tokens).double()).sqrt().numpy()
+
+
+def _unit_rows(x: NDArray[Any]) -> NDArray[Any]:
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(lengths > 0, lengths, 1.0)
 
 
 def _next_token_scores(train: Split, valid: Split) -> dict[str, float]:
