@@ -1,6 +1,7 @@
 """Samplers compared in studies of their own."""
 
 from pathlib import Path
+import signal
 from typing import Any
 
 import optuna
@@ -19,6 +20,10 @@ from optuna_evo.study import create_study
 from optuna_evo.study import run_study
 from tests.test_cli import call
 from tests.test_cli import folder as folder  # a fixture
+from tests.test_cli import members
+from tests.test_cli import run
+from tests.test_cli import start
+from tests.test_cli import wait_for_trials
 from tests.test_study import small_spec
 
 
@@ -134,3 +139,22 @@ def test_an_unknown_sampler_leaves_nothing(
     code, _, err = call(capsys, *args)
     assert code == 2 and "Unknown sampler 'magic'" in err
     assert [path.name for path in folder.iterdir()] == ["small.toml"]
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_goes_on_to_the_one_never_interrupted(folder: Path) -> None:
+    args = ("study", "compare-samplers", "small.toml", "--samplers", "random,ga", "--seeds", "2")
+    steps = ("--set", "trainer.steps=150")
+    run(folder, *args, *steps, "--storage", "sqlite:///w.db", "--out", "whole")
+    for end in (signal.SIGINT, signal.SIGKILL):
+        worker = start(folder, *args, *steps, "--storage", "sqlite:///k.db", "--out", "killed")
+        wait_for_trials(folder / "k.db", 5 if end is signal.SIGINT else 20, worker)
+        worker.send_signal(end)
+        assert worker.wait() != 0
+    assert not (folder / "killed").exists()
+    run(folder, *args, *steps, "--storage", "sqlite:///k.db", "--out", "killed")
+    names = [f"small/{sampler}/{seed}" for sampler in ("random", "ga") for seed in (0, 1)]
+    # a plain Optuna sampler draws anew after a stop; ours go on
+    for name in names[2:]:
+        assert members(folder / "k.db", name) == members(folder / "w.db", name)
+    assert all(len(members(folder / "k.db", name)) == 8 for name in names)

@@ -89,6 +89,21 @@ def test_the_first_trial_is_near_the_best_of_the_source(storage: Any, direction:
     assert 0 <= kept_weights(stored.study)["old"] <= 1
 
 
+def test_a_warm_study_that_was_stopped_goes_on_to_the_same_trials(tmp_path: Path) -> None:
+    finished = []
+    for parts in ([None], [3, None]):
+        url = f"sqlite:///{tmp_path / str(len(parts))}.db"
+        old_study(open_storage(url))
+        spec = training_spec("new", warm_start=["old"], sampler={"name": "meta"}, n_trials=6)
+        create_study(spec, open_storage(url))
+        for n in parts:
+            run_study(load_study("new", open_storage(url)), n_more=n, device="cpu")
+        trials = load_study("new", open_storage(url)).study.get_trials()
+        finished.append([(t.params, t.value, t.user_attrs["proposed_by"]) for t in trials])
+    assert finished[0] == finished[1]
+    assert {by for *_, by in finished[0]} == {"portfolio", "prior"}
+
+
 def test_any_worker_starts_from_the_same_sources(storage: Any, tmp_path: Path) -> None:
     old_study(open_storage(f"sqlite:///{tmp_path / 'b.db'}"))
     text = f"sqlite:///{tmp_path / 'b.db'}#old"
