@@ -27,6 +27,8 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "imdb": "optuna_evo.tasks._text_classification:imdb",
     "mnist": "optuna_evo.tasks._mnist:mnist",
     "mnist_alexnet": "optuna_evo.tasks._alexnet:mnist_alexnet",
+    "mnist_cnn": "optuna_evo.tasks._mnist_models:mnist_cnn",
+    "mnist_resnet": "optuna_evo.tasks._mnist_models:mnist_resnet",
     "mrpc": "optuna_evo.tasks._text_classification:mrpc",
     "quadratic": "optuna_evo.tasks._synthetic:quadratic",
     "rte": "optuna_evo.tasks._text_classification:rte",

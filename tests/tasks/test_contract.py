@@ -11,7 +11,17 @@ from optuna_evo.tasks import Task
 
 
 NEED_FILES = {"mnist", "fashion_mnist", "cifar10", "mnist_alexnet"}
-NEED_FILES |= {"imdb", "ag_news", "sst2", "cola", "mrpc", "rte", "squad"}
+NEED_FILES |= {
+    "imdb",
+    "ag_news",
+    "sst2",
+    "cola",
+    "mrpc",
+    "rte",
+    "squad",
+    "mnist_cnn",
+    "mnist_resnet",
+}
 NAMES = [
     pytest.param(name, marks=pytest.mark.data) if name in NEED_FILES else name
     for name in tasks.names()

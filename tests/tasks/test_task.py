@@ -115,6 +115,15 @@ def test_accuracy_counts_the_largest_logits() -> None:
     assert accuracy(outputs, torch.tensor([1, 1, 1])).item() == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize(("n_blocks", "n_layers"), [(1, 8), (3, 20)])
+def test_the_residual_network_is_as_deep_as_the_paper_says(n_blocks: int, n_layers: int) -> None:
+    model = tasks.get("mnist_resnet").build_model(n_blocks=n_blocks, width=4)
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    weighted = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    shortcuts = [m for m in weighted if getattr(m, "kernel_size", None) == (1, 1)]
+    assert len(weighted) - len(shortcuts) == n_layers and len(shortcuts) == 2
+
+
 def test_the_transformer_cannot_see_what_it_predicts() -> None:
     model = Transformer().eval()
     text = torch.randint(97, (1, 64), generator=torch.Generator().manual_seed(0))
