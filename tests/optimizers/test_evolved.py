@@ -211,6 +211,15 @@ def test_foreach_equals_the_readable_loop(name: str) -> None:
     torch.testing.assert_close(ours, loop, rtol=1e-12, atol=1e-12)
 
 
+def test_foreach_steps_every_tensor_once_however_large_they_are() -> None:
+    sizes = [1, 2**17, 2**17, 2, 2**18 + 1, 0, 3]
+    params = [nn.Parameter(torch.zeros(size)) for size in sizes]
+    for p in params:
+        p.grad = torch.ones_like(p)
+    EvolvedOptimizer(params, SIGN, foreach=True).step()
+    assert all((p == -SIGN.lr).all() for p in params)
+
+
 def test_parameters_of_several_dtypes_and_layouts_train_together() -> None:
     half, single = parameters((4,), dtype=torch.bfloat16), parameters((4,), dtype=torch.float32)
     columns = nn.Parameter(torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last))
