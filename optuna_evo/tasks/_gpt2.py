@@ -99,7 +99,13 @@ class Gpt2(nn.Module):
 
     def save_pretrained(self, folder: Path, *, data_dir: Path | None = None) -> None:
         """Write model and tokenizer for `GPT2LMHeadModel.from_pretrained` and `AutoTokenizer`."""
+        from transformers.utils import logging
+
+        shows_progress = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
         self.gpt2.save_pretrained(folder)  # type: ignore[operator]
+        if shows_progress:
+            logging.enable_progress_bar()
         save_tokenizer(self.tokenizer, folder, data_dir)
 
 

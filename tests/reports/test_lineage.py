@@ -56,8 +56,10 @@ def test_the_tree_shows_who_begat_whom(kin: Family, everybody: bool, shown: str)
         console.print(lineage_tree(kin, everybody=everybody))
     lines = printed.get().splitlines()[1:]
     assert sorted(line.split("trial ")[1][0] for line in lines) == shown.split()
+    trunk = [line.index("trial") for line in lines if "trial 0" in line or "trial 4" in line]
+    assert len(set(trunk)) == 1
     winner = next(line for line in lines if "trial 4" in line)
-    assert winner.index("trial") > lines[0].index("trial") and "lr 0.02" in winner
+    assert "lr 0.02" in winner and "dropout" in lines[0] and "dropout" not in winner
 
 
 def test_the_lineage_figure_joins_children_to_their_parents(kin: Family) -> None:
