@@ -40,7 +40,7 @@ LAYER_3 = _set(
     "ancestry checkpoints lineage references search reuse storage leases warm_start reports judge"
 )
 BELOW_3 = DATA | SEARCHERS | _set("spaces optimizers tasks estimators learned trainers")
-COMPOSITION = _set("export study stored parts compare tuning workers")
+COMPOSITION = _set("copying export study stored parts compare tuning workers")
 TORCH_ONLY = {"heavy": _set("torch"), "never": _set("optuna")}
 
 TABLE = {

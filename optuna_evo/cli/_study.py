@@ -261,6 +261,21 @@ def study_export(
         out.write_text(text + "\n", encoding="utf-8")
 
 
+@study.command("copy")
+@click.argument("name")
+@click.argument("new_name")
+@storage_option
+def study_copy(name: str, new_name: str, storage: str | None) -> None:
+    """Copy a study as NEW_NAME, with its trials and all that is known of them.
+
+    A trial that is being trained waits to be trained in the copy.
+    """
+    from optuna_evo.copying import copy_study
+
+    copied = copy_study(name, new_name, open_database(storage))
+    click.echo(f"Copied {len(copied.get_trials(deepcopy=False))} trials to study {new_name!r}.")
+
+
 @study.command("delete")
 @click.argument("name")
 @storage_option
