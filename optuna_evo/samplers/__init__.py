@@ -2,15 +2,15 @@
 
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._hybrid import HybridSampler
-from optuna_evo.samplers._meta import MetaPriorSampler
+from optuna_evo.samplers._meta._sampler import MetaPriorSampler
+from optuna_evo.samplers._meta._source import read_source
+from optuna_evo.samplers._meta._source import read_sources
+from optuna_evo.samplers._meta._source import Source
+from optuna_evo.samplers._meta._user_prior import check_priors
 from optuna_evo.samplers._recurrence._sampler import RecurrenceSampler
 from optuna_evo.samplers._recurrence._segment import Segment
 from optuna_evo.samplers._recurrence._segment import segment_of
-from optuna_evo.samplers._source import read_source
-from optuna_evo.samplers._source import read_sources
-from optuna_evo.samplers._source import Source
 from optuna_evo.samplers._thompson import ThompsonSampler
-from optuna_evo.samplers._user_prior import check_priors
 
 
 __all__ = [

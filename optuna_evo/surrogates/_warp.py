@@ -12,18 +12,23 @@ Array = NDArray[np.float64]
 FLOOR = 0.1  # of (median - best): how close to the best two values still are told apart
 
 
-def warp(losses: Array) -> Array:
+def warp(losses: Array, *, distinct: bool = False) -> Array:
     """Return ln(loss - best + floor), standardised; zeros if all losses are equal.
 
-    Losses must be finite (see `bound`).
+    Args:
+        losses: Finite values (see `bound`), lower is better.
+        distinct: Take median, mean and standard deviation over the different values. On a plateau
+            equal values pile up and would otherwise pull the scale down to themselves.
     """
-    best = losses.min()
-    spread = np.median(losses) - best
+    reference = np.unique(losses) if distinct else losses
+    best = reference.min()
+    spread = np.median(reference) - best
     if spread <= 0.0:
-        spread = losses.mean() - best
+        spread = reference.mean() - best
     if spread <= 0.0:
         return np.zeros(len(losses))
-    return standardise(np.log((losses - best) / spread + FLOOR))
+    logs = np.log((reference - best) / spread + FLOOR)
+    return np.asarray((np.log((losses - best) / spread + FLOOR) - logs.mean()) / logs.std())
 
 
 def standardise(values: Array) -> Array:

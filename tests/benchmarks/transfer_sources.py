@@ -1,8 +1,8 @@
 """Old studies to start from: 50 trials of TPE on each table, in SQLite databases.
 
-A target of one data set may learn from the studies of the other data sets of its family. Each seed
-has its own database, so each seed of a benchmark starts from other studies; the families of more
-than ten data sets have three or five, taken in turns.
+A target of one data set may learn from the studies of the other data sets of its family. There are
+five databases of each family, with other seeds, which the seeds of a benchmark use in turns; of
+the families of more than ten data sets two or three.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,8 @@ from tests.benchmarks.tables import Table
 
 
 N_TRIALS = 50
-N_DATABASES = {"adaboost": 3, "deepar": 5, "lcbench": 5}  # other families: one a seed
+N_DATABASES = {"adaboost": 2, "deepar": 3, "lcbench": 3}
+N_DATABASES_OF_OTHERS = 5
 TARGETS = {
     "hpobench": 4,
     "hpolib": 2,
@@ -50,21 +51,25 @@ def target_names(folder: Path, family: str) -> list[str]:
     return [names[round(i)] for i in chosen]
 
 
+@cache
+def read_database(folder: Path, cache_dir: Path, family: str, replicate: int) -> dict[str, Study]:
+    """Return the studies of a database by name."""
+    url = database(folder, cache_dir, family, replicate)
+    storage = optuna.storages.RDBStorage(url)
+    names = family_tables(folder, family)
+    return {n: optuna.load_study(study_name=n, storage=storage) for n in names}
+
+
 def source_studies(folder: Path, cache_dir: Path, target: str, seed: int) -> list[Study]:
     """Return the studies of the other data sets, from their database."""
     family = target.split("/")[0]
-    url = database(folder, cache_dir, family, seed)
-    storage = optuna.storages.RDBStorage(url)
-    return [
-        optuna.load_study(study_name=name, storage=storage)
-        for name in family_tables(folder, family)
-        if name != target
-    ]
+    replicate = seed % N_DATABASES.get(family, N_DATABASES_OF_OTHERS)
+    studies = read_database(folder, cache_dir, family, replicate)
+    return [study for name, study in studies.items() if name != target]
 
 
-def database(folder: Path, cache_dir: Path, family: str, seed: int) -> str:
-    """Return the URL of the database of a family for a seed; fill it if it is not there yet."""
-    replicate = seed % N_DATABASES.get(family, seed + 1)
+def database(folder: Path, cache_dir: Path, family: str, replicate: int) -> str:
+    """Return the URL of a database of a family; fill it if it is not there yet."""
     path = cache_dir / f"sources-{family}-{replicate}.db"
     if not path.exists():
         cache_dir.mkdir(parents=True, exist_ok=True)
@@ -73,7 +78,8 @@ def database(folder: Path, cache_dir: Path, family: str, seed: int) -> str:
         sqlalchemy.event.listen(storage.engine, "connect", _without_sync)
         storage.engine.dispose()  # the connection that is open was made before
         for table in family_tables(folder, family).values():
-            run_source(table, replicate, storage)
+            study = optuna.create_study(study_name=table.name, storage=storage)
+            study.add_trials(run_source(table, replicate).trials)
         storage.engine.dispose()
         part.rename(path)
     return f"sqlite:///{path}"
@@ -82,14 +88,13 @@ def database(folder: Path, cache_dir: Path, family: str, seed: int) -> str:
 def run_source(
     table: Table,
     replicate: int,
-    storage: optuna.storages.RDBStorage | None = None,
     *,
     space: Mapping[str, BaseDistribution] | None = None,
 ) -> Study:
     """Run TPE on a table; parameters that `space` lacks stay at the middle of their range."""
     seed = crc32(f"source/{table.name}/{replicate}".encode())
     sampler = optuna.samplers.TPESampler(seed=seed)
-    study = optuna.create_study(study_name=table.name, storage=storage, sampler=sampler)
+    study = optuna.create_study(study_name=table.name, sampler=sampler)
     rest = {name: middle(d) for name, d in table.space.items()}
     for _ in range(N_TRIALS):
         trial = study.ask(dict(table.space if space is None else space))

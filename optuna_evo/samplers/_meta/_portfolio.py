@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.samplers._candidates import unseen
-from optuna_evo.samplers._meta_belief import Knowledge
+from optuna_evo.samplers._meta._belief import Knowledge
 
 
 Array = NDArray[np.float64]
@@ -17,13 +17,12 @@ Array = NDArray[np.float64]
 NOTHING_TRIED = 3.0  # standard deviations above a source's mean: worse than all configurations
 
 
-def next_of_portfolio(knowledge: Knowledge, known: Array, shares: Array) -> Array:
+def next_of_portfolio(knowledge: Knowledge, known: Array) -> Array:
     """Return the next configuration as units (d,), NaN where no source knows.
 
     Args:
         knowledge: The sources.
         known: What was tried or runs, (n, d).
-        shares: How much each source is believed, (S,), sum 1.
     """
     encoding = knowledge.encoding
     candidates = encoding.snap(np.concatenate(knowledge.best))
@@ -34,5 +33,5 @@ def next_of_portfolio(knowledge: Knowledge, known: Array, shares: Array) -> Arra
         tried = models.means(encoding.features(known)).min(axis=0)
     else:
         tried = np.full(models.n_sources, NOTHING_TRIED)
-    mean = np.minimum(predicted, tried) @ shares
+    mean = np.minimum(predicted, tried) @ knowledge.shares
     return np.asarray(candidates[fresh[mean.argmin()]])

@@ -23,7 +23,7 @@ from optuna_evo.samplers._belief import MAX_ROWS
 from optuna_evo.samplers._belief import spread_rows
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._memory import LastResult
-from optuna_evo.samplers._source import Source
+from optuna_evo.samplers._meta._source import Source
 from optuna_evo.surrogates import bound
 from optuna_evo.surrogates import fit_informed
 from optuna_evo.surrogates import fit_sources
@@ -106,7 +106,7 @@ def believe_informed(
     encoding, models = knowledge.encoding, knowledge.models
     units = encoding.units([o.params for o in history.observations])
     losses = bound(np.array([o.loss for o in history.observations]))
-    features, targets = encoding.features(units), warp(losses)
+    features, targets = encoding.features(units), warp(losses, distinct=True)
     shares = source_shares(models.means(features), targets, knowledge.shares)
     kernel = _fit(models, shares, features, losses, memory)
     rows = spread_rows(targets, MAX_ROWS)
@@ -145,7 +145,7 @@ def _fit(
     memory: LastResult[InformedKernel],
 ) -> InformedKernel:
     size = fit_size(len(losses))
-    targets = warp(losses[:size])
+    targets = warp(losses[:size], distinct=True)
     rows = spread_rows(targets, MAX_FIT_ROWS)
     inputs = features[:size][rows], targets[rows]
     return memory.of(lambda: fit_informed(models, shares, *inputs), *inputs, models.alpha)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,25 +20,24 @@ from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
 from optuna_evo.samplers._memory import LastResult
-from optuna_evo.samplers._meta_belief import believe_informed
-from optuna_evo.samplers._meta_belief import expected_weights
-from optuna_evo.samplers._meta_belief import Knowledge
-from optuna_evo.samplers._meta_belief import understand
-from optuna_evo.samplers._meta_choice import choose
-from optuna_evo.samplers._portfolio import next_of_portfolio
-from optuna_evo.samplers._source import META_FEATURES
-from optuna_evo.samplers._source import read_source
-from optuna_evo.samplers._source import Source
+from optuna_evo.samplers._meta._belief import believe_informed
+from optuna_evo.samplers._meta._belief import expected_weights
+from optuna_evo.samplers._meta._belief import InformedBelief
+from optuna_evo.samplers._meta._belief import Knowledge
+from optuna_evo.samplers._meta._belief import understand
+from optuna_evo.samplers._meta._choice import choose
+from optuna_evo.samplers._meta._portfolio import next_of_portfolio
+from optuna_evo.samplers._meta._source import read_meta_features
+from optuna_evo.samplers._meta._source import read_source
+from optuna_evo.samplers._meta._source import Source
+from optuna_evo.samplers._meta._user_prior import draw_prior
+from optuna_evo.samplers._meta._user_prior import read_priors
 from optuna_evo.samplers._streams import entropy
 from optuna_evo.samplers._streams import stream
 from optuna_evo.samplers._threads import one_blas_thread
-from optuna_evo.samplers._user_prior import draw_prior
-from optuna_evo.samplers._user_prior import read_priors
 from optuna_evo.surrogates import InformedKernel
 from optuna_evo.surrogates import Kernel
-from optuna_evo.surrogates import source_shares
 from optuna_evo.surrogates import SpaceEncoding
-from optuna_evo.surrogates import warp
 
 
 Array = NDArray[np.float64]
@@ -45,9 +45,11 @@ Params = dict[str, Any]
 
 PROPOSED_BY = "proposed_by"
 SOURCE_WEIGHTS = "source_weights"
-PORTFOLIO = 5  # trials at most
-PRIOR_TRIALS = 10.0  # evidence at which a base and the prior have equal turns
+WEIGHTS_AFTER = frozenset({5, 10, 20, 40, 80, 160, 320})  # trials: the attribute is written then
+PORTFOLIO = 2  # trials; what they show is worth more than a longer list that ignores it
+PATIENCE = 3  # trials without a better one after which the search without sources has a turn
 STARTUP = 8  # random trials of a study without sources
+PRIOR_TRIALS = 10.0  # evidence at which a base and the prior have equal turns
 COUNTS = Counts(everywhere=250, local=250, crossed=60)
 
 
@@ -68,13 +70,14 @@ class MetaPriorSampler(BaseSampler):
     value; parameters that no source has are drawn and learned as in a study without sources. A
     source of the other direction is turned around.
 
-    * The **portfolio**, the first few trials: a greedy, complementary set of configurations that
+    * The **portfolio**, the first two trials: a greedy, complementary set of configurations that
       did well in the sources.
     * The **prior**: a Gaussian process whose mean and covariance hold what the sources predict
       and whose lengths are learned from them. The results so far decide how far it believes the
       sources, and which: unrelated ones are left with nothing, and evidence takes over.
-    * The **base**: with None the same process searches on by itself. Another sampler proposes a
-      share of the trials that grows with evidence, and learns from all of them.
+    * The **base** goes on with all of it. With None it is the same process without sources, which
+      has a turn whenever three trials in a row were no better. Another sampler proposes a share of
+      the trials that grows with evidence.
 
     Which of them proposed a trial is its user attribute "proposed_by": "portfolio", "prior",
     "base", or "random" where there is nothing to go by. All state is in the study, as far as the
@@ -82,7 +85,9 @@ class MetaPriorSampler(BaseSampler):
 
     Args:
         sources:
-            Studies to learn from, or what `read_source` made of them. They are read once, now.
+            Studies to learn from, or what `read_source` made of them. They are read once, now. The
+            user attribute "meta_features" of a study, a mapping of numbers, is taken to describe
+            its task: sources of similar tasks are believed more before there are results.
         base:
             Sampler that goes on: `TPESampler`, `GPSampler`, `GASampler`, or any other.
         priors:
@@ -94,8 +99,8 @@ class MetaPriorSampler(BaseSampler):
             Seed of all draws; None takes a new one. The base has its own.
 
     Raises:
-        UsageError: If a source has several objectives, two sources are the same study, or a belief
-            is wrong; a belief that does not fit its parameter is refused when that is suggested.
+        UsageError: If a source has several objectives or a belief is wrong; a belief that does not
+            fit its parameter is refused when that is suggested.
         ValueError: If the study has several objectives.
 
     Example:
@@ -117,13 +122,12 @@ class MetaPriorSampler(BaseSampler):
         priors: Mapping[str, Mapping[str, Any]] | None = None,
         seed: int | None = None,
     ) -> None:
-        self._sources: tuple[Source, ...] = ()
-        for source in sources:
-            self.add_source(source)
+        read = [s if isinstance(s, Source) else read_source(s) for s in sources]
+        self._sources = _with_own_names(read)
         self._base = base
         self._priors = read_priors(priors)
         self._seed = entropy(seed)
-        self._knowledge: dict[tuple[object, ...], Knowledge | None] = {}
+        self._known: tuple[tuple[object, ...], Knowledge | None] | None = None
         self._kernels = LastResult[Kernel]()
         self._informed = LastResult[InformedKernel]()
         self._plans: dict[int, Plan] = {}
@@ -134,7 +138,10 @@ class MetaPriorSampler(BaseSampler):
         return self._sources
 
     def add_source(self, source: Study | Source) -> None:
-        """Learn from one more study from the next trial on; one of the same name is replaced."""
+        """Learn from one more study from the next trial on.
+
+        One of the same name is replaced, so a source that has gone on can be read again.
+        """
         new = source if isinstance(source, Source) else read_source(source)
         self._sources = (*(s for s in self._sources if s.name != new.name), new)
 
@@ -145,8 +152,7 @@ class MetaPriorSampler(BaseSampler):
         """
         history = read_history(study)
         weights = {source.name: 0.0 for source in self._sources}
-        space = history.space or self._source_space()
-        knowledge = self._understand(study, space, history)
+        knowledge = self._understand(study, history)
         if knowledge is None:
             return weights
         if len(history.observations) < 2:
@@ -174,8 +180,11 @@ class MetaPriorSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Forget the plan and let the base tidy up."""
+        """Forget the plan, note the weights of the sources now and then; the base's own part."""
         self._plans.pop(trial._trial_id, None)
+        if self._sources and trial.number + 1 in WEIGHTS_AFTER:
+            weights = self.source_weights(study)
+            study._storage.set_study_user_attr(study._study_id, SOURCE_WEIGHTS, weights)
         if self._base is not None:
             self._base.after_trial(study, trial, state, values)
 
@@ -233,38 +242,40 @@ class MetaPriorSampler(BaseSampler):
     def _make_plan(self, study: Study, trial: FrozenTrial) -> Plan:
         history = read_history(study, trial)
         rng = stream(self._seed, study, trial, "meta")
-        space = history.space or self._source_space()
-        knowledge = self._understand(study, space, history)
+        knowledge = self._understand(study, history)
         n_tried = len(history.observations) + len(history.running)
-        if knowledge is not None and n_tried < PORTFOLIO:
-            units = self._next_of_portfolio(knowledge, history)
+        n_open = _n_open(study, trial)
+        if knowledge is not None and n_tried + n_open < PORTFOLIO:
+            units = self._next_of_portfolio(knowledge, history, n_open)
             drawn = draw_prior(self._priors, knowledge.encoding, 1, rng)[0]
             units = np.where(np.isnan(units), drawn, units)
             return Plan("portfolio", knowledge.encoding.values(units))
         if self._base is not None and not self._prior_has_turn(knowledge, n_tried, rng):
             return Plan("base", {}, from_base=True)
-        if len(history.observations) < 2 or (knowledge is None and n_tried < STARTUP):
+        needed = STARTUP if knowledge is None else 2
+        if len(history.observations) < needed or not history.space:
             encoding = SpaceEncoding(history.space)
             drawn = draw_prior(self._priors, encoding, 1, rng)[0]
-            return Plan("random", encoding.values(drawn))
-        if knowledge is None:
+            return Plan("prior" if self._priors else "random", encoding.values(drawn))
+        if knowledge is None or _is_stuck(history):
             belief = believe(history, self._kernels)
-            units = choose(belief, COUNTS, self._priors, n_tried, rng)
-            return Plan("base", belief.encoding.values(units))
-        informed = believe_informed(history, knowledge, self._informed)
-        units = choose(informed, COUNTS, self._priors, n_tried, rng)
-        return Plan("prior", informed.encoding.values(units))
+        else:
+            belief = believe_informed(history, knowledge, self._informed)
+        units = choose(belief, COUNTS, self._priors, n_tried, rng)
+        informed = isinstance(belief, InformedBelief) or bool(self._priors)
+        return Plan("prior" if informed else "base", belief.encoding.values(units))
 
-    def _next_of_portfolio(self, knowledge: Knowledge, history: History) -> Array:
-        encoding, models = knowledge.encoding, knowledge.models
-        seen = encoding.units([o.params for o in history.observations])
-        losses = np.array([o.loss for o in history.observations])
-        shares = knowledge.shares
-        if len(seen) > 1 and np.isfinite(losses).all():
-            means = models.means(encoding.features(seen))
-            shares = source_shares(means, warp(losses), shares)
-        known = np.concatenate([seen, encoding.units([*history.running, *history.failed])])
-        return next_of_portfolio(knowledge, known, shares)
+    def _next_of_portfolio(self, knowledge: Knowledge, history: History, n_open: int) -> Array:
+        """Return the next configuration that no earlier trial has or is about to get."""
+        encoding = knowledge.encoding
+        known = encoding.units(
+            [*(o.params for o in history.observations), *history.running, *history.failed]
+        )
+        units = next_of_portfolio(knowledge, known)
+        for _ in range(n_open):
+            known = np.concatenate([known, units[None]])
+            units = next_of_portfolio(knowledge, known)
+        return units
 
     def _prior_has_turn(
         self, knowledge: Knowledge | None, n_tried: int, rng: np.random.Generator
@@ -274,21 +285,22 @@ class MetaPriorSampler(BaseSampler):
             return False
         return bool(rng.random() < PRIOR_TRIALS / (PRIOR_TRIALS + n_tried))
 
-    def _understand(
-        self, study: Study, space: Mapping[str, BaseDistribution], history: History
-    ) -> Knowledge | None:
-        """Return the sources in a space, fitted once for each space and set of sources."""
+    def _understand(self, study: Study, history: History) -> Knowledge | None:
+        """Return the sources in the study's space, fitted once for each space."""
+        space = history.space or self._source_space()
         if not self._sources or not space:
             return None
+        meta_features: Mapping[str, float] = {}
+        if any(source.meta_features for source in self._sources):
+            attrs = study._storage.get_study_user_attrs(study._study_id)
+            meta_features = read_meta_features(attrs)
         prints = tuple(source.fingerprint for source in self._sources)
-        attrs = study._storage.get_study_user_attrs(study._study_id)
-        meta_features = attrs.get(META_FEATURES) or {}
         key = (prints, repr(sorted(space.items())), history.optional, repr(meta_features))
-        if key not in self._knowledge:
+        if self._known is None or self._known[0] != key:
             encoding = SpaceEncoding(space, optional=history.optional)
-            fitted = understand(self._sources, encoding, meta_features)
-            self._knowledge = {key: fitted}
-        return self._knowledge[key]
+            with one_blas_thread():
+                self._known = key, understand(self._sources, encoding, meta_features)
+        return self._known[1]
 
     def _source_space(self) -> dict[str, BaseDistribution]:
         """Return the parameters of all sources, for a study that has not shown its own yet."""
@@ -296,3 +308,27 @@ class MetaPriorSampler(BaseSampler):
         for source in self._sources:
             union.update(source.distributions)
         return {name: union[name] for name in sorted(union) if not union[name].single()}
+
+
+def _with_own_names(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Tell studies of the same name, from different databases, apart; drop what is given twice."""
+    by_name: dict[str, Source] = {}
+    for source in sources:
+        name, copy = source.name, 2
+        while name in by_name and by_name[name].fingerprint != source.fingerprint:
+            name, copy = f"{source.name} ({copy})", copy + 1
+        by_name.setdefault(name, replace(source, name=name))
+    return tuple(by_name.values())
+
+
+def _is_stuck(history: History) -> bool:
+    """Whether results have not got better for a whole number of times the patience."""
+    losses = [o.loss for o in history.observations]
+    since = len(losses) - 1 - losses.index(min(losses))
+    return since > 0 and since % PATIENCE == 0
+
+
+def _n_open(study: Study, trial: FrozenTrial) -> int:
+    """Return how many earlier trials run whose parameters are not known yet."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return sum(t.number < trial.number and not t.params for t in trials)

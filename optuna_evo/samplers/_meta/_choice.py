@@ -7,12 +7,12 @@ from optuna_evo.samplers._belief import Belief
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import local_steps
 from optuna_evo.samplers._candidates import make_candidates
-from optuna_evo.samplers._meta_belief import InformedBelief
+from optuna_evo.samplers._meta._belief import InformedBelief
+from optuna_evo.samplers._meta._user_prior import draw_prior
+from optuna_evo.samplers._meta._user_prior import log_density
+from optuna_evo.samplers._meta._user_prior import UserPrior
 from optuna_evo.samplers._refine import log_expected_improvement
 from optuna_evo.samplers._refine import N_DRAWS
-from optuna_evo.samplers._user_prior import draw_prior
-from optuna_evo.samplers._user_prior import log_density
-from optuna_evo.samplers._user_prior import UserPrior
 
 
 Array = NDArray[np.float64]

@@ -124,7 +124,7 @@ def read_source(study: Study) -> Source:
         distributions={name: distributions[name] for name in params},
         params=params,
         losses=np.array([sign * t.value for t in trials if t.value is not None]),
-        meta_features=_meta_features(study.user_attrs.get(META_FEATURES)),
+        meta_features=read_meta_features(study.user_attrs),
     )
 
 
@@ -156,8 +156,9 @@ def read_sources(storage: str | BaseStorage, names: Iterable[str] | None = None)
     return sources if names is not None else [s for s in sources if len(s.losses)]
 
 
-def _meta_features(attr: Any) -> dict[str, float]:
-    """Keep the finite numbers of a study attribute that may be anything."""
+def read_meta_features(user_attrs: Mapping[str, Any]) -> dict[str, float]:
+    """Return the finite numbers of a study's attribute "meta_features", which may be anything."""
+    attr = user_attrs.get(META_FEATURES)
     if not isinstance(attr, Mapping):
         return {}
     numbers = {str(k): v for k, v in attr.items() if isinstance(v, int | float)}
