@@ -9,6 +9,7 @@ from optuna_evo.surrogates._gp import fit_kernel
 from optuna_evo.surrogates._gp import Kernel
 from optuna_evo.surrogates._gp import Posterior
 from optuna_evo.surrogates._gp import Predictive
+from optuna_evo.surrogates._gp import squared_distances
 from optuna_evo.surrogates._informed import fit_informed
 from optuna_evo.surrogates._informed import inform
 from optuna_evo.surrogates._informed import InformedKernel
@@ -44,6 +45,7 @@ __all__ = [
     "SourceModels",
     "SourceRows",
     "SpaceEncoding",
+    "squared_distances",
     "standardise",
     "TrainedMetaLearner",
     "warp",

@@ -13,6 +13,7 @@ from optuna_evo.samplers._meta._user_prior import log_density
 from optuna_evo.samplers._meta._user_prior import UserPrior
 from optuna_evo.samplers._refine import log_expected_improvement
 from optuna_evo.samplers._refine import N_DRAWS
+from optuna_evo.surrogates import squared_distances
 
 
 Array = NDArray[np.float64]
@@ -44,7 +45,8 @@ def choose(
     if priors:
         parts.append(draw_prior(priors, encoding, N_BELIEVED, rng))
     drafted = np.concatenate(parts)
-    candidates = belief.shortlist(drafted[belief.fresh(drafted)])
+    drafted = drafted[belief.fresh(drafted)]
+    candidates = belief.shortlist(drafted[off_plateau(belief, drafted)])
     features = belief.features(candidates)
     nominees = np.unique(belief.posterior.draw(features, N_DRAWS, rng).argmin(axis=1))
     mean, variance = belief.posterior.mean_and_variance(features[nominees])
@@ -53,3 +55,23 @@ def choose(
         power = BELIEF_TRIALS / max(n_tried, 1)
         score = score + power * log_density(priors, encoding, candidates[nominees])
     return np.asarray(candidates[nominees[score.argmax()]])
+
+
+def off_plateau(belief: Belief, candidates: Array) -> NDArray[np.intp]:
+    """Return the indices of candidates that need not give the best value once more.
+
+    Accuracies on few rows, and whatever is rounded or looked up, have plateaus: if different
+    configurations gave exactly the best value, one whose nearest neighbour is among them, no
+    farther than they are from each other, is expected to give it too. All, if none is left.
+    """
+    everyone = np.arange(len(candidates), dtype=np.intp)
+    tied = belief.losses == belief.losses.min()
+    if tied.sum() < 2:
+        return everyone
+    seen = belief.features(belief.units)
+    best = seen[tied]
+    reach = squared_distances(best, best).max()
+    away = squared_distances(belief.features(candidates), seen)
+    nearest = away.argmin(axis=1)
+    off = ~(tied[nearest] & (away.min(axis=1) <= reach))
+    return np.flatnonzero(off) if off.any() else everyone
