@@ -16,13 +16,20 @@ from typing import Final
 from optuna_evo.errors import UsageError
 
 
-__all__ = ["check_metric", "classification_metrics", "metric_names", "regression_metrics"]
+__all__ = [
+    "ALL_METRICS",
+    "check_metric",
+    "classification_metrics",
+    "metric_names",
+    "regression_metrics",
+]
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "classification": ("accuracy", "f1", "auc", "matthews"),
     "regression": ("mse", "mae", "r2"),
     "question_answering": ("exact_match", "f1"),
 }
+ALL_METRICS: Final = tuple(dict.fromkeys(name for names in _NAMES.values() for name in names))
 _TO_MINIMISE: Final = {"mse", "mae"}
 
 

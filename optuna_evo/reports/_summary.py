@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
+from optuna_evo.metrics import ALL_METRICS
 from optuna_evo.reuse import REUSED_KEY
 
 
@@ -39,7 +40,7 @@ class StudySummary(NamedTuple):
 
     `n_reused` trials took the result of an equal one. `accuracies` maps each task to the best
     trial's accuracies, one for each seed. `generations` is empty for samplers without generations.
-    `training` names what is set beside the genome.
+    `training` names what is set beside the genome, `notes` the best trial's metrics and weights.
     """
 
     name: str
@@ -49,6 +50,7 @@ class StudySummary(NamedTuple):
     best: FrozenTrial | None
     equation: str
     training: str
+    notes: str
     fingerprint: str
     accuracies: Mapping[str, list[float]]
     generations: list[Generation]
@@ -79,6 +81,7 @@ def summarise(
         best=best,
         equation=genome.equation() if genome else "",
         training=_training(config) if config else "",
+        notes=_notes(best.user_attrs) if best else "",
         fingerprint=(genome or config).fingerprint() if config else "",
         accuracies=best.user_attrs.get("accuracies", {}) if best else {},
         generations=_generations(study, trials),
@@ -97,6 +100,12 @@ def _training(config: TrainingConfig | EstimatorConfig) -> str:
         parts += [f"gradient norm ≤ {config.clip_norm:.4g}"] if config.clip_norm else []
         parts += [f"sparsity {config.sparsity:.4g}"] if config.sparsity else []
     return ", ".join(parts)
+
+
+def _notes(attrs: Mapping[str, Any]) -> str:
+    """Say which metrics a trial reached, and which weights its model started from."""
+    parts = [f"{name} {attrs[name]:.4g}" for name in ALL_METRICS if name in attrs]
+    return ", ".join([*parts, *([attrs["weights"]] if "weights" in attrs else [])])
 
 
 def best_trials(study: optuna.Study, n: int) -> list[FrozenTrial]:

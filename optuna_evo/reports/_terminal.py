@@ -28,7 +28,7 @@ def study_panel(summary: StudySummary) -> RenderableType:
     ]
     if summary.best is not None:
         title = f"best: trial {summary.best.number}, value {summary.best.value:.4f}"
-        text = "\n".join(filter(None, (summary.equation, summary.training)))
+        text = "\n".join(filter(None, (summary.equation, summary.training, summary.notes)))
         parts.append(Panel(text, title=title, subtitle=summary.fingerprint, expand=False))
     if summary.accuracies:
         parts.append(_accuracy_table(summary))

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import contextlib
 from dataclasses import dataclass
 import functools
+import os
 from pathlib import Path
 from typing import Any
 from typing import Final
@@ -71,7 +72,8 @@ class Encoder:
         sequence_length: Tokens that a row is cut to or filled up to, 8 to 512.
 
     Raises:
-        UsageError: If an option is out of range (a ValueError).
+        UsageError: If an option is out of range or names a folder that is not there (a
+            ValueError).
     """
 
     architecture: str
@@ -83,6 +85,8 @@ class Encoder:
     def __post_init__(self) -> None:
         _check_one_of("architecture", self.architecture, list(_TITLES))
         _check_one_of("size", self.size, list(_SIZES))
+        _check_folder("weights", self.weights, '"fresh"')
+        _check_folder("tokenizer", self.tokenizer, '"bytes"')
         low, high = _LENGTHS
         if not isinstance(self.sequence_length, int) or not low <= self.sequence_length <= high:
             raise UsageError(
@@ -278,6 +282,15 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def _check_folder(name: str, place: str, instead: str) -> None:
+    """Refuse what can only be a folder and is none; hub names are looked up when they are used."""
+    if place.startswith((".", "~", os.sep)) and not Path(place).expanduser().is_dir():
+        raise UsageError(
+            f"`task.{name}` names the folder {place!r}, which does not exist; without files there "
+            f"is {instead}."
+        )
 
 
 def _check_one_of(name: str, value: object, allowed: Sequence[str]) -> None:

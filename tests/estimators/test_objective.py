@@ -9,6 +9,8 @@ from optuna_evo.errors import UsageError
 from optuna_evo.estimators import build_estimator
 from optuna_evo.estimators import EstimatorObjective
 from optuna_evo.estimators import load_table
+from optuna_evo.parts import build_space
+from optuna_evo.reports import summarise
 from optuna_evo.spaces import estimator_space
 from optuna_evo.spec import StudySpec
 from optuna_evo.study import best_genome
@@ -117,6 +119,9 @@ def test_a_study_of_estimators_runs_and_is_tested_once() -> None:
     assert all(t.value == pytest.approx(t.user_attrs["mse"]) for t in trials)
     assert {t.params["estimator"] for t in trials} == {"linear", "svm"}
     assert stored.study.best_value < 4_000
+    summary = summarise(stored.study, build_space(stored.spec))
+    assert summary.training.startswith(summary.best.params["estimator"])
+    assert summary.notes.startswith("mse ")
     assert train_best(stored) == train_best(stored) < 4_500
     with pytest.raises(UsageError, match="searches over estimators"):
         best_genome(stored)

@@ -149,6 +149,8 @@ def test_weights_are_read_from_a_folder(tmp_path: Path) -> None:
         ({"size": "huge"}, "`task.size` must be one of tiny, mini, base, large; got 'huge'"),
         ({"sequence_length": 4}, "`task.sequence_length` must be .* from 8 to 512, got 4"),
         ({"sequence_length": "long"}, "`task.sequence_length` must be .* got 'long'"),
+        ({"tokenizer": "./none"}, "`task.tokenizer` names the folder './none', .* is \"bytes\""),
+        ({"weights": "/none"}, "`task.weights` names the folder '/none', .* is \"fresh\""),
         ({"valid_rows": 0}, "`task.valid_rows` must be at least 1, got 0"),
         ({"colour": 1}, "Unknown option 'colour': the task 'imdb' takes: architecture, size"),
     ],
@@ -165,10 +167,17 @@ def check_one_line(task: Task, folder: Path, *parts: str) -> None:
     assert all(part in str(caught.value) for part in parts), caught.value
 
 
-def test_a_tokenizer_folder_that_is_not_there_is_named(imdb_folder: Path) -> None:
-    missing = str(imdb_folder / "nowhere")
-    task = tasks.get("imdb", weights="fresh", tokenizer=missing)
-    check_one_line(task, imdb_folder, missing, "does not exist", '"bytes"')
+def test_a_folder_without_a_tokenizer_is_named(imdb_folder: Path) -> None:
+    (imdb_folder / "empty").mkdir()
+    task = tasks.get("imdb", weights="fresh", tokenizer=str(imdb_folder / "empty"))
+    check_one_line(task, imdb_folder, f"No tokenizer in '{imdb_folder}/empty'", '"bytes"')
+
+
+def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
+    task = tasks.get("imdb", weights=str(tmp_path), tokenizer="bytes")
+    with pytest.raises(DataError, match='No weights in .* task.weights = "fresh"') as caught:
+        task.build_model()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_without_the_columns_is_named(imdb_folder: Path) -> None:
