@@ -27,6 +27,7 @@ from optuna_evo.reuse import OBJECTIVE_KEY
 from optuna_evo.reuse import REPETITION_KEY
 from optuna_evo.reuse import SAMPLER_SECONDS_KEY
 from optuna_evo.reuse import SharingRun
+from optuna_evo.storage import make_durable
 
 
 __all__ = ["FINISHED", "Keeper", "Listener", "Objective", "Run", "search"]
@@ -166,6 +167,7 @@ def search(
         try:
             with leases.heartbeat(study, trials):
                 done += _run_batch(study, asked, space, objective, curves, listener, keeper)
+            make_durable(study)
             failures = 0
         except Exception as error:
             failures += 1

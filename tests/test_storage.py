@@ -7,6 +7,7 @@ import pytest
 
 from optuna_evo.errors import StorageError
 from optuna_evo.storage import default_url
+from optuna_evo.storage import make_durable
 from optuna_evo.storage import open_storage
 
 
@@ -72,3 +73,19 @@ def test_a_database_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StorageError, match="another version of Optuna"):
         open_storage(f"sqlite:///{path}")
+
+
+def test_writes_do_not_wait_for_the_disk_and_a_batch_is_made_durable(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 'a.db'}")
+    study = optuna.create_study(storage=storage, study_name="s")
+    with storage.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    study.set_user_attr("a", "x" * 50_000)
+    before = (tmp_path / "a.db").read_bytes()
+    make_durable(study)
+    assert b"x" * 1000 not in before and b"x" * 1000 in (tmp_path / "a.db").read_bytes()
+
+
+def test_a_study_in_memory_needs_nothing_to_be_durable() -> None:
+    make_durable(optuna.create_study())

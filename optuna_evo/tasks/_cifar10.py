@@ -45,18 +45,22 @@ _BATCHES = "cifar-10-batches-py"
 def _batch_norm_cnn(*, dropout: float = 0.5, conv_dropout: float = 0.25) -> nn.Module:
     """Return the CNN.
 
+    Pooling before ReLU gives the same bits as after it, on a quarter of the values.
+
     Args:
         dropout: Probability to drop a unit of the hidden layer, in [0, 1].
         conv_dropout: Probability to drop a value after each pair of convolutions, in [0, 1].
     """
     return nn.Sequential(
         *_convolution(3, 32),
-        *_convolution(32, 32),
+        *_convolution(32, 32)[:2],
         nn.MaxPool2d(2),
+        nn.ReLU(),
         nn.Dropout(conv_dropout),
         *_convolution(32, 64),
-        *_convolution(64, 64),
+        *_convolution(64, 64)[:2],
         nn.MaxPool2d(2),
+        nn.ReLU(),
         nn.Dropout(conv_dropout),
         nn.Flatten(),
         nn.Linear(64 * 8 * 8, 512),

@@ -39,16 +39,19 @@ _UNSIGNED_BYTE = 8
 def small_cnn(*, dropout: float = 0.3) -> nn.Module:
     """Return a CNN for images (b, 1, 28, 28) of 10 classes.
 
+    Pooling before ReLU gives the same bits as after it, forward and backward, on a quarter of the
+    values.
+
     Args:
         dropout: Probability to drop a unit of the hidden layer, in [0, 1].
     """
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1),
-        nn.ReLU(),
         nn.MaxPool2d(2),
+        nn.ReLU(),
         nn.Conv2d(32, 64, 3, padding=1),
-        nn.ReLU(),
         nn.MaxPool2d(2),
+        nn.ReLU(),
         nn.Flatten(),
         nn.Linear(64 * 7 * 7, 256),
         nn.ReLU(),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import replace
+import itertools
 from pathlib import Path
 import statistics
 import time
@@ -194,7 +195,7 @@ def plain_loop(task: Task, device: str, workers: int, data_dir: Path | None) -> 
     """Yield the loss of each step of the notebook's loop."""
     from torch.utils.data import DataLoader
 
-    model = task.build_model().to(device)
+    model = as_published(task.build_model()).to(device)
     data = Images(task, data_dir)
     loader = DataLoader(data, batch_size=task.batch_size, shuffle=True, num_workers=workers)
     state: list[dict[str, Tensor]] = [
@@ -210,6 +211,15 @@ def plain_loop(task: Task, device: str, workers: int, data_dir: Path | None) -> 
             update(list(model.parameters()), state, step)
             step += 1
             yield loss.item()
+
+
+def as_published(model: nn.Module) -> nn.Module:
+    """Return the model with ReLU before pooling, as the notebook has it; ours has it after."""
+    layers = list(model.children())
+    for i, (first, second) in enumerate(itertools.pairwise(layers)):
+        if isinstance(first, nn.MaxPool2d) and isinstance(second, nn.ReLU):
+            layers[i : i + 2] = [second, first]
+    return nn.Sequential(*layers)
 
 
 @torch.no_grad()
