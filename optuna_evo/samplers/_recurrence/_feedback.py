@@ -13,9 +13,10 @@ from optuna_evo.samplers._recurrence._lineup import Lineup
 from optuna_evo.samplers._recurrence._lineup import Result
 
 
-__all__ = ["Feedback", "read_feedback", "truncation"]
+__all__ = ["Feedback", "loss_noise", "read_feedback", "truncation"]
 
 GRAD_NORM_KEY = "grad_norm"
+NOISE_WINDOW = 5  # segments of a lineage from which the noise of the loss is estimated
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,68 @@ def read_feedback(lineup: Lineup, result: Result) -> Feedback:
     )
 
 
-def truncation(lineup: Lineup, quantile: float) -> tuple[list[Result], set[int]]:
-    """Return the best and the members of the worst `quantile` of the latest segments.
+def truncation(
+    lineup: Lineup, *, quantile: float, tolerance: float, rivalry: float
+) -> tuple[list[Result], set[int]]:
+    """Return the best latest segments, and the members that are to go on from one of them.
 
-    Each are at least one, and none is both; nobody where fewer than two members have finished.
+    At rivalry 1 these are the best and the worst `quantile` of the members. As it falls, both
+    shares close in on the very best, until at rivalry 0 all others go on from it.
+
+    Args:
+        lineup: The members.
+        quantile: Share of the members in (0, 0.5]; 0: nobody.
+        tolerance: How much worse than the best counts as equal, see `_by_standing`.
+        rivalry: How far members keep their own ways, in [0, 1].
+    """
+    latest = _by_standing(lineup, tolerance)
+    if quantile == 0.0 or len(latest) < 2:
+        return [], set()
+    n_best = max(round(quantile * rivalry * len(latest)), 1)
+    n_stay = max(round((1.0 - quantile) * rivalry * len(latest)), n_best)
+    best = [result for result in latest[:n_best] if result.has_weights]
+    return best, {result.ticket.member for result in latest[n_stay:]}
+
+
+def loss_noise(lineup: Lineup) -> float:
+    """Return the standard deviation of a loss around the course of its lineage; 0 if not known.
+
+    Three losses a, b, c in a row lie on a line but for noise: a - 2 b + c has six times the
+    variance of one. The median over the latest segments of all members keeps out jumps.
+    """
+    bends = []
+    for result in lineup.latest():
+        losses = [r.loss for r in _ancestry(lineup, result, NOISE_WINDOW)]
+        bends += [a - 2.0 * b + c for a, b, c in zip(losses, losses[1:], losses[2:], strict=False)]
+    known = np.abs([bend for bend in bends if math.isfinite(bend)])
+    return float(np.median(known)) / (0.6745 * math.sqrt(6.0)) if len(known) >= 3 else 0.0
+
+
+def _by_standing(lineup: Lineup, tolerance: float) -> list[Result]:
+    """Return the latest segments, the best first.
+
+    Losses within `tolerance` standard deviations of noise above the best count as equal, and of
+    equals the one trained furthest is first. To go back to an earlier one for the luck of its last
+    batches would throw its training away.
     """
     latest = sorted(lineup.latest(), key=lambda result: (result.rank, result.ticket.member))
-    n = min(math.ceil(quantile * len(latest)), len(latest) // 2)
-    best = [result for result in latest[:n] if result.has_weights]
-    return best, {result.ticket.member for result in latest[len(latest) - n :]}
+    bound = latest[0].loss + tolerance * loss_noise(lineup) if latest else 0.0
+    equal = [result for result in latest if result.has_weights and result.loss <= bound]
+    equal.sort(key=lambda result: -result.ticket.index)
+    return equal + latest[len(equal) :]
+
+
+def _ancestry(lineup: Lineup, result: Result, n: int) -> list[Result]:
+    """Return a segment and up to n - 1 before it along its lineage, the latest first."""
+    chain = [result]
+    while len(chain) < n and (parent := lineup.parent(chain[-1])) is not None:
+        chain.append(parent)
+    return chain
 
 
 def _fall(lineup: Lineup, result: Result) -> float:
     """Return by how much the loss fell during a segment; NaN if that is not known."""
-    parent = lineup.results.get(result.ticket.parent) if result.ticket.parent is not None else None
+    parent = lineup.parent(result)
     fall = parent.loss - result.loss if parent is not None else math.nan
     return fall if math.isfinite(fall) else math.nan
 
@@ -78,7 +127,7 @@ def _relative(fall: float, others: Sequence[float]) -> float:
 
 
 def _grad_change(lineup: Lineup, result: Result) -> float:
-    parent = lineup.results.get(result.ticket.parent) if result.ticket.parent is not None else None
+    parent = lineup.parent(result)
     if parent is None:
         return 0.0
     before, after = (r.trial.user_attrs.get(GRAD_NORM_KEY) for r in (parent, result))

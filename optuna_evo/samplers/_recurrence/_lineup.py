@@ -135,6 +135,11 @@ class Lineup:
         results = self._by_member.get(member, [])
         return next((result for result in reversed(results) if result.has_weights), None)
 
+    def parent(self, result: Result) -> Result | None:
+        """Return the segment that a segment went on from."""
+        number = result.ticket.parent
+        return None if number is None else self.results.get(number)
+
     def _admit(self, trial: FrozenTrial, ticket: Ticket) -> None:
         member, turn = ticket.member, ticket.turn
         if trial.state == TrialState.FAIL:

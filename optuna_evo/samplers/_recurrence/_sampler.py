@@ -84,13 +84,13 @@ class RecurrenceSampler(BaseSampler):
         temperature:
             Temperature of first segments, positive: the scale of the noise.
         cooling:
-            alpha, in (0, 1]: the factor of the temperature, and of the parameters in `anneal`,
-            from a segment to the next of its lineage.
+            alpha, in (0, 1]: the factor of the temperature from a segment to the next of its
+            lineage.
         anneal:
-            Names of float and integer parameters that cool with the temperature: their value is
-            multiplied by `cooling` in every segment (and kept within its range), on top of the
-            recurrence. After t segments a value that nothing else changed has been multiplied by
-            T_t / T_0.
+            Names of float and integer parameters that cool with the temperature: on top of the
+            recurrence their value is multiplied by `cooling` in every segment, and kept within its
+            range. After t segments, a value that nothing else changed has been multiplied by
+            T_t / T_0. A mapping gives each name a factor of its own, in (0, 1].
         noise:
             Standard deviation of the noise at temperature 1 in units of a parameter's range, at
             least 0.
@@ -101,7 +101,16 @@ class RecurrenceSampler(BaseSampler):
             by when that paid worst; at least 0.
         exploit_quantile:
             Share of the members, in [0, 0.5], that go on from one of as many best members. 0: all
-            members go their own ways.
+            members go their own ways, always.
+        n_rival_segments:
+            Segments of a lineage over which the members are rivals: until then, the share of
+            members that exploit grows and the share that they exploit shrinks, in even steps, and
+            from then on all members train the best model in turn, so that lineages get long. None:
+            the shares stay as they are, as in population-based training.
+        tolerance:
+            How much worse than the best a segment may be to count as equal to it, in standard
+            deviations of the loss's noise along the lineages; at least 0. Of equals the one that
+            was trained furthest is the best.
         rule:
             "recurrence" as above, or "published"; see `published`.
         seed:
@@ -124,12 +133,14 @@ class RecurrenceSampler(BaseSampler):
         population_size: int = 8,
         retention: float = 0.5,
         temperature: float = 1.0,
-        cooling: float = 0.95,
-        anneal: Iterable[str] = (),
-        noise: float = 0.1,
+        cooling: float = 0.98,
+        anneal: Iterable[str] | Mapping[str, float] = (),
+        noise: float = 0.05,
         mutation_prob: float = 1.0,
         momentum: float = 0.5,
         exploit_quantile: float = 0.25,
+        n_rival_segments: int | None = 8,
+        tolerance: float = 3.0,
         rule: Literal["recurrence", "published"] = "recurrence",
         seed: int | None = None,
     ) -> None:
@@ -138,8 +149,6 @@ class RecurrenceSampler(BaseSampler):
                 f"`population_size` must be an integer of at least 2, got {population_size}: "
                 "a single member has nobody to learn from."
             )
-        if isinstance(anneal, str):
-            raise ValueError(f'`anneal` must be a sequence of names, such as ["lr"]; {anneal=}.')
         if rule not in ("recurrence", "published"):
             raise ValueError(f'`rule` must be "recurrence" or "published", {rule=}.')
         _check_between("retention", retention, 0.0, 1.0)
@@ -147,22 +156,34 @@ class RecurrenceSampler(BaseSampler):
         _check_between("exploit_quantile", exploit_quantile, 0.0, 0.5)
         _check_between("noise", noise, 0.0, 10.0)
         _check_between("momentum", momentum, 0.0, 10.0)
+        _check_between("tolerance", tolerance, 0.0, float("inf"))
+        if n_rival_segments is not None and n_rival_segments < 0:
+            raise ValueError(
+                f"`n_rival_segments` must be at least 0, got {n_rival_segments}. None: always."
+            )
         if not 0.0 < temperature < float("inf"):
             raise ValueError(f"`temperature` must be positive and finite, got {temperature}.")
         if not 0.0 < cooling <= 1.0:
             raise ValueError(f"`cooling` must be in (0, 1], got {cooling}.")
+        if isinstance(anneal, str):
+            raise ValueError(f'`anneal` must be a sequence of names, such as ["lr"]; {anneal=}.')
+        factors = anneal if isinstance(anneal, Mapping) else dict.fromkeys(anneal, cooling)
+        if wrong := {name: factor for name, factor in factors.items() if not 0.0 < factor <= 1.0}:
+            raise ValueError(f"The factors in `anneal` must be in (0, 1], got {wrong}.")
         if seed is not None and seed < 0:
             raise ValueError(f"`seed` must be at least 0, got {seed}. None draws a new one.")
         self._population_size = population_size
         self._temperature = temperature
         self._exploit_quantile = exploit_quantile
+        self._n_rival_segments = n_rival_segments
+        self._tolerance = tolerance
         self._is_published = rule == "published"
         self._rule = Rule(
             retention=retention,
             mutation_prob=mutation_prob,
             noise=noise,
             momentum=momentum,
-            anneal=frozenset(anneal),
+            anneal=dict(factors),
             cooling=cooling,
         )
         self._seed = seed
@@ -314,9 +335,7 @@ class RecurrenceSampler(BaseSampler):
             rho=rho,
             exploited=parent.ticket.member != blank.member,
         )
-        before = (
-            lineup.results.get(parent.ticket.parent) if parent.ticket.parent is not None else None
-        )
+        before = lineup.parent(parent)
         previous = before.trial.params if before is not None else {}
         return self._vary(ticket, parent.trial, previous, read_feedback(lineup, parent))
 
@@ -324,7 +343,12 @@ class RecurrenceSampler(BaseSampler):
         """Return the segment to go on from: the member's own or, for a poor one, a better one."""
         own = lineup.own(blank.member)
         assert own is not None
-        best, worst = truncation(lineup, self._exploit_quantile)
+        best, worst = truncation(
+            lineup,
+            quantile=self._exploit_quantile,
+            tolerance=self._tolerance,
+            rivalry=self._rivalry(own.ticket.index),
+        )
         others = [result for result in best if result.ticket.member != blank.member]
         if blank.member in worst and others:
             return others[int(blank.selection_rng().integers(len(others)))]
@@ -334,6 +358,11 @@ class RecurrenceSampler(BaseSampler):
         return min(rest, key=lambda result: result.loss, default=None) or lineup.own_with_weights(
             blank.member
         )
+
+    def _rivalry(self, index: int) -> float:
+        if self._n_rival_segments is None:
+            return 1.0
+        return max(1.0 - (index + 1) / (self._n_rival_segments + 1), 0.0)
 
     def _start(self, blank: Ticket, lineup: Lineup) -> Ticket:
         """Return the ticket of a fresh start, near an added trial where there is one."""

@@ -4,12 +4,12 @@
     theta_new   = f(theta_t, s_t) + eta_t,    T_{t+1} = alpha * T_t
 
 Numbers are mixed as units: their place in the range, in log space for log ranges. f goes on in the
-direction of the last change where that paid, and back where it did not. Annealed parameters are
-multiplied by alpha too, whatever else happens to them.
+direction of the last change where that paid, and back where it did not; where the norm of the
+gradient has grown, it divides annealed parameters, such as the learning rate, by the same factor
+(2 at most). Annealed parameters are multiplied by alpha too, whatever else happens to them.
 """
 
 from collections.abc import Mapping
-from collections.abc import Set
 from dataclasses import dataclass
 import math
 from typing import Any
@@ -30,6 +30,8 @@ __all__ = ["published_step", "recurrent_step", "retained", "Rule"]
 MUTATION_FACTORS = (0.9, 1.1)
 DRIFT_FACTORS = (0.95, 1.05)
 
+MAX_GRAD_CHANGE = math.log(2.0)
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -40,15 +42,15 @@ class Rule:
         mutation_prob: Probability that a parameter gets noise.
         noise: Standard deviation of eta at temperature 1, in units of the range.
         momentum: How much of its last change a parameter goes on by when that paid.
-        anneal: Names of the parameters that cool with the temperature.
-        cooling: alpha.
+        anneal: The factor of each parameter that cools, in (0, 1].
+        cooling: alpha, the factor of the temperature.
     """
 
     retention: float
     mutation_prob: float
     noise: float
     momentum: float
-    anneal: Set[str]
+    anneal: Mapping[str, float]
     cooling: float
 
 
@@ -88,6 +90,8 @@ def recurrent_step(
     axis = Axis.of(name, distribution)
     theta = _unit(axis, value)
     new = theta
+    if name in rule.anneal and feedback.grad_change > 0.0:
+        new = _unit(axis, value * math.exp(-min(feedback.grad_change, MAX_GRAD_CHANGE)))
     if name in previous:
         new += rule.momentum * feedback.gain * (theta - _unit(axis, previous[name]))
     if mutates < rule.mutation_prob:
@@ -118,7 +122,7 @@ def published_step(
 
 
 def _anneal(rule: Rule, name: str, distribution: BaseDistribution, value: Any) -> Any:
-    return fit(value * rule.cooling if name in rule.anneal else value, distribution)
+    return fit(value * rule.anneal[name] if name in rule.anneal else value, distribution)
 
 
 def _unit(axis: Axis, value: Any) -> float:
