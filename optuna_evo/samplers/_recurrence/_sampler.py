@@ -38,6 +38,7 @@ from optuna_evo.samplers._recurrence._step import Rule
 __all__ = ["RecurrenceSampler"]
 
 STUDY_KEY = "RecurrenceSampler:study"
+LEAST_NOISE = 0.1  # share of the noise that is left where there are no rivals to compare with
 
 
 class RecurrenceSampler(BaseSampler):
@@ -337,7 +338,8 @@ class RecurrenceSampler(BaseSampler):
         )
         before = lineup.parent(parent)
         previous = before.trial.params if before is not None else {}
-        return self._vary(ticket, parent.trial, previous, read_feedback(lineup, parent))
+        scale = ticket.temperature * max(self._rivalry(ticket.index), LEAST_NOISE)
+        return self._vary(ticket, parent.trial, previous, read_feedback(lineup, parent), scale)
 
     def _choose_parent(self, blank: Ticket, lineup: Lineup) -> Result | None:
         """Return the segment to go on from: the member's own or, for a poor one, a better one."""
@@ -347,7 +349,7 @@ class RecurrenceSampler(BaseSampler):
             lineup,
             quantile=self._exploit_quantile,
             tolerance=self._tolerance,
-            rivalry=self._rivalry(own.ticket.index),
+            rivalry=self._rivalry(own.ticket.index + 1),
         )
         others = [result for result in best if result.ticket.member != blank.member]
         if blank.member in worst and others:
@@ -362,14 +364,15 @@ class RecurrenceSampler(BaseSampler):
     def _rivalry(self, index: int) -> float:
         if self._n_rival_segments is None:
             return 1.0
-        return max(1.0 - (index + 1) / (self._n_rival_segments + 1), 0.0)
+        return max(1.0 - index / (self._n_rival_segments + 1), 0.0)
 
     def _start(self, blank: Ticket, lineup: Lineup) -> Ticket:
         """Return the ticket of a fresh start, near an added trial where there is one."""
         if blank.turn or blank.member >= len(lineup.founders):
             return blank
         founder = lineup.founders[blank.member]
-        return self._vary(replace(blank, rho=self._rule.retention), founder, {}, Feedback())
+        ticket = replace(blank, rho=self._rule.retention)
+        return self._vary(ticket, founder, {}, Feedback(), ticket.temperature)
 
     def _vary(
         self,
@@ -377,6 +380,7 @@ class RecurrenceSampler(BaseSampler):
         source: FrozenTrial,
         previous: Mapping[str, Any],
         feedback: Feedback,
+        noise_scale: float,
     ) -> Ticket:
         """Return the ticket with the next hyperparameters after those of `source`."""
         genes: dict[str, float] = {}
@@ -393,7 +397,7 @@ class RecurrenceSampler(BaseSampler):
                     previous=previous,
                     feedback=feedback,
                     rho=ticket.rho,
-                    temperature=ticket.temperature,
+                    noise_scale=noise_scale,
                     rng=rng,
                 )
             genes[name] = float(distribution.to_internal_repr(value))

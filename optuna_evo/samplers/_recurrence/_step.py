@@ -68,7 +68,7 @@ def recurrent_step(
     previous: Mapping[str, Any],
     feedback: Feedback,
     rho: float,
-    temperature: float,
+    noise_scale: float,
     rng: Generator,
 ) -> Any:
     """Return theta_{t+1} of one parameter.
@@ -81,7 +81,7 @@ def recurrent_step(
         previous: The parameters of the segment before, as far as it had them.
         feedback: s_t.
         rho: rho_t.
-        temperature: T_t.
+        noise_scale: Factor of the noise.
         rng: Source of randomness.
     """
     keeps, mutates, u, z = rng.random(), rng.random(), rng.random(), rng.standard_normal()
@@ -95,7 +95,7 @@ def recurrent_step(
     if name in previous:
         new += rule.momentum * feedback.gain * (theta - _unit(axis, previous[name]))
     if mutates < rule.mutation_prob:
-        new += rule.noise * temperature * z
+        new += rule.noise * noise_scale * z
     mixed = axis.value(_reflect(rho * theta + (1.0 - rho) * new))
     return _anneal(rule, name, distribution, mixed)
 
