@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import math
 
 import numpy as np
+from numpy.random import Generator
 
 from optuna_evo.samplers._recurrence._lineup import Lineup
 from optuna_evo.samplers._recurrence._lineup import Result
 
 
-__all__ = ["Feedback", "loss_noise", "read_feedback", "truncation"]
+__all__ = ["choose_better", "Feedback", "loss_noise", "read_feedback"]
 
 GRAD_NORM_KEY = "grad_norm"
 NOISE_WINDOW = 5  # segments of a lineage from which the noise of the loss is estimated
@@ -24,7 +25,7 @@ class Feedback:
     """The signals s_t of one segment.
 
     Args:
-        rank: Share of the other members that are better, in [0, 1].
+        rank: Share of its rivals that are better, in [0, 1]; one half where it has none.
         gain: By how much its loss fell more than that of the others' latest segments, in robust
             standard deviations squashed to (-1, 1); 0 where nothing is known.
         grad_change: ln of the ratio of its gradient norm to its parent's; 0 where not known.
@@ -38,38 +39,50 @@ class Feedback:
 def read_feedback(lineup: Lineup, result: Result) -> Feedback:
     """Return the signals of a member's latest segment."""
     others = [other for other in lineup.latest() if other.ticket.member != result.ticket.member]
-    if not others:
-        return Feedback()
-    better = sum(other.rank < result.rank for other in others)
-    ties = sum(other.rank == result.rank for other in others)
     return Feedback(
-        rank=(better + 0.5 * ties) / len(others),
+        rank=_rank(result, _rivals(lineup, result)),
         gain=_relative(_fall(lineup, result), [_fall(lineup, other) for other in others]),
         grad_change=_grad_change(lineup, result),
     )
 
 
-def truncation(
-    lineup: Lineup, *, quantile: float, tolerance: float, rivalry: float
-) -> tuple[list[Result], set[int]]:
-    """Return the best latest segments, and the members that are to go on from one of them.
+def choose_better(
+    lineup: Lineup,
+    result: Result,
+    *,
+    quantile: float,
+    tolerance: float,
+    rivalry: float,
+    rng: Generator,
+) -> Result | None:
+    """Return the segment that a member exploits; None if it goes on from its own.
 
-    At rivalry 1 these are the best and the worst `quantile` of the members. As it falls, both
-    shares close in on the very best, until at rivalry 0 all others go on from it.
+    Rivals are compared where they were trained equally far. At rivalry 1 a member among the worst
+    `quantile` goes on from one of as many best. As rivalry falls, both shares close in on the very
+    best; at 0 every member goes on from the best of all.
 
     Args:
         lineup: The members.
-        quantile: Share of the members in (0, 0.5]; 0: nobody.
-        tolerance: How much worse than the best counts as equal, see `_by_standing`.
+        result: The member's latest segment.
+        quantile: Share of the members in (0, 0.5]; 0: nobody exploits.
+        tolerance: How much worse than the best counts as equal, see `_front`.
         rivalry: How far members keep their own ways, in [0, 1].
+        rng: Chooses among the best.
     """
-    latest = _by_standing(lineup, tolerance)
-    if quantile == 0.0 or len(latest) < 2:
-        return [], set()
-    n_best = max(round(quantile * rivalry * len(latest)), 1)
-    n_stay = max(round((1.0 - quantile) * rivalry * len(latest)), n_best)
-    best = [result for result in latest[:n_best] if result.has_weights]
-    return best, {result.ticket.member for result in latest[n_stay:]}
+    if quantile == 0.0:
+        return None
+    rivals = sorted(_rivals(lineup, result), key=lambda rival: rival.rank)
+    if rivalry > 0.0 and _rank(result, rivals) <= (1.0 - quantile) * rivalry:
+        return None
+    latest = lineup.latest()
+    better = [rival for rival in rivals if rival.rank < result.rank]
+    lines = [[other for other in latest if lineup.descends(other, rival)] for rival in better]
+    if rivalry > 0.0 and any(lines):
+        living = [line for line in lines if line]
+        n_best = max(round(quantile * rivalry * (len(rivals) + 1)), 1)
+        latest = living[int(rng.integers(min(n_best, len(living))))]
+    front = _front(lineup, latest, tolerance)
+    return None if front is None or front.ticket.member == result.ticket.member else front
 
 
 def loss_noise(lineup: Lineup) -> float:
@@ -80,32 +93,39 @@ def loss_noise(lineup: Lineup) -> float:
     """
     bends = []
     for result in lineup.latest():
-        losses = [r.loss for r in _ancestry(lineup, result, NOISE_WINDOW)]
+        losses = [r.loss for r in lineup.ancestry(result, NOISE_WINDOW)]
         bends += [a - 2.0 * b + c for a, b, c in zip(losses, losses[1:], losses[2:], strict=False)]
     known = np.abs([bend for bend in bends if math.isfinite(bend)])
     return float(np.median(known)) / (0.6745 * math.sqrt(6.0)) if len(known) >= 3 else 0.0
 
 
-def _by_standing(lineup: Lineup, tolerance: float) -> list[Result]:
-    """Return the latest segments, the best first.
+def _rivals(lineup: Lineup, result: Result) -> list[Result]:
+    """Return the other segments of the same index, also those that nobody went on from."""
+    index, number = result.ticket.index, result.trial.number
+    equals = (r for r in lineup.results.values() if r.ticket.index == index)
+    return [rival for rival in equals if rival.trial.number != number]
 
-    Losses within `tolerance` standard deviations of noise above the best count as equal, and of
-    equals the one trained furthest is first. To go back to an earlier one for the luck of its last
-    batches would throw its training away.
+
+def _rank(result: Result, rivals: Sequence[Result]) -> float:
+    better = sum(rival.rank < result.rank for rival in rivals)
+    ties = sum(rival.rank == result.rank for rival in rivals)
+    return (better + 0.5 * ties) / len(rivals) if rivals else 0.5
+
+
+def _front(lineup: Lineup, results: Sequence[Result], tolerance: float) -> Result | None:
+    """Return the best of some latest segments, or what went on from it and is about as good.
+
+    What is worse by at most `tolerance` standard deviations of noise counts as equal, and of
+    equals the one trained furthest is the best. To go back for the luck of the last batches would
+    throw training away, again and again.
     """
-    latest = sorted(lineup.latest(), key=lambda result: (result.rank, result.ticket.member))
-    bound = latest[0].loss + tolerance * loss_noise(lineup) if latest else 0.0
-    equal = [result for result in latest if result.has_weights and result.loss <= bound]
-    equal.sort(key=lambda result: -result.ticket.index)
-    return equal + latest[len(equal) :]
-
-
-def _ancestry(lineup: Lineup, result: Result, n: int) -> list[Result]:
-    """Return a segment and up to n - 1 before it along its lineage, the latest first."""
-    chain = [result]
-    while len(chain) < n and (parent := lineup.parent(chain[-1])) is not None:
-        chain.append(parent)
-    return chain
+    whole = [result for result in results if result.has_weights]
+    if not whole:
+        return None
+    best = min(whole, key=lambda result: (result.loss, result.ticket.member))
+    bound = best.loss + tolerance * loss_noise(lineup)
+    equal = [r for r in whole if r.loss <= bound and lineup.descends(r, best)]
+    return max(equal, key=lambda result: result.ticket.index)
 
 
 def _fall(lineup: Lineup, result: Result) -> float:

@@ -140,6 +140,24 @@ class Lineup:
         number = result.ticket.parent
         return None if number is None else self.results.get(number)
 
+    def ancestry(self, result: Result, n: int) -> list[Result]:
+        """Return a segment and up to n - 1 before it along its lineage, the latest first."""
+        chain = [result]
+        while len(chain) < n and (parent := self.parent(chain[-1])) is not None:
+            chain.append(parent)
+        return chain
+
+    def at(self, result: Result, index: int) -> Result | None:
+        """Return the segment of this index along a lineage; None if it is not as long."""
+        n = result.ticket.index - index + 1
+        found = self.ancestry(result, n)[-1] if n > 0 else None
+        return found if found is not None and found.ticket.index == index else None
+
+    def descends(self, result: Result, ancestor: Result) -> bool:
+        """Whether a segment is the ancestor or went on from it, at whatever distance."""
+        found = self.at(result, ancestor.ticket.index)
+        return found is not None and found.trial.number == ancestor.trial.number
+
     def _admit(self, trial: FrozenTrial, ticket: Ticket) -> None:
         member, turn = ticket.member, ticket.turn
         if trial.state == TrialState.FAIL:

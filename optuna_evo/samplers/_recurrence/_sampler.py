@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial
 from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._ga._genes import is_number
+from optuna_evo.samplers._recurrence._feedback import choose_better
 from optuna_evo.samplers._recurrence._feedback import Feedback
 from optuna_evo.samplers._recurrence._feedback import read_feedback
-from optuna_evo.samplers._recurrence._feedback import truncation
 from optuna_evo.samplers._recurrence._lineup import Lineup
 from optuna_evo.samplers._recurrence._lineup import Result
 from optuna_evo.samplers._recurrence._segment import read_ticket
@@ -140,7 +140,7 @@ class RecurrenceSampler(BaseSampler):
         mutation_prob: float = 1.0,
         momentum: float = 0.5,
         exploit_quantile: float = 0.25,
-        n_rival_segments: int | None = 8,
+        n_rival_segments: int | None = 4,
         tolerance: float = 3.0,
         rule: Literal["recurrence", "published"] = "recurrence",
         seed: int | None = None,
@@ -345,15 +345,16 @@ class RecurrenceSampler(BaseSampler):
         """Return the segment to go on from: the member's own or, for a poor one, a better one."""
         own = lineup.own(blank.member)
         assert own is not None
-        best, worst = truncation(
+        better = choose_better(
             lineup,
+            own,
             quantile=self._exploit_quantile,
             tolerance=self._tolerance,
-            rivalry=self._rivalry(own.ticket.index + 1),
+            rivalry=self._rivalry(own.ticket.index),
+            rng=blank.selection_rng(),
         )
-        others = [result for result in best if result.ticket.member != blank.member]
-        if blank.member in worst and others:
-            return others[int(blank.selection_rng().integers(len(others)))]
+        if better is not None:
+            return better
         if own.has_weights:
             return own
         rest = [result for result in lineup.latest() if result.has_weights]
@@ -362,9 +363,8 @@ class RecurrenceSampler(BaseSampler):
         )
 
     def _rivalry(self, index: int) -> float:
-        if self._n_rival_segments is None:
-            return 1.0
-        return max(1.0 - index / (self._n_rival_segments + 1), 0.0)
+        n = self._n_rival_segments
+        return 1.0 if n is None else max(1.0 - index / n, 0.0) if n else 0.0
 
     def _start(self, blank: Ticket, lineup: Lineup) -> Ticket:
         """Return the ticket of a fresh start, near an added trial where there is one."""

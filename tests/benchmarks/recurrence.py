@@ -1,0 +1,326 @@
+"""Hyperparameters that evolve while a GPT trains, beside fixed and searched ones, at equal steps.
+
+    python -m tests.benchmarks.recurrence [--seeds 5] [--cache FILE]
+
+All methods train the same GPT-2 (1.4 million parameters) on the same text with the same trainer,
+and may spend the same number of optimizer steps in total. They see a validation loss on a few rows
+after every segment; the table holds the loss of the model they end with on all validation rows:
+its mean over seeds, and the difference to RecurrenceSampler on the same seed with a 95 % interval.
+Finished runs are kept in the cache, so a stopped benchmark goes on.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import replace
+import functools
+import json
+import math
+from pathlib import Path
+import time
+from typing import Any
+
+import click
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.samplers import RandomSampler
+from optuna.samplers import TPESampler
+from optuna.trial import FixedTrial
+from scipy import stats
+import torch
+
+from optuna_evo import RecurrenceSampler
+from optuna_evo import segment_of
+from optuna_evo import tasks
+from optuna_evo.config import SegmentConfig
+from optuna_evo.spaces import language_model_space
+from optuna_evo.trainers import SegmentObjective
+from optuna_evo.trainers._checkpoint import Checkpoint
+
+
+PUBLISHED = {"lr": 1e-4, "beta1": 0.9, "weight_decay": 0.01}
+SEQUENCE_LENGTH = 32
+CLIP_NORM = 1.0
+WARMUP_STEPS = 20
+OTHER_SEED = 1000  # of the training that reruns a schedule
+DIVERGED = 1e3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What every method may spend, and how it is cut up."""
+
+    population: int = 8
+    rounds: int = 8
+    segment: int = 10
+    batch: int = 4
+    seen_tokens: int = 1024
+
+    @property
+    def total(self) -> int:
+        """Optimizer steps of a method."""
+        return self.population * self.rounds * self.segment
+
+
+@dataclass
+class State:
+    """A model some steps on, with what it trained with on the way."""
+
+    checkpoint: Checkpoint | None
+    schedule: tuple[Mapping[str, Any], ...] = ()
+    loss: float = math.inf
+
+
+class Spent(Exception):
+    """All steps are done."""
+
+
+class Lab:
+    """The trainer that all methods share; counts the steps."""
+
+    def __init__(self, budget: Budget, seed: int) -> None:
+        self.budget = budget
+        self.steps = 0
+        self._task = tasks.get(
+            "gpt2", size="tiny", text="tinyshakespeare", sequence_length=SEQUENCE_LENGTH
+        )
+        self._objective = SegmentObjective(task=self._task, seed=seed, steps=budget.segment)
+        self._valid = self._task.load(None).valid
+        rows = torch.arange(budget.seen_tokens // SEQUENCE_LENGTH)
+        self._seen = self._valid.take(rows * len(self._valid) // len(rows))
+
+    def go_on(self, origin: State, params: Mapping[str, Any]) -> State:
+        """Train one more segment."""
+        if self.steps + self.budget.segment > self.budget.total:
+            raise Spent
+        self.steps += self.budget.segment
+        training = self._objective.training(self._config(params), origin.checkpoint)
+        training.train(self.budget.segment)
+        loss = training.measure(self._seen)
+        schedule = (*origin.schedule, dict(params))
+        return State(training.checkpoint(), schedule, loss if math.isfinite(loss) else DIVERGED)
+
+    def final_loss(self, state: State) -> float:
+        """Return the loss on all validation rows."""
+        params = state.schedule[-1]
+        training = self._objective.training(self._config(params), state.checkpoint)
+        return training.measure(self._valid)
+
+    def _config(self, params: Mapping[str, Any]) -> SegmentConfig:
+        config = space(FixedTrial(dict(params)))
+        return replace(
+            config,
+            genome=replace(config.genome, use_warmup=True, warmup_steps=WARMUP_STEPS),
+            batch_size=self.budget.batch,
+            clip_norm=CLIP_NORM,
+            model={"dropout": 0.0},
+        )
+
+
+def space(trial: Any) -> SegmentConfig:
+    """Suggest what was published as evolving: learning rate, momentum, weight decay."""
+    return language_model_space(
+        trial, beta2=None, warmup_steps=None, clip_norm=None, dropout=None, sparsity=None
+    )
+
+
+def fixed(lab: Lab, seed: int) -> State:
+    """Train one model with the published defaults."""
+    state = State(None)
+    while lab.steps < lab.budget.total:
+        state = lab.go_on(state, PUBLISHED)
+    return state
+
+
+def searched(
+    lab: Lab, seed: int, *, make_sampler: Callable[..., BaseSampler], pruner: str, share: float
+) -> State:
+    """Search with a pruner; a trial trains for at most a `share` of all steps."""
+    n_segments = int(share * lab.budget.total) // lab.budget.segment
+    pruners: Mapping[str, optuna.pruners.BasePruner] = {
+        "halving": optuna.pruners.SuccessiveHalvingPruner(),
+        "hyperband": optuna.pruners.HyperbandPruner(max_resource=n_segments),
+    }
+    study = optuna.create_study(
+        study_name=f"{pruner}-{seed}", sampler=make_sampler(seed=seed), pruner=pruners[pruner]
+    )
+    best = State(None)
+    while True:
+        trial = study.ask()
+        space(trial)
+        state = State(None)
+        try:
+            for step in range(1, n_segments + 1):
+                state = lab.go_on(state, trial.params)
+                trial.report(state.loss, step)
+                if trial.should_prune():
+                    break
+        except Spent:
+            return min(best, state, key=lambda s: s.loss)
+        best = min(best, state, key=lambda s: s.loss)
+        pruned = len(state.schedule) < n_segments
+        study.tell(
+            trial,
+            None if pruned else state.loss,
+            state=optuna.trial.TrialState.PRUNED if pruned else None,
+        )
+
+
+def evolved(lab: Lab, seed: int, *, make: Callable[..., RecurrenceSampler], inherit: str) -> State:
+    """Evolve while training; the model that ends with the lowest loss seen."""
+    sampler = make(population_size=lab.budget.population, seed=seed)
+    study = optuna.create_study(study_name="recurrence", sampler=sampler)
+    latest: dict[int, tuple[int, State]] = {}
+    best = state = State(None)
+    while lab.steps < lab.budget.total:
+        trial = study.ask()
+        space(trial)
+        segment = segment_of(study.get_trials(deepcopy=False)[trial.number])
+        assert segment is not None
+        if inherit == "parent":
+            kept = dict(latest.values())
+            state = State(None) if segment.parent is None else kept[segment.parent]
+        state = lab.go_on(state, trial.params)
+        latest[segment.member] = trial.number, state
+        best = min(best, state, key=lambda s: s.loss)
+        study.tell(trial, state.loss)
+    return best if inherit == "parent" else state
+
+
+def tune_pbt(lab: Lab, seed: int) -> State:
+    """Ray Tune's population-based training with the same ranges and population."""
+    from tests.benchmarks.ray_pbt import run_pbt
+
+    return run_pbt(lab, seed)
+
+
+ours = functools.partial(RecurrenceSampler, anneal=("lr",), cooling=0.97)
+METHODS: Mapping[str, Callable[[Lab, int], State]] = {
+    "RecurrenceSampler": functools.partial(evolved, make=ours, inherit="parent"),
+    "published rule, one model in turn": functools.partial(
+        evolved, make=RecurrenceSampler.published, inherit="shared"
+    ),
+    "published defaults, fixed": fixed,
+    "random + SuccessiveHalving": functools.partial(
+        searched, make_sampler=RandomSampler, pruner="halving", share=0.25
+    ),
+    "TPE + Hyperband": functools.partial(
+        searched, make_sampler=TPESampler, pruner="hyperband", share=0.25
+    ),
+    "Ray Tune PBT": tune_pbt,
+}
+RERUN = "its schedule, rerun from scratch"
+
+
+def rerun(lab: Lab, state: State) -> State:
+    """Train from other fresh weights on other batches with the schedule of a lineage."""
+    again = State(None)
+    for params in state.schedule:
+        again = lab.go_on(again, params)
+    return again
+
+
+def run_method(name: str, budget: Budget, seed: int) -> list[dict[str, Any]]:
+    """Return the record of a run; for RecurrenceSampler, also that of its schedule's rerun."""
+    lab = Lab(budget, seed)
+    start = time.perf_counter()
+    state = METHODS[name](lab, seed)
+    records = [_record(name, budget, seed, lab, state, start)]
+    if name == "RecurrenceSampler":
+        start = time.perf_counter()
+        fresh = Lab(budget, seed + OTHER_SEED)
+        records.append(_record(RERUN, budget, seed, fresh, rerun(fresh, state), start))
+    return records
+
+
+def _record(
+    name: str, budget: Budget, seed: int, lab: Lab, state: State, start: float
+) -> dict[str, Any]:
+    return {
+        "method": name,
+        "budget": asdict(budget),
+        "seed": seed,
+        "loss": lab.final_loss(state),
+        "steps": lab.steps,
+        "depth": len(state.schedule) * budget.segment,
+        "schedule": [dict(params) for params in state.schedule],
+        "seconds": time.perf_counter() - start,
+    }
+
+
+@click.command()
+@click.option("--seeds", default=5, show_default=True, help="Repetitions.")
+@click.option("--rounds", default=8, show_default=True, help="Segments of a member.")
+@click.option("--segment", default=10, show_default=True, help="Optimizer steps of a segment.")
+@click.option("--method", "methods", multiple=True, help="Only methods that begin with this.")
+@click.option("--cache", type=click.Path(path_type=Path), help="JSON lines of finished runs.")
+def main(
+    seeds: int, rounds: int, segment: int, methods: tuple[str, ...], cache: Path | None
+) -> None:
+    """Print the final validation loss of each method."""
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    budget = Budget(rounds=rounds, segment=segment)
+    done = [r for r in _read(cache) if r["budget"] == asdict(budget)]
+    for seed in range(seeds):
+        for name in METHODS:
+            if any(r["method"] == name and r["seed"] == seed for r in done):
+                continue
+            if methods and not name.startswith(methods):
+                continue
+            records = run_method(name, budget, seed)
+            done += records
+            for record in records:
+                print(f"{record['method']:34} seed {seed}: {record['loss']:.4f}", flush=True)
+            if cache is not None:
+                with cache.open("a") as file:
+                    file.writelines(json.dumps(record) + "\n" for record in records)
+    print(_table(done, budget))
+
+
+def _read(cache: Path | None) -> list[dict[str, Any]]:
+    if cache is None or not cache.exists():
+        return []
+    return [json.loads(line) for line in cache.read_text().splitlines()]
+
+
+def _table(records: list[dict[str, Any]], budget: Budget) -> str:
+    losses: dict[str, dict[int, float]] = {}
+    for record in records:
+        losses.setdefault(record["method"], {})[record["seed"]] = record["loss"]
+    lines = [
+        f"GPT-2, 1.4 million parameters, tiny Shakespeare, {budget.total} steps of "
+        f"{budget.batch} x {SEQUENCE_LENGTH} bytes a method, {budget.population} members, "
+        f"segments of {budget.segment} steps; CPU, {torch.get_num_threads()} thread",
+        "",
+        "| method | loss | - RecurrenceSampler [95 %] | ratio | seeds | steps, longest training |",
+        "|---|---|---|---|---|---|",
+    ]
+    own = losses.get("RecurrenceSampler", {})
+    for name, by_seed in losses.items():
+        both = sorted(by_seed.keys() & own.keys())
+        differences = np.array([by_seed[seed] - own[seed] for seed in both])
+        ratio = np.mean([by_seed[seed] / own[seed] for seed in both]) if both else math.nan
+        mine = [r for r in records if r["method"] == name]
+        steps = max(r["steps"] for r in mine)
+        depth = round(np.mean([r["depth"] for r in mine]))
+        lines.append(
+            f"| {name} | {np.mean(list(by_seed.values())):.3f} | {_interval(differences)} | "
+            f"{ratio:.3f} | {len(by_seed)} | {steps}, {depth} |"
+        )
+    return "\n".join(lines)
+
+
+def _interval(differences: np.ndarray[Any, Any]) -> str:
+    """Return mean and 95 % interval of paired differences by Student's t."""
+    if len(differences) < 2 or not differences.any():
+        return ""
+    mean, error = differences.mean(), stats.sem(differences)
+    low, high = stats.t.interval(0.95, len(differences) - 1, loc=mean, scale=error)
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+if __name__ == "__main__":
+    main()
