@@ -20,6 +20,7 @@ SAMPLERS = [
         id="GA-4-reevaluated",
     ),
     pytest.param(partial(RecurrenceSampler, population_size=3, seed=0), id="Recurrence-3"),
+    pytest.param(RecurrenceSampler.plain, id="Recurrence-plain"),
     pytest.param(RecurrenceSampler.published, id="Recurrence-published-unseeded"),
 ]
 

@@ -1,4 +1,4 @@
-"""Population-based training as an ordinary Optuna sampler.
+"""Population-based training as an Optuna sampler.
 
 Jaderberg et al. 2017, "Population Based Training of Neural Networks" (arXiv:1711.09846), with the
 recurrence and the annealing of AEON-GPT.
@@ -21,11 +21,13 @@ from optuna.trial import FrozenTrial
 from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._ga._genes import is_number
-from optuna_evo.samplers._recurrence._feedback import choose_better
 from optuna_evo.samplers._recurrence._feedback import Feedback
 from optuna_evo.samplers._recurrence._feedback import read_feedback
 from optuna_evo.samplers._recurrence._lineup import Lineup
-from optuna_evo.samplers._recurrence._lineup import Result
+from optuna_evo.samplers._recurrence._options import annealing
+from optuna_evo.samplers._recurrence._options import check_options
+from optuna_evo.samplers._recurrence._parents import choose_parent
+from optuna_evo.samplers._recurrence._parents import Selection
 from optuna_evo.samplers._recurrence._segment import read_ticket
 from optuna_evo.samplers._recurrence._segment import Ticket
 from optuna_evo.samplers._recurrence._segment import TICKET_KEY
@@ -45,19 +47,24 @@ class RecurrenceSampler(BaseSampler):
     """Hyperparameters that evolve while a model trains.
 
     Each trial is one segment of training. It belongs to a member of a population and goes on from
-    a parent trial: the member's previous segment or, for one of the worst members, the latest of
-    one of the best. `segment_of` says which, so that whoever trains can load the parent's weights.
-    Its hyperparameters follow from the parent's by a recurrence:
+    a parent trial: the member's previous segment or, for a poor member, the latest of a better
+    one. `segment_of` says which, so that whoever trains can load the parent's weights. Its
+    hyperparameters follow from the parent's by a recurrence:
 
         theta_{t+1} = rho_t * theta_t + (1 - rho_t) * theta_new
         theta_new   = f(theta_t, s_t) + eta_t,    T_{t+1} = cooling * T_t
 
-    The better a member ranks, the nearer rho_t is to 1: good configurations are kept. f goes on in
-    the direction of the last change when the loss then fell faster than in the other members, and
-    back when it fell slower. eta_t is Gaussian noise scaled by the temperature. Numbers are mixed
-    on their own scale, logarithmic where the range is; a category is kept with probability rho_t
-    and drawn anew else. First segments, and parameters that the parent did not have, are drawn
-    from the whole range, and the first ones of all members cover it evenly.
+    The better a segment ranks among those trained equally far, the nearer rho_t is to 1: good
+    configurations are kept. f goes on in the direction of the last change when the loss then fell
+    faster than in the other members, and back when it fell slower; where trials have the user
+    attribute `grad_norm`, annealed parameters fall when it has grown. eta_t is Gaussian noise
+    scaled by the temperature. Numbers are mixed on their own scale, logarithmic where the range
+    is; a category is kept with probability rho_t and drawn anew else. First segments, and
+    parameters that the parent did not have, are drawn from the whole range, and the first ones of
+    all members cover it evenly.
+
+    At first the members are rivals, then all of them train the best model in turn, with a tenth of
+    the noise: lineages get long, and few steps are spent on what will be dropped.
 
     There is no barrier: an ask takes the member that has waited longest. All state lies in the
     study, so any process can go on from any point, and several workers share a population. The
@@ -74,7 +81,7 @@ class RecurrenceSampler(BaseSampler):
     * Added trials have no weights and are no members. The best of them give the first segments
       their hyperparameters to start the recurrence from.
 
-    It serves without weights too: then it is an evolution strategy whose steps get smaller.
+    The defaults are for models whose weights are inherited; without weights, see `plain`.
 
     Args:
         population_size:
@@ -101,17 +108,15 @@ class RecurrenceSampler(BaseSampler):
             How much of its last change a parameter goes on by when that paid best, and goes back
             by when that paid worst; at least 0.
         exploit_quantile:
-            Share of the members, in [0, 0.5], that go on from one of as many best members. 0: all
-            members go their own ways, always.
+            Share of the members, in [0, 0.5], that go on from one of as many best members at
+            first. 0: all members go their own ways, always.
         n_rival_segments:
-            Segments of a lineage over which the members are rivals: until then, the share of
-            members that exploit grows and the share that they exploit shrinks, in even steps, and
-            from then on all members train the best model in turn, so that lineages get long. None:
-            the shares stay as they are, as in population-based training.
+            Segments over which the members are rivals: the share of members that exploit grows
+            from segment to segment and the share that is exploited shrinks, until all members go
+            on from the best. None: the shares stay as they are, as in population-based training.
         tolerance:
-            How much worse than the best a segment may be to count as equal to it, in standard
-            deviations of the loss's noise along the lineages; at least 0. Of equals the one that
-            was trained furthest is the best.
+            How much worse than the best a segment that went on from it may be to take its place,
+            in standard deviations of the loss's noise along the lineages; at least 0.
         rule:
             "recurrence" as above, or "published"; see `published`.
         seed:
@@ -145,46 +150,22 @@ class RecurrenceSampler(BaseSampler):
         rule: Literal["recurrence", "published"] = "recurrence",
         seed: int | None = None,
     ) -> None:
-        if population_size < 2:
-            raise ValueError(
-                f"`population_size` must be an integer of at least 2, got {population_size}: "
-                "a single member has nobody to learn from."
-            )
-        if rule not in ("recurrence", "published"):
-            raise ValueError(f'`rule` must be "recurrence" or "published", {rule=}.')
-        _check_between("retention", retention, 0.0, 1.0)
-        _check_between("mutation_prob", mutation_prob, 0.0, 1.0)
-        _check_between("exploit_quantile", exploit_quantile, 0.0, 0.5)
-        _check_between("noise", noise, 0.0, 10.0)
-        _check_between("momentum", momentum, 0.0, 10.0)
-        _check_between("tolerance", tolerance, 0.0, float("inf"))
-        if n_rival_segments is not None and n_rival_segments < 0:
-            raise ValueError(
-                f"`n_rival_segments` must be at least 0, got {n_rival_segments}. None: always."
-            )
-        if not 0.0 < temperature < float("inf"):
-            raise ValueError(f"`temperature` must be positive and finite, got {temperature}.")
-        if not 0.0 < cooling <= 1.0:
-            raise ValueError(f"`cooling` must be in (0, 1], got {cooling}.")
-        if isinstance(anneal, str):
-            raise ValueError(f'`anneal` must be a sequence of names, such as ["lr"]; {anneal=}.')
-        factors = anneal if isinstance(anneal, Mapping) else dict.fromkeys(anneal, cooling)
-        if wrong := {name: factor for name, factor in factors.items() if not 0.0 < factor <= 1.0}:
-            raise ValueError(f"The factors in `anneal` must be in (0, 1], got {wrong}.")
-        if seed is not None and seed < 0:
-            raise ValueError(f"`seed` must be at least 0, got {seed}. None draws a new one.")
+        check_options(
+            population_size=population_size,
+            temperature=temperature,
+            rule=rule,
+            seed=seed,
+        )
         self._population_size = population_size
         self._temperature = temperature
-        self._exploit_quantile = exploit_quantile
-        self._n_rival_segments = n_rival_segments
-        self._tolerance = tolerance
+        self._selection = Selection(exploit_quantile, n_rival_segments, tolerance)
         self._is_published = rule == "published"
         self._rule = Rule(
             retention=retention,
             mutation_prob=mutation_prob,
             noise=noise,
             momentum=momentum,
-            anneal=dict(factors),
+            anneal=annealing(anneal, cooling),
             cooling=cooling,
         )
         self._seed = seed
@@ -212,6 +193,17 @@ class RecurrenceSampler(BaseSampler):
             mutation_prob=0.2,
             exploit_quantile=0.0,
             rule="published",
+            seed=seed,
+        )
+
+    @classmethod
+    def plain(cls, *, population_size: int = 8, seed: int | None = None) -> Self:
+        """Return a sampler for trials that inherit no weights: a search with shrinking steps."""
+        return cls(
+            population_size=population_size,
+            noise=0.3,
+            n_rival_segments=12,
+            tolerance=0.0,
             seed=seed,
         )
 
@@ -263,8 +255,14 @@ class RecurrenceSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Return the value moved into a changed range, or else one from the whole range."""
+        """Return the value moved into a changed range, or else one from the whole range.
+
+        Raises:
+            ValueError: If a category is to be annealed, or the study has several objectives.
+        """
         self._raise_error_if_multi_objective(study)
+        if param_name in self._rule.anneal and not is_number(param_distribution):
+            raise ValueError(f"`{param_name}` cannot be annealed: it is a category, not a number.")
         ticket = self._ticket(study, trial)
         gene = ticket.genes.get(param_name)
         if gene is not None and is_number(param_distribution):
@@ -324,9 +322,11 @@ class RecurrenceSampler(BaseSampler):
     def _go_on(self, blank: Ticket, lineup: Lineup) -> Ticket:
         """Choose the parent of a segment and draw its hyperparameters."""
         own = lineup.own(blank.member)
-        parent = self._choose_parent(blank, lineup) if own is not None else None
-        if own is None or parent is None:
+        if own is None:
             return self._start(blank, lineup)
+        parent = choose_parent(self._selection, lineup, own, blank.selection_rng())
+        if parent is None:
+            return blank
         rho = retained(self._rule, read_feedback(lineup, own))
         ticket = replace(
             blank,
@@ -338,33 +338,8 @@ class RecurrenceSampler(BaseSampler):
         )
         before = lineup.parent(parent)
         previous = before.trial.params if before is not None else {}
-        scale = ticket.temperature * max(self._rivalry(ticket.index), LEAST_NOISE)
+        scale = ticket.temperature * max(self._selection.rivalry(ticket.index), LEAST_NOISE)
         return self._vary(ticket, parent.trial, previous, read_feedback(lineup, parent), scale)
-
-    def _choose_parent(self, blank: Ticket, lineup: Lineup) -> Result | None:
-        """Return the segment to go on from: the member's own or, for a poor one, a better one."""
-        own = lineup.own(blank.member)
-        assert own is not None
-        better = choose_better(
-            lineup,
-            own,
-            quantile=self._exploit_quantile,
-            tolerance=self._tolerance,
-            rivalry=self._rivalry(own.ticket.index),
-            rng=blank.selection_rng(),
-        )
-        if better is not None:
-            return better
-        if own.has_weights:
-            return own
-        rest = [result for result in lineup.latest() if result.has_weights]
-        return min(rest, key=lambda result: result.loss, default=None) or lineup.own_with_weights(
-            blank.member
-        )
-
-    def _rivalry(self, index: int) -> float:
-        n = self._n_rival_segments
-        return 1.0 if n is None else max(1.0 - index / n, 0.0) if n else 0.0
 
     def _start(self, blank: Ticket, lineup: Lineup) -> Ticket:
         """Return the ticket of a fresh start, near an added trial where there is one."""
@@ -415,8 +390,3 @@ class RecurrenceSampler(BaseSampler):
             origin = {"name": study.study_name, "entropy": secrets.randbits(32)}
             storage.set_study_system_attr(study_id, STUDY_KEY, origin)
         return dict(origin)
-
-
-def _check_between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"`{name}` must be in [{low:g}, {high:g}], got {value}.")

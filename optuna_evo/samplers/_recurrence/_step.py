@@ -21,6 +21,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._recurrence._feedback import Feedback
+from optuna_evo.samplers._recurrence._options import check_between
 from optuna_evo.surrogates._encoding import Axis
 
 
@@ -29,7 +30,6 @@ __all__ = ["published_step", "recurrent_step", "retained", "Rule"]
 # Factors of the published rule: a mutation, and what happens else where a value is not kept.
 MUTATION_FACTORS = (0.9, 1.1)
 DRIFT_FACTORS = (0.95, 1.05)
-
 MAX_GRAD_CHANGE = math.log(2.0)
 
 
@@ -44,6 +44,9 @@ class Rule:
         momentum: How much of its last change a parameter goes on by when that paid.
         anneal: The factor of each parameter that cools, in (0, 1].
         cooling: alpha, the factor of the temperature.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     retention: float
@@ -52,6 +55,15 @@ class Rule:
     momentum: float
     anneal: Mapping[str, float]
     cooling: float
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_between("retention", self.retention, 0.0, 1.0)
+        check_between("mutation_prob", self.mutation_prob, 0.0, 1.0)
+        check_between("noise", self.noise, 0.0, 10.0)
+        check_between("momentum", self.momentum, 0.0, 10.0)
+        if not 0.0 < self.cooling <= 1.0:
+            raise ValueError(f"`cooling` must be in (0, 1], got {self.cooling}.")
 
 
 def retained(rule: Rule, feedback: Feedback) -> float:

@@ -1,0 +1,41 @@
+"""What a RecurrenceSampler may be told: checks with one line for each mistake."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+import math
+
+
+__all__ = ["annealing", "check_between", "check_options"]
+
+
+def check_options(
+    *, population_size: int, temperature: float, rule: str, seed: int | None
+) -> None:
+    """Raise ValueError unless the options that no part has for its own are in range."""
+    if population_size < 2:
+        raise ValueError(
+            f"`population_size` must be an integer of at least 2, got {population_size}: "
+            "a single member has nobody to learn from."
+        )
+    if rule not in ("recurrence", "published"):
+        raise ValueError(f'`rule` must be "recurrence" or "published", {rule=}.')
+    if not 0.0 < temperature < math.inf:
+        raise ValueError(f"`temperature` must be positive and finite, got {temperature}.")
+    if seed is not None and seed < 0:
+        raise ValueError(f"`seed` must be at least 0, got {seed}. None draws a new one.")
+
+
+def annealing(names: Iterable[str] | Mapping[str, float], cooling: float) -> dict[str, float]:
+    """Return the factor of each annealed parameter, `cooling` where none is given."""
+    if isinstance(names, str):
+        raise ValueError(f'`anneal` must be a sequence of names, such as ["lr"]; got {names!r}.')
+    factors = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, cooling)
+    if wrong := {name: factor for name, factor in factors.items() if not 0.0 < factor <= 1.0}:
+        raise ValueError(f"The factors in `anneal` must be in (0, 1], got {wrong}.")
+    return factors
+
+
+def check_between(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError unless the value is in [low, high]; NaN is not."""
+    if not low <= value <= high:
+        raise ValueError(f"`{name}` must be in [{low:g}, {high:g}], got {value}.")

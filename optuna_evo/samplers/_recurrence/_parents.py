@@ -1,0 +1,107 @@
+"""Whom a segment goes on from: the member's own last one, or that of a better member.
+
+Truncation selection (Jaderberg et al. 2017) that closes in on the best: members are rivals while
+their lineages are short, and train one model in turn afterwards.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+
+from numpy.random import Generator
+
+from optuna_evo.samplers._recurrence._feedback import find_rivals
+from optuna_evo.samplers._recurrence._feedback import loss_noise
+from optuna_evo.samplers._recurrence._feedback import rank_among
+from optuna_evo.samplers._recurrence._lineup import Lineup
+from optuna_evo.samplers._recurrence._lineup import Result
+from optuna_evo.samplers._recurrence._options import check_between
+
+
+__all__ = ["choose_parent", "Selection"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How parents are chosen; see the arguments of `RecurrenceSampler`.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    exploit_quantile: float
+    n_rival_segments: int | None
+    tolerance: float
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        n = self.n_rival_segments
+        check_between("exploit_quantile", self.exploit_quantile, 0.0, 0.5)
+        check_between("tolerance", self.tolerance, 0.0, math.inf)
+        if n is not None and n < 0:
+            raise ValueError(f"`n_rival_segments` must be at least 0, got {n}. None: always.")
+
+    def rivalry(self, index: int) -> float:
+        """Return how far members keep their own ways, from 1 in first segments down to 0."""
+        n = self.n_rival_segments
+        return 1.0 if n is None else max(1.0 - index / n, 0.0) if n else 0.0
+
+
+def choose_parent(
+    selection: Selection, lineup: Lineup, own: Result, rng: Generator
+) -> Result | None:
+    """Return the segment that the member of `own`, its latest, goes on from.
+
+    A segment without weights is nobody's parent: such a member goes on from the best one that has
+    some, and where there is none, it starts afresh (None).
+    """
+    better = _choose_better(selection, lineup, own, rng)
+    if better is not None:
+        return better
+    if own.has_weights:
+        return own
+    rest = [result for result in lineup.latest() if result.has_weights]
+    earlier = lineup.own_with_weights(own.ticket.member)
+    return min(rest, key=lambda result: result.loss, default=earlier)
+
+
+def _choose_better(
+    selection: Selection, lineup: Lineup, own: Result, rng: Generator
+) -> Result | None:
+    """Return the segment that a member exploits; None if it goes its own way.
+
+    Rivals are compared where they were trained equally far. At rivalry 1 a member among the worst
+    share goes on from one of as many best. As rivalry falls, both shares close in on the very
+    best; at 0 every member goes on from the best of all.
+    """
+    if selection.exploit_quantile == 0.0:
+        return None
+    rivalry, latest = selection.rivalry(own.ticket.index), lineup.latest()
+    if rivalry > 0.0:
+        rivals = sorted(find_rivals(lineup, own), key=lambda rival: rival.rank)
+        if rank_among(own, rivals) <= (1.0 - selection.exploit_quantile) * rivalry:
+            return None
+        better = (rival for rival in rivals if rival.rank < own.rank)
+        lines = [[other for other in latest if lineup.descends(other, r)] for r in better]
+        if living := [line for line in lines if line]:
+            share = selection.exploit_quantile * rivalry
+            n_best = max(round(share * (len(rivals) + 1)), 1)
+            latest = living[int(rng.integers(min(n_best, len(living))))]
+    front = _front(lineup, latest, selection.tolerance)
+    return None if front is None or front.ticket.member == own.ticket.member else front
+
+
+def _front(lineup: Lineup, results: Sequence[Result], tolerance: float) -> Result | None:
+    """Return the best of some latest segments, or what went on from it and is about as good.
+
+    What is worse by at most `tolerance` standard deviations of noise counts as equal, and of
+    equals the one trained furthest is the best. To go back for the luck of the last batches would
+    throw training away, again and again.
+    """
+    whole = [result for result in results if result.has_weights]
+    if not whole:
+        return None
+    best = min(whole, key=lambda result: (result.loss, result.ticket.member))
+    bound = best.loss + tolerance * loss_noise(lineup)
+    equal = [r for r in whole if r.loss <= bound and lineup.descends(r, best)]
+    return max(equal, key=lambda result: result.ticket.index)
