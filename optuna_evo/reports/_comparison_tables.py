@@ -18,7 +18,7 @@ _COLUMNS = (
     "sampler",
     "best value",
     "rank",
-    "evaluations",
+    "reached at",
     "better by",
     "training",
     "sampler's",
@@ -65,8 +65,8 @@ def _caption(comparison: Comparison) -> str:
     first = comparison.contenders[0].label
     return (
         f"Best value: mean ± 95 % interval over seeds, {comparison.better} is better. Rank: mean "
-        f"over seeds. Evaluations: until as good as {first} was at its end with the same seed, "
-        f"median, and how many seeds got there. Better by: than {first}, paired by seed. "
+        f"over seeds. Reached at: evaluations until as good as {first} was at its end with the "
+        f"same seed, median, and how many seeds got there. Better by: than {first}, by seed. "
         "Training, sampler's: time of one study without and within the sampler and database."
     )
 
@@ -107,7 +107,7 @@ def _row(cells: list[str]) -> str:
 
 
 def _interval(interval: Interval, *, signed: bool = False) -> str:
-    sign = "+" if signed else ""
+    form = f"{'+' if signed else ''}.{4 if abs(interval.mean) < 100 else 1}f"
     if math.isnan(interval.half_width):
-        return f"{interval.mean:{sign}.4f}"
-    return f"{interval.mean:{sign}.4f} ± {interval.half_width:.4f}"
+        return f"{interval.mean:{form}}"
+    return f"{interval.mean:{form}} ± {interval.half_width:{form.lstrip('+')}}"
