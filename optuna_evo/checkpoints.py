@@ -113,6 +113,12 @@ class CheckpointStore:
             with contextlib.suppress(ArtifactNotFound):
                 self._store.remove(self._name(number))
 
+    def clear(self, n_trials: int) -> None:
+        """Remove the checkpoints of all trials below a number, and their folder."""
+        self.remove(range(n_trials))
+        if isinstance(self._store, AtomicFileSystemStore):
+            self._store.remove_folder(self._prefix)
+
     def _name(self, number: int) -> str:
         return f"{self._prefix}/{number}.pt"
 
@@ -135,6 +141,11 @@ class AtomicFileSystemStore(FileSystemArtifactStore):
         """Remove a file, and what a killed process has written of it."""
         self._part(Path(self._get_filepath(artifact_id))).unlink(missing_ok=True)
         super().remove(artifact_id)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder if it is empty."""
+        with contextlib.suppress(OSError):
+            Path(self._get_filepath(name)).rmdir()
 
     @staticmethod
     def _part(path: Path) -> Path:

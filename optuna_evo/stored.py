@@ -6,11 +6,14 @@ import contextlib
 import dataclasses
 from dataclasses import dataclass
 import json
+import os
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 
+from optuna_evo.checkpoints import CheckpointStore
+from optuna_evo.checkpoints import open_checkpoints
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
@@ -29,7 +32,14 @@ from optuna_evo.warm_start import SourceReader
 from optuna_evo.warm_start import SOURCES_KEY
 
 
-__all__ = ["create_study", "delete_study", "load_study", "refresh_sources", "StoredStudy"]
+__all__ = [
+    "checkpoints_of",
+    "create_study",
+    "delete_study",
+    "load_study",
+    "refresh_sources",
+    "StoredStudy",
+]
 
 _SCHEMA_KEY = "optuna_evo:schema"
 _SCHEMA = 1
@@ -183,15 +193,33 @@ def refresh_sources(stored: StoredStudy, reader: SourceReader) -> list[Reference
     return new
 
 
-def delete_study(name: str, storage: BaseStorage) -> None:
-    """Delete a study, whoever made it.
+def delete_study(name: str, storage: BaseStorage, *, checkpoints: str | None = None) -> None:
+    """Delete a study, whoever made it, with the checkpoints of its lineages.
+
+    Args:
+        name: The study.
+        storage: The database.
+        checkpoints: Where checkpoints lie, see `checkpoints_of`.
 
     Raises:
         UsageError: If there is no such study.
     """
     if name not in optuna.get_all_study_names(storage):
         raise UsageError(f"There is no study {name!r} in this database.")
+    study = optuna.load_study(study_name=name, storage=storage)
+    if SPEC_KEY in study.user_attrs:
+        spec = StudySpec.from_dict(study.user_attrs[SPEC_KEY])
+        if spec.objective.name == "segment":
+            n_trials = len(study.get_trials(deepcopy=False))
+            checkpoints_of(StoredStudy(spec, study), checkpoints).clear(n_trials)
     optuna.delete_study(study_name=name, storage=storage)
+
+
+def checkpoints_of(stored: StoredStudy, location: str | None = None) -> CheckpointStore:
+    """Open the checkpoints of a study: at `location`, `OPTUNA_EVO_CHECKPOINTS`, or by its spec."""
+    named = location or os.environ.get("OPTUNA_EVO_CHECKPOINTS")
+    place = named or stored.spec.lineage.checkpoints
+    return open_checkpoints(stored.spec.name, stored.study._storage, place)
 
 
 def _difference(old: StudySpec, new: StudySpec) -> str:

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from optuna_evo.checkpoints import CheckpointStore
-from optuna_evo.checkpoints import open_checkpoints
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
 from optuna_evo.genome import Genome
@@ -26,6 +23,7 @@ from optuna_evo.reports import tuning_figure
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.search import Listener
 from optuna_evo.search import search
+from optuna_evo.stored import checkpoints_of
 from optuna_evo.stored import create_study
 from optuna_evo.stored import delete_study
 from optuna_evo.stored import load_study
@@ -102,13 +100,6 @@ def run_study(
     if isinstance(stored.study.sampler, MetaPriorSampler):
         keep_weights(stored.study, stored.study.sampler)
     return n_done
-
-
-def checkpoints_of(stored: StoredStudy, location: str | None = None) -> CheckpointStore:
-    """Open the checkpoints of a study: at `location`, `OPTUNA_EVO_CHECKPOINTS`, or by its spec."""
-    named = location or os.environ.get("OPTUNA_EVO_CHECKPOINTS")
-    place = named or stored.spec.lineage.checkpoints
-    return open_checkpoints(stored.spec.name, stored.study._storage, place)
 
 
 def _keep_meta_features(stored: StoredStudy, objective: Any) -> None:

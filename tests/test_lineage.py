@@ -9,20 +9,20 @@ import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 import pytest
+import torch
 
 from optuna_evo.ancestry import parent_of
 from optuna_evo.checkpoints import CheckpointStore
 from optuna_evo.errors import SpecError
-from optuna_evo.errors import UsageError
 from optuna_evo.lineage import Lineage
 from optuna_evo.samplers import segment_of
 from optuna_evo.spec import StudySpec
-from optuna_evo.storage import open_storage
-from optuna_evo.study import checkpoints_of
 from optuna_evo.study import create_study
+from optuna_evo.study import delete_study
 from optuna_evo.study import load_study
 from optuna_evo.study import run_study
 from optuna_evo.study import StoredStudy
+from optuna_evo.trainers._training import Training
 
 
 OFF = dict.fromkeys(("beta1", "beta2", "warmup_steps", "dropout", "clip_norm", "sparsity"), ())
@@ -200,8 +200,27 @@ def test_a_wrong_spec_is_one_line(make: Make, changes: dict[str, Any], message: 
         make(**changes)
 
 
-def test_a_database_without_a_folder_needs_a_place_for_checkpoints(make: Make) -> None:
-    spec = StudySpec.from_dict(SPEC)
-    stored = create_study(spec, open_storage("sqlite:///:memory:"))
-    with pytest.raises(UsageError, match="Say where checkpoints go, by --checkpoints"):
-        checkpoints_of(stored)
+def test_a_deleted_study_leaves_no_checkpoints(make: Make, tmp_path: Path) -> None:
+    stored = make(n_trials=3)
+    run_study(stored)
+    assert len(files(tmp_path)) == 3
+    delete_study("moons", stored.study._storage)
+    assert not any(tmp_path.iterdir())
+
+
+def test_out_of_memory_fails_the_trial_with_advice_and_the_study_goes_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_step = Training._train_step
+
+    def too_big(training: Training) -> None:
+        if training._batch_size > 64:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        train_step(training)
+
+    monkeypatch.setattr(Training, "_train_step", too_big)
+    stored = make(space={**SPEC["space"], "batch_size": [32, 128]}, n_trials=5)
+    run_study(stored)
+    assert len(complete(stored)) == 5
+    failed = stored.study.get_trials(states=(TrialState.FAIL,))
+    assert failed and all("lower the batch size" in t.user_attrs["error"] for t in failed)

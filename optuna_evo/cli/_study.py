@@ -279,15 +279,16 @@ def study_copy(name: str, new_name: str, storage: str | None) -> None:
 @study.command("delete")
 @click.argument("name")
 @storage_option
+@checkpoints_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def study_delete(name: str, storage: str | None, yes: bool) -> None:
-    """Delete a study with all its trials."""
+def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: bool) -> None:
+    """Delete a study with all its trials and checkpoints."""
     from optuna_evo.study import delete_study
 
     opened = open_database(storage)
     if not yes:
         click.confirm(f"Delete study {name!r} with all its trials?", abort=True)
-    delete_study(name, opened)
+    delete_study(name, opened, checkpoints=checkpoints)
     click.echo(f"Deleted study {name!r}.")
 
 
