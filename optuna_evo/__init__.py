@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna_evo.catalog import catalog as catalog
+    from optuna_evo.config import EstimatorConfig as EstimatorConfig
     from optuna_evo.config import TrainingConfig as TrainingConfig
+    from optuna_evo.estimators import EstimatorObjective as EstimatorObjective
+    from optuna_evo.estimators import load_table as load_table
     from optuna_evo.genome import Genome as Genome
     from optuna_evo.genome import Term as Term
     from optuna_evo.genome import TermType as TermType
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
     from optuna_evo.samplers import Source as Source
     from optuna_evo.samplers import ThompsonSampler as ThompsonSampler
     from optuna_evo.schedule import Schedule as Schedule
+    from optuna_evo.spaces import estimator_space as estimator_space
     from optuna_evo.spaces import genome_params as genome_params
+    from optuna_evo.spaces import grid_space as grid_space
     from optuna_evo.spaces import suggest_genome as suggest_genome
     from optuna_evo.spaces import training_space as training_space
     from optuna_evo.tuning import smart_hyperparameter_tuning as smart_hyperparameter_tuning
@@ -44,14 +49,19 @@ _EXPORTS = {
     "AnyPruner": "optuna_evo.pruners",
     "catalog": "optuna_evo.catalog",
     "DivergencePruner": "optuna_evo.pruners",
+    "estimator_space": "optuna_evo.spaces",
+    "EstimatorConfig": "optuna_evo.config",
+    "EstimatorObjective": "optuna_evo.estimators",
     "EvolvedOptimizer": "optuna_evo.optimizers",
     "FlatnessPruner": "optuna_evo.pruners",
     "GASampler": "optuna_evo.samplers",
     "Genome": "optuna_evo.genome",
     "genome_params": "optuna_evo.spaces",
+    "grid_space": "optuna_evo.spaces",
     "HybridSampler": "optuna_evo.samplers",
     "judge": "optuna_evo.judge",
     "lr_schedule": "optuna_evo.optimizers",
+    "load_table": "optuna_evo.estimators",
     "MetaPriorSampler": "optuna_evo.samplers",
     "read_source": "optuna_evo.samplers",
     "read_sources": "optuna_evo.samplers",

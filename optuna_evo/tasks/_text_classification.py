@@ -185,12 +185,12 @@ def _encoded(name: str, encoder: Encoder, part: str, folder: Path | None) -> tup
 
 
 def _read(name: str, part: str, folder: Path | None) -> tuple[Mapping[str, list[Any]], str]:
-    places = [f"{place}/{name}/{part}.parquet" for place in ("text", "text/glue", "glue", ".")]
-    places = [place.removeprefix("./") for place in places]
+    hub_name, config = _SETS[name].hub
+    inner = f"glue/{name}" if hub_name == _GLUE else name
+    places = [f"{place}{inner}/{part}.parquet" for place in ("text/", "")]
     columns = [*_SETS[name].columns, "label"]
     if found := find(folder, places):
         return _read_parquet(found, columns), f"{name} in {found.parent}"
-    hub_name, config = _SETS[name].hub
     try:
         rows = rows_from_hub(hub_name, part, config=config)
     except Exception as error:
