@@ -119,12 +119,19 @@ def test_maximization_turns_the_ranking_round() -> None:
     assert step(study, 1.0).parent == 1
 
 
-@pytest.mark.parametrize("value", [None, float("inf")])
-def test_a_segment_without_weights_is_nobodys_parent(value: float | None) -> None:
+@pytest.mark.parametrize("fate", ["pruned", "infinite", "diverged"])
+def test_a_segment_without_weights_is_nobodys_parent(fate: str) -> None:
     study = make_study(exploit_quantile=0.0)
-    for k in range(SIZE - 1):
+    for k in range(1, SIZE):
         step(study, float(k))
-    step(study, value, TrialState.PRUNED if value is None else None)
+    if fate == "pruned":
+        step(study, None, TrialState.PRUNED)
+    elif fate == "infinite":
+        step(study, float("inf"))
+    else:
+        trial = study.ask()
+        trial.set_user_attr("diverged", True)
+        study.tell(trial, 0.0)
     trials = [study.ask() for _ in range(SIZE)]
     again = segment_of(study.get_trials()[trials[-1].number])
     assert (again.member, again.parent, again.exploited) == (SIZE - 1, 0, True)

@@ -22,6 +22,9 @@ from optuna_evo.samplers._recurrence._segment import Ticket
 
 __all__ = ["Lineup", "Place", "Result"]
 
+# what `search` notes on a trial whose loss was not finite, and which was told a penalty
+DIVERGED_KEY = "diverged"
+
 
 class Place(NamedTuple):
     """The next turn of a member."""
@@ -41,8 +44,9 @@ class Result(NamedTuple):
 
     @property
     def has_weights(self) -> bool:
-        """Whether others may go on from it: a complete trial with a finite value."""
-        return self.trial.state == TrialState.COMPLETE and math.isfinite(self.loss)
+        """Whether others may go on from it: a complete trial that did not diverge."""
+        is_whole = self.trial.state == TrialState.COMPLETE and math.isfinite(self.loss)
+        return is_whole and DIVERGED_KEY not in self.trial.user_attrs
 
     @property
     def rank(self) -> tuple[bool, float]:

@@ -72,9 +72,9 @@ class RecurrenceSampler(BaseSampler):
 
     Who takes part:
 
-    * Complete trials with a finite value can be parents. Pruned trials and infinite values rank
-      behind them, by their last values, and are no parents: such a member goes on from a better
-      one.
+    * Complete trials with a finite value can be parents. Pruned and diverged trials (an infinite
+      value, or the user attribute `diverged`) rank behind them and are no parents: such a member
+      goes on from a better one.
     * A failed segment is done again, with other noise; a retried copy of a trial is the same
       segment with the same hyperparameters.
     * Enqueued trials take the next place, with the parameters they fix.
