@@ -53,6 +53,8 @@ SAMPLERS: Mapping[str, str] = {
     "hybrid": "optuna_evo.samplers:HybridSampler",
     "meta": "optuna_evo.samplers:MetaPriorSampler",
     "recurrence": "optuna_evo.samplers:RecurrenceSampler",
+    "recurrence_plain": "optuna_evo.samplers:RecurrenceSampler.plain",
+    "recurrence_published": "optuna_evo.samplers:RecurrenceSampler.published",
     "thompson": "optuna_evo.samplers:ThompsonSampler",
     "random": "optuna.samplers:RandomSampler",
     "tpe": "optuna.samplers:TPESampler",

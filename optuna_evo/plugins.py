@@ -1,6 +1,7 @@
 """Own parts by name: "module:attribute" in a spec."""
 
 import importlib
+import operator
 from typing import Any
 
 from optuna_evo.errors import PluginError
@@ -13,8 +14,9 @@ def load_attribute(path: str) -> Any:
     """Import what "module:attribute" names.
 
     Args:
-        path: A module's dotted name, a colon, and a name in it. The module must be importable; the
-            command line puts the working folder on the import path.
+        path: A module's dotted name, a colon, and a name in it, which may be dotted too, as that
+            of a class method. The module must be importable; the command line puts the working
+            folder on the import path.
 
     Raises:
         PluginError: If the module cannot be imported or has no such attribute.
@@ -33,6 +35,7 @@ def load_attribute(path: str) -> Any:
             f"Cannot import module {module_name!r} of {path!r} ({error}): "
             "is it in the working folder or installed?"
         ) from error
-    if not hasattr(module, attribute):
-        raise PluginError(f"Module {module_name!r} has no attribute {attribute!r}.")
-    return getattr(module, attribute)
+    try:
+        return operator.attrgetter(attribute)(module)
+    except AttributeError as error:
+        raise PluginError(f"Module {module_name!r} has no attribute {attribute!r}.") from error

@@ -224,3 +224,13 @@ def test_out_of_memory_fails_the_trial_with_advice_and_the_study_goes_on(
     assert len(complete(stored)) == 5
     failed = stored.study.get_trials(states=(TrialState.FAIL,))
     assert failed and all("lower the batch size" in t.user_attrs["error"] for t in failed)
+
+
+@pytest.mark.parametrize(
+    ("name", "inherit"), [("recurrence_published", "shared"), ("recurrence_plain", "none")]
+)
+def test_the_presets_of_the_sampler_have_names(make: Make, name: str, inherit: str) -> None:
+    stored = make(inherit, n_trials=7, sampler={"name": name, "population_size": 3})
+    run_study(stored)
+    first_steps = [trial.user_attrs["first_step"] for trial in complete(stored)]
+    assert first_steps == ([4 * k for k in range(7)] if inherit == "shared" else [0] * 7)

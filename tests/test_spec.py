@@ -125,6 +125,7 @@ def test_the_studies_that_ship_are_named_like_their_files(path: Path) -> None:
 
 def test_own_parts_load_by_module_and_attribute() -> None:
     assert load_attribute("os.path:join")("a", "b") == "a/b"
+    assert load_attribute("builtins:dict.fromkeys")("a") == {"a": None}
 
 
 @pytest.mark.parametrize(
