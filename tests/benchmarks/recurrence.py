@@ -60,6 +60,7 @@ class Budget:
     segment: int = 10
     batch: int = 4
     seen_tokens: int = 1024
+    cooling: float = 0.97
 
     @property
     def total(self) -> int:
@@ -171,9 +172,23 @@ def searched(
         )
 
 
-def evolved(lab: Lab, seed: int, *, make: Callable[..., RecurrenceSampler], inherit: str) -> State:
+def ours(budget: Budget, seed: int) -> RecurrenceSampler:
+    """Return the sampler with its defaults, but for annealing that fits the budget."""
+    return RecurrenceSampler(
+        population_size=budget.population, anneal=("lr",), cooling=budget.cooling, seed=seed
+    )
+
+
+def published(budget: Budget, seed: int) -> RecurrenceSampler:
+    """Return the preset as it is."""
+    return RecurrenceSampler.published(population_size=budget.population, seed=seed)
+
+
+def evolved(
+    lab: Lab, seed: int, *, make: Callable[[Budget, int], RecurrenceSampler], inherit: str
+) -> State:
     """Evolve while training; the model that ends with the lowest loss seen."""
-    sampler = make(population_size=lab.budget.population, seed=seed)
+    sampler = make(lab.budget, seed)
     study = optuna.create_study(study_name="recurrence", sampler=sampler)
     latest: dict[int, tuple[int, State]] = {}
     best = state = State(None)
@@ -199,13 +214,12 @@ def tune_pbt(lab: Lab, seed: int) -> State:
     return run_pbt(lab, seed)
 
 
-ours = functools.partial(RecurrenceSampler, anneal=("lr",), cooling=0.97)
 halving = functools.partial(searched, make_sampler=RandomSampler, pruner="halving")
 hyperband = functools.partial(searched, make_sampler=TPESampler, pruner="hyperband")
 METHODS: Mapping[str, Callable[[Lab, int], State]] = {
     "RecurrenceSampler": functools.partial(evolved, make=ours, inherit="parent"),
     "published rule, one model in turn": functools.partial(
-        evolved, make=RecurrenceSampler.published, inherit="shared"
+        evolved, make=published, inherit="shared"
     ),
     "published defaults, fixed (lr 1e-4)": functools.partial(fixed, params=PUBLISHED),
     "random + SuccessiveHalving, 1/4": functools.partial(halving, share=0.25),
@@ -258,15 +272,21 @@ def _record(
 @click.option("--seeds", default=5, show_default=True, help="Repetitions.")
 @click.option("--rounds", default=8, show_default=True, help="Segments of a member.")
 @click.option("--segment", default=10, show_default=True, help="Optimizer steps of a segment.")
+@click.option("--cooling", default=0.97, show_default=True, help="Of RecurrenceSampler.")
 @click.option("--method", "methods", multiple=True, help="Only methods that begin with this.")
 @click.option("--cache", type=click.Path(path_type=Path), help="JSON lines of finished runs.")
 def main(
-    seeds: int, rounds: int, segment: int, methods: tuple[str, ...], cache: Path | None
+    seeds: int,
+    rounds: int,
+    segment: int,
+    cooling: float,
+    methods: tuple[str, ...],
+    cache: Path | None,
 ) -> None:
     """Print the final validation loss of each method."""
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    budget = Budget(rounds=rounds, segment=segment)
+    budget = Budget(rounds=rounds, segment=segment, cooling=cooling)
     done = [r for r in _read(cache) if r["budget"] == asdict(budget)]
     for seed in range(seeds):
         for name in METHODS:
@@ -297,7 +317,8 @@ def _table(records: list[dict[str, Any]], budget: Budget) -> str:
     lines = [
         f"GPT-2, 1.4 million parameters, tiny Shakespeare, {budget.total} steps of "
         f"{budget.batch} x {SEQUENCE_LENGTH} bytes a method, {budget.population} members, "
-        f"segments of {budget.segment} steps; CPU, {torch.get_num_threads()} thread",
+        f"segments of {budget.segment} steps, cooling {budget.cooling:g}; "
+        f"CPU, {torch.get_num_threads()} thread",
         "",
         "| method | loss | - RecurrenceSampler [95 %] | ratio | seeds | steps, longest training |",
         "|---|---|---|---|---|---|",
