@@ -46,7 +46,9 @@ def choose(
         parts.append(draw_prior(priors, encoding, N_BELIEVED, rng))
     drafted = np.concatenate(parts)
     drafted = drafted[belief.fresh(drafted)]
-    candidates = belief.shortlist(drafted[off_plateau(belief, drafted)])
+    if n_tried % 2:  # every second trial, so that nothing is shut out for good
+        drafted = drafted[off_plateau(belief, drafted)]
+    candidates = belief.shortlist(drafted)
     features = belief.features(candidates)
     nominees = np.unique(belief.posterior.draw(features, N_DRAWS, rng).argmin(axis=1))
     mean, variance = belief.posterior.mean_and_variance(features[nominees])
@@ -62,7 +64,8 @@ def off_plateau(belief: Belief, candidates: Array) -> NDArray[np.intp]:
 
     Accuracies on few rows, and whatever is rounded or looked up, have plateaus: if different
     configurations gave exactly the best value, one whose nearest neighbour is among them, no
-    farther than they are from each other, is expected to give it too. All, if none is left.
+    farther than they typically are from each other, is expected to give it too. All, if none is
+    left.
     """
     everyone = np.arange(len(candidates), dtype=np.intp)
     tied = belief.losses == belief.losses.min()
@@ -70,7 +73,9 @@ def off_plateau(belief: Belief, candidates: Array) -> NDArray[np.intp]:
         return everyone
     seen = belief.features(belief.units)
     best = seen[tied]
-    reach = squared_distances(best, best).max()
+    between = squared_distances(best, best)
+    between[np.diag_indices_from(between)] = np.inf
+    reach = np.median(between.min(axis=1))
     away = squared_distances(belief.features(candidates), seen)
     nearest = away.argmin(axis=1)
     off = ~(tied[nearest] & (away.min(axis=1) <= reach))

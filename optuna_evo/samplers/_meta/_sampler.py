@@ -49,7 +49,8 @@ WEIGHTS_AFTER = frozenset({5, 10, 20, 40, 80, 160, 320})  # trials: the attribut
 PORTFOLIO = 2  # trials; what they show is worth more than a longer list that ignores it
 PATIENCE = 3  # trials without a better one after which the search without sources has a turn
 STARTUP = 8  # random trials of a study without sources
-PRIOR_TRIALS = 10.0  # evidence at which a base and the prior have equal turns
+OWN_TRIALS = 40.0  # evidence at which the prior and the search without sources have equal turns
+PRIOR_TRIALS = 10.0  # the same beside another sampler as the base
 COUNTS = Counts(everywhere=250, local=250, crossed=60)
 
 
@@ -257,7 +258,8 @@ class MetaPriorSampler(BaseSampler):
             encoding = SpaceEncoding(history.space)
             drawn = draw_prior(self._priors, encoding, 1, rng)[0]
             return Plan("prior" if self._priors else "random", encoding.values(drawn))
-        if knowledge is None or _is_stuck(history):
+        fades = rng.random() < n_tried / (n_tried + OWN_TRIALS)
+        if knowledge is None or fades or _is_stuck(history):
             belief = believe(history, self._kernels)
         else:
             belief = believe_informed(history, knowledge, self._informed)
