@@ -39,6 +39,9 @@ from tests.benchmarks.sample_efficiency import BUDGETS
 from tests.benchmarks.sample_efficiency import initial_points
 from tests.benchmarks.sample_efficiency import Record
 from tests.benchmarks.sample_efficiency import SharedStart
+from tests.benchmarks.syne_tune_methods import run_bounding_box
+from tests.benchmarks.syne_tune_methods import run_cts
+from tests.benchmarks.syne_tune_methods import run_zero_shot
 from tests.benchmarks.tables import FAMILIES
 from tests.benchmarks.tables import Table
 from tests.benchmarks.transfer_sources import family_tables
@@ -91,6 +94,9 @@ METHODS: dict[str, Run] = {
     "GP + enqueue": enqueued(lambda seed: optuna.samplers.GPSampler(seed=seed)),
     "Meta": meta(),
     "Meta(TPE)": meta(base=lambda seed: optuna.samplers.TPESampler(seed=seed)),
+    "Syne Tune CTS": run_cts,
+    "Syne Tune BoundingBox": run_bounding_box,
+    "Syne Tune ZeroShot": run_zero_shot,
     "Meta cold": cold(lambda seed: MetaPriorSampler(seed=seed)),
 }
 
