@@ -4,6 +4,7 @@ from collections.abc import Callable
 import json
 from pathlib import Path
 from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,19 @@ from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
 
 
-__all__ = ["checkpoints_option", "export_schedule", "export_model", "study_lineage"]
+if TYPE_CHECKING:
+    from optuna_evo.search import Listener
+    from optuna_evo.stored import StoredStudy
+
+__all__ = [
+    "checkpoints_option",
+    "export_model",
+    "export_schedule",
+    "study_lineage",
+    "with_figures",
+]
+
+_GENERATION = 10  # trials, where a sampler has no population
 
 
 def checkpoints_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,6 +37,17 @@ def checkpoints_option(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Where lineages keep checkpoints: a folder or s3://bucket/prefix. "
         "[env: OPTUNA_EVO_CHECKPOINTS; default: the spec's, else a folder beside the database]",
     )(command)
+
+
+def with_figures(stored: "StoredStudy", listener: "Listener") -> "Listener":
+    """Return a listener that renews the figures of a study of lineages once a generation."""
+    from optuna_evo.reports import LineagePages
+
+    if stored.spec.objective.name != "segment":
+        return listener
+    every = getattr(stored.study.sampler, "population_size", _GENERATION)
+    inherit = stored.spec.lineage.inherit
+    return LineagePages(stored.study, inherit=inherit, every=every, listener=listener)
 
 
 @click.command("lineage")

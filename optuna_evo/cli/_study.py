@@ -12,6 +12,7 @@ from optuna_evo.cli._lineage import checkpoints_option
 from optuna_evo.cli._lineage import export_model
 from optuna_evo.cli._lineage import export_schedule
 from optuna_evo.cli._lineage import study_lineage
+from optuna_evo.cli._lineage import with_figures
 from optuna_evo.cli._options import data_dir_option
 from optuna_evo.cli._options import Duration
 from optuna_evo.cli._options import new_console
@@ -118,7 +119,7 @@ def study_run(
             device=device,
             data_dir=data_dir,
             checkpoints=checkpoints,
-            listener=progress,
+            listener=with_figures(stored, progress),
         )
     show_in_dashboard(stored)
     print_summary(stored, console)

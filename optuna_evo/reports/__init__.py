@@ -16,6 +16,7 @@ from optuna_evo.reports._lineage import family
 from optuna_evo.reports._lineage_figures import lineage_figure
 from optuna_evo.reports._lineage_figures import schedule_figure
 from optuna_evo.reports._lineage_figures import show_lineages
+from optuna_evo.reports._lineage_pages import LineagePages
 from optuna_evo.reports._lineage_tree import lineage_tree
 from optuna_evo.reports._note import study_note
 from optuna_evo.reports._progress import SearchProgress
@@ -58,6 +59,7 @@ __all__ = [
     "judge_table",
     "lineage_figure",
     "lineage_tree",
+    "LineagePages",
     "Proposals",
     "schedule_figure",
     "SearchProgress",

@@ -13,6 +13,7 @@ from optuna_evo.reports import Family
 from optuna_evo.reports import family
 from optuna_evo.reports import lineage_figure
 from optuna_evo.reports import lineage_tree
+from optuna_evo.reports import LineagePages
 from optuna_evo.reports import schedule_figure
 
 
@@ -84,3 +85,15 @@ def test_figures_of_long_studies_stay_small() -> None:
     for figure in (lineage_figure(found), schedule_figure(found)):
         assert len(figure.to_json()) < 50_000
     assert len(found.line) == n // 2
+
+
+def test_the_figures_are_renewed_once_a_generation() -> None:
+    study = study_of([])
+    pages = LineagePages(study, inherit="shared", every=2, listener=None)
+    grown = []
+    for trial in study_of([None, 0, 1, 2, 3]).get_trials():
+        study.add_trial(trial)
+        pages.finished(trial)
+        attrs = study._storage.get_study_system_attrs(study._study_id)
+        grown.append(str(attrs).count('"uid"') + len(str(attrs)))
+    assert grown[0] < grown[1] == grown[2] < grown[3] == grown[4]
