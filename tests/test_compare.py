@@ -73,6 +73,7 @@ def test_the_samplers_of_the_spec_keeps_its_options() -> None:
     assert specs["nsgaii"][0].sampler.options == {}
 
 
+@pytest.mark.slow
 def test_sources_are_for_meta_and_what_it_is_the_base_of(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 'a.db'}")
     old = create_study(tiny(name="old"), storage)
