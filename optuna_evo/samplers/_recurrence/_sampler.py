@@ -128,9 +128,17 @@ class RecurrenceSampler(BaseSampler):
     Example:
         >>> import optuna
         >>> from optuna_evo.samplers import RecurrenceSampler
-        >>> sampler = RecurrenceSampler(population_size=4, anneal=("lr",), seed=0)
-        >>> study = optuna.create_study(sampler=sampler)
-        >>> study.optimize(lambda t: t.suggest_float("lr", 1e-4, 1e-1, log=True), n_trials=12)
+        >>> losses = {None: 1.0}
+        >>> def objective(trial):
+        ...     lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+        ...     before = losses[trial.user_attrs["parent"]]  # where one loads the parent's weights
+        ...     losses[trial.number] = before * (1.0 - lr)  # ... and saves one's own
+        ...     return losses[trial.number]
+        >>> sampler = RecurrenceSampler(population_size=4, anneal=("lr",), seed=1)
+        >>> study = optuna.create_study(study_name="toy", sampler=sampler)
+        >>> study.optimize(objective, n_trials=40)
+        >>> study.best_value < 0.5
+        True
     """
 
     def __init__(
