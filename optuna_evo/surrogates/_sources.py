@@ -67,6 +67,8 @@ class SourceModels:
         alpha: What each row adds to its source's mean, (N,).
         starts: The first row of each source, (S,).
         shared: Which parameters each source has, (S, d).
+        reliability: How well each source predicts its own rows from the others, (S,): the
+            correlation with what was left out.
     """
 
     log_weights: Array
@@ -75,6 +77,7 @@ class SourceModels:
     alpha: Array
     starts: NDArray[np.intp]
     shared: NDArray[np.bool_]
+    reliability: Array
 
     @property
     def n_sources(self) -> int:
@@ -109,11 +112,13 @@ class SourceModels:
 def fit_sources(sources: Sequence[SourceRows], groups: NDArray[np.intp]) -> SourceModels:
     """Learn the shared lengths, then condition each source on its own rows."""
     log_weights = _shared_log_weights(sources, groups)
-    alphas = []
+    alphas, reliability = [], []
     for source in sources:
         width = np.sqrt(np.exp(log_weights) * source.shared)[groups]
         correlation = matern52(squared_distances(source.features * width, source.features * width))
-        alphas.append(_best_alpha(correlation, source.targets))
+        alpha, left_out = _condition_source(correlation, source.targets)
+        alphas.append(alpha)
+        reliability.append(_correlation(left_out, source.targets))
     sizes = [len(source.targets) for source in sources]
     return SourceModels(
         log_weights=log_weights,
@@ -122,11 +127,16 @@ def fit_sources(sources: Sequence[SourceRows], groups: NDArray[np.intp]) -> Sour
         alpha=np.concatenate(alphas),
         starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp),
         shared=np.stack([source.shared for source in sources]),
+        reliability=np.array(reliability),
     )
 
 
-def _best_alpha(correlation: Array, targets: Array) -> Array:
-    """Return the weights of the rows at the most likely ratio of noise to signal."""
+def _condition_source(correlation: Array, targets: Array) -> tuple[Array, Array]:
+    """Return the weights of the rows, and what is predicted for each from the others, (n,).
+
+    The ratio of noise to signal is the most likely one; leaving one out is eq. 5.12 of Rasmussen
+    and Williams 2006.
+    """
     values, vectors = np.linalg.eigh(correlation)
     values = np.maximum(values, 0.0)
     projected = vectors.T @ targets
@@ -136,7 +146,14 @@ def _best_alpha(correlation: Array, targets: Array) -> Array:
     likelihood = -0.5 * (len(targets) * np.log(np.maximum(scale, 1e-300)))
     likelihood -= 0.5 * np.log(spectrum).sum(axis=1)
     best = spectrum[likelihood.argmax()]
-    return np.asarray(vectors @ (projected / best))
+    alpha = vectors @ (projected / best)
+    return alpha, targets - alpha / np.einsum("ij,j,ij->i", vectors, 1.0 / best, vectors)
+
+
+def _correlation(a: Array, b: Array) -> float:
+    """Return the correlation of two vectors; 0 if one of them is constant."""
+    spread = float(a.std() * b.std())
+    return float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 1e-12 else 0.0
 
 
 def _shared_log_weights(sources: Sequence[SourceRows], groups: NDArray[np.intp]) -> Array:

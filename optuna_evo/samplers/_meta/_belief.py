@@ -10,6 +10,7 @@ of a source, and a source says nothing about parameters that it lacks.
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ Array = NDArray[np.float64]
 
 MAX_SOURCE_ROWS = 50  # observations of a source that its model is fitted to
 MIN_SOURCE_ROWS = 3
+CHANCE = 1.5  # by sqrt(n): correlation that n values without meaning reach in one case of fifteen
 N_BEST = 5  # configurations of a source that are candidates
 
 
@@ -87,6 +89,14 @@ def understand(
     if not rows:
         return None
     models = fit_sources(rows, encoding.groups)
+    # what a source of n values without meaning reaches by chance in one case of six
+    chance = np.array([CHANCE / math.sqrt(len(row.targets)) for row in rows])
+    good = np.flatnonzero(models.reliability > chance)
+    if len(good) == 0:
+        return None
+    if len(good) < len(rows):
+        rows, best, names, kept = ([part[i] for i in good] for part in (rows, best, names, kept))
+        models = fit_sources(rows, encoding.groups)
     shares = _similarity(kept, meta_features)
     return Knowledge(encoding, tuple(names), models, tuple(best), shares)
 

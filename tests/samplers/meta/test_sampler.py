@@ -1,6 +1,7 @@
 """MetaPriorSampler: what it takes from old studies, and what it leaves."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -151,3 +152,12 @@ def test_a_source_that_arrives_later_is_used() -> None:
 def test_studies_of_the_same_name_are_told_apart_and_copies_dropped() -> None:
     sampler = MetaPriorSampler([old(), old(), old(n_trials=9)])
     assert [source.name for source in sampler.sources] == ["old", "old (2)"]
+
+
+def test_a_source_of_values_without_meaning_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    good = read_source(old("good"))
+    noise = replace(good, name="noise", losses=rng.standard_normal(len(good.losses)))
+    sampler = MetaPriorSampler([noise, good], seed=0)
+    study = started(sampler, bowl(1e-3), 1)
+    assert sampler.source_weights(study) == {"noise": 0.0, "good": 1.0}
