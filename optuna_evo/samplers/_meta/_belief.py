@@ -89,13 +89,13 @@ def understand(
     if not rows:
         return None
     models = fit_sources(rows, encoding.groups)
-    # what a source of n values without meaning reaches by chance in one case of six
     chance = np.array([CHANCE / math.sqrt(len(row.targets)) for row in rows])
     good = np.flatnonzero(models.reliability > chance)
     if len(good) == 0:
         return None
     if len(good) < len(rows):
-        rows, best, names, kept = ([part[i] for i in good] for part in (rows, best, names, kept))
+        rows, best = [rows[i] for i in good], [best[i] for i in good]
+        names, kept = [names[i] for i in good], [kept[i] for i in good]
         models = fit_sources(rows, encoding.groups)
     shares = _similarity(kept, meta_features)
     return Knowledge(encoding, tuple(names), models, tuple(best), shares)
