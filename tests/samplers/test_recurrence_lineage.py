@@ -233,7 +233,7 @@ def test_enqueued_parameters_take_a_place_and_the_recurrence_gives_the_others() 
 
 
 def test_added_trials_are_no_parents_but_where_first_segments_start() -> None:
-    study = make_study(noise=0.01)
+    study = make_study(noise=0.01, anneal=["lr"], cooling=0.5)
     distributions = {"lr": optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True)}
     for value, lr in ((2.0, 1e-4), (1.0, 1e-2)):
         study.add_trial(

@@ -159,10 +159,7 @@ class RecurrenceSampler(BaseSampler):
         seed: int | None = None,
     ) -> None:
         check_options(
-            population_size=population_size,
-            temperature=temperature,
-            rule=rule,
-            seed=seed,
+            population_size=population_size, temperature=temperature, rule=rule, seed=seed
         )
         self._population_size = population_size
         self._temperature = temperature
@@ -347,18 +344,20 @@ class RecurrenceSampler(BaseSampler):
         before = lineup.parent(parent)
         previous = before.trial.params if before is not None else {}
         scale = ticket.temperature * max(self._selection.rivalry(ticket.index), LEAST_NOISE)
-        return self._vary(ticket, parent.trial, previous, read_feedback(lineup, parent), scale)
+        feedback = read_feedback(lineup, parent)
+        return self._vary(self._rule, ticket, parent.trial, previous, feedback, scale)
 
     def _start(self, blank: Ticket, lineup: Lineup) -> Ticket:
         """Return the ticket of a fresh start, near an added trial where there is one."""
         if blank.turn or blank.member >= len(lineup.founders):
             return blank
         founder = lineup.founders[blank.member]
-        ticket = replace(blank, rho=self._rule.retention)
-        return self._vary(ticket, founder, {}, Feedback(), ticket.temperature)
+        ticket, at_rest = replace(blank, rho=self._rule.retention), replace(self._rule, anneal={})
+        return self._vary(at_rest, ticket, founder, {}, Feedback(), ticket.temperature)
 
     def _vary(
         self,
+        rule: Rule,
         ticket: Ticket,
         source: FrozenTrial,
         previous: Mapping[str, Any],
@@ -370,10 +369,10 @@ class RecurrenceSampler(BaseSampler):
         for name, distribution in source.distributions.items():
             value, rng = source.params[name], ticket.variation_rng(name)
             if self._is_published:
-                value = published_step(self._rule, name, distribution, value=value, rng=rng)
+                value = published_step(rule, name, distribution, value=value, rng=rng)
             else:
                 value = recurrent_step(
-                    self._rule,
+                    rule,
                     name,
                     distribution,
                     value=value,
