@@ -8,19 +8,17 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import fields
 from pathlib import Path
 import tomllib
-import types
 from typing import Any
-from typing import get_args
-from typing import get_origin
-from typing import get_type_hints
 from typing import Self
 
 from optuna_evo.errors import SpecError
 from optuna_evo.plateau import EarlyStopping
 from optuna_evo.plateau import ReduceOnPlateau
+from optuna_evo.tables import read_table
+from optuna_evo.tables import set_entry
+from optuna_evo.tables import to_table
 
 
 __all__ = [
@@ -52,6 +50,17 @@ class Part:
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_table(cls, data: Mapping[str, Any], where: str) -> Self:
+        """Read a part as TOML has it, or as it is stored."""
+        options = dict(data)
+        name = options.pop("name", None)
+        if not isinstance(name, str):
+            raise SpecError(f'`{where}` needs a name, such as {where} = {{ name = "..." }}.')
+        if set(options) == {"options"} and isinstance(options["options"], Mapping):
+            options = dict(options["options"])  # the stored form
+        return cls(name=name, options=options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,13 +282,11 @@ class StudySpec:
         Raises:
             SpecError: On an unknown key, a wrong type or a value out of range.
         """
-        spec = _read(cls, data, "")
-        assert isinstance(spec, cls)
-        return spec
+        return read_table(cls, data)
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain JSON types, every default filled in."""
-        return dict(_plain(self))
+        return dict(to_table(self))
 
 
 def load_spec(
@@ -303,86 +310,11 @@ def load_spec(
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} is not valid TOML: {error}.") from error
     for override in overrides:
-        _override(data, override)
+        set_entry(data, override)
     data.setdefault("name", path.stem)
     if name is not None:
         data["name"] = name
     return StudySpec.from_dict(data)
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    *tables, last = key.strip().split(".")
-    if not equals or not all((*tables, last)):
-        raise SpecError(f"`--set` takes a.b=c, got {override!r}.")
-    for table in tables:
-        data = data.setdefault(table, {})
-        if not isinstance(data, dict):
-            raise SpecError(f"`--set {override}`: {table!r} is no table.")
-    try:
-        data[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        data[last] = text.strip()
-
-
-def _read(cls: type, data: Any, where: str) -> Any:
-    """Build a dataclass from a table, checking keys and types."""
-    if not isinstance(data, Mapping):
-        raise SpecError(f"`{where}` must be a table, got {data!r}.")
-    if cls is Part:
-        return _read_part(data, where)
-    hints = get_type_hints(cls)
-    allowed = [f.name for f in fields(cls)]
-    if unknown := [key for key in data if key not in allowed]:
-        place = f" in [{where}]" if where else ""
-        raise SpecError(f"Unknown key {unknown[0]!r}{place}; allowed: {', '.join(allowed)}.")
-    required = {"name", "tasks"} if cls is StudySpec else set()
-    if missing := sorted(required - set(data)):
-        raise SpecError(f"The spec lacks {missing[0]!r}.")
-    prefix = f"{where}." if where else ""
-    return cls(**{key: _convert(hints[key], value, prefix + key) for key, value in data.items()})
-
-
-def _read_part(data: Mapping[str, Any], where: str) -> Part:
-    options = dict(data)
-    name = options.pop("name", None)
-    if not isinstance(name, str):
-        raise SpecError(f'`{where}` needs a name, such as {where} = {{ name = "..." }}.')
-    if set(options) == {"options"} and isinstance(options["options"], Mapping):
-        options = dict(options["options"])  # the stored form
-    return Part(name=name, options=options)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
-        return _read(hint, value, where)
-    if get_origin(hint) is tuple:
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise SpecError(f"`{where}` must be a list, got {value!r}.")
-        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
-    if get_origin(hint) is Mapping:
-        if not isinstance(value, Mapping):
-            raise SpecError(f"`{where}` must be a table, got {value!r}.")
-        return {k: _convert(get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
-    if hint is Any:
-        return value
-    if isinstance(hint, types.UnionType):
-        return None if value is None else _convert(get_args(hint)[0], value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise SpecError(f"`{where}` must be of type {hint.__name__}, got {value!r}.")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _check_at_least(name: str, value: float, minimum: float) -> None:

@@ -34,7 +34,9 @@ def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-DATA = _set("errors genome schedule rule catalog config divergence metrics plateau spec plugins")
+DATA = _set(
+    "errors genome schedule rule catalog config divergence metrics plateau spec tables plugins"
+)
 SEARCHERS = _set("samplers pruners surrogates")
 LAYER_3 = _set(
     "ancestry checkpoints lineage references search reuse storage leases warm_start reports judge"

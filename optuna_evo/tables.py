@@ -1,0 +1,107 @@
+"""Frozen dataclasses from nested tables, as TOML and JSON have them, and back.
+
+Keys and types are checked against the fields; a message says where the table is wrong.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import Field
+from dataclasses import fields
+from dataclasses import MISSING
+import tomllib
+import types
+from typing import Any
+from typing import get_args
+from typing import get_origin
+from typing import get_type_hints
+from typing import TypeVar
+
+from optuna_evo.errors import SpecError
+
+
+__all__ = ["read_table", "set_entry", "to_table"]
+
+_T = TypeVar("_T")
+
+
+def read_table(cls: type[_T], data: Any, where: str = "") -> _T:
+    """Build a dataclass from a table.
+
+    A class with a method `from_table(data, where)` reads its own tables.
+
+    Args:
+        cls: The dataclass.
+        data: The table.
+        where: Its place in the whole, "a.b"; empty for the whole.
+
+    Raises:
+        SpecError: On an unknown or missing key, a wrong type, or what the class refuses.
+    """
+    if not isinstance(data, Mapping):
+        raise SpecError(f"`{where}` must be a table, got {data!r}.")
+    if own := getattr(cls, "from_table", None):
+        return own(data, where)  # type: ignore[no-any-return]
+    hints = get_type_hints(cls)
+    known: tuple[Field[Any], ...] = fields(cls)  # type: ignore[arg-type]
+    allowed = [f.name for f in known]
+    place = f" in [{where}]" if where else ""
+    if unknown := [key for key in data if key not in allowed]:
+        raise SpecError(f"Unknown key {unknown[0]!r}{place}; allowed: {', '.join(allowed)}.")
+    required = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
+    if missing := [name for name in required if name not in data]:
+        raise SpecError(f"The spec lacks {missing[0]!r}{place}.")
+    prefix = f"{where}." if where else ""
+    return cls(**{key: _convert(hints[key], value, prefix + key) for key, value in data.items()})
+
+
+def to_table(value: Any) -> Any:
+    """Return nested plain JSON types, every default filled in."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: to_table(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_table(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_table(item) for item in value]
+    return value
+
+
+def set_entry(data: dict[str, Any], entry: str) -> None:
+    """Write "a.b=c" into a table; c is read as TOML, or as a string where that fails.
+
+    Raises:
+        SpecError: If the entry has another form, or `a` is no table.
+    """
+    key, equals, text = entry.partition("=")
+    *tables, last = key.strip().split(".")
+    if not equals or not all((*tables, last)):
+        raise SpecError(f"`--set` takes a.b=c, got {entry!r}.")
+    for table in tables:
+        data = data.setdefault(table, {})
+        if not isinstance(data, dict):
+            raise SpecError(f"`--set {entry}`: {table!r} is no table.")
+    try:
+        data[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        data[last] = text.strip()
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
+        return read_table(hint, value, where)
+    if get_origin(hint) is tuple:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise SpecError(f"`{where}` must be a list, got {value!r}.")
+        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
+    if get_origin(hint) is Mapping:
+        if not isinstance(value, Mapping):
+            raise SpecError(f"`{where}` must be a table, got {value!r}.")
+        return {k: _convert(get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
+    if hint is Any:
+        return value
+    if isinstance(hint, types.UnionType):
+        return None if value is None else _convert(get_args(hint)[0], value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise SpecError(f"`{where}` must be of type {hint.__name__}, got {value!r}.")
+    return value
