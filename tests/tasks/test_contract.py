@@ -10,22 +10,17 @@ from optuna_evo.tasks import Split
 from optuna_evo.tasks import Task
 
 
-NEED_FILES = {"mnist", "fashion_mnist", "cifar10", "mnist_alexnet"}
-NEED_FILES |= {
-    "imdb",
-    "ag_news",
-    "sst2",
-    "cola",
-    "mrpc",
-    "rte",
-    "squad",
-    "mnist_cnn",
-    "mnist_resnet",
-}
-NAMES = [
-    pytest.param(name, marks=pytest.mark.data) if name in NEED_FILES else name
-    for name in tasks.names()
-]
+NEED_FILES = {"mnist", "fashion_mnist", "cifar10", "mnist_alexnet", "mnist_cnn", "mnist_resnet"}
+NEED_FILES |= {"imdb", "ag_news", "sst2", "cola", "mrpc", "rte", "squad"}
+LARGE = {"imdb", "ag_news", "sst2", "squad"}  # a minute of tokenizing each
+
+
+def _marks(name: str) -> list[pytest.MarkDecorator]:
+    marks = [pytest.mark.data] if name in NEED_FILES else []
+    return [*marks, pytest.mark.slow] if name in LARGE else marks
+
+
+NAMES = [pytest.param(name, marks=_marks(name)) for name in tasks.names()]
 # Source code has windows of blanks only: one in Python 3.11; other versions may differ.
 MAX_DUPLICATES = {"char_lm": 20, "gpt2": 20}
 

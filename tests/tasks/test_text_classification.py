@@ -203,9 +203,9 @@ def test_missing_rows_without_network_are_one_helpful_line(
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [
-        ("imdb", (3_997, 999, 4_987)),
-        ("ag_news", (8_808, 1_000, 7_599)),
-        ("sst2", (65_973, 1_000, 872)),
+        pytest.param("imdb", (3_997, 999, 4_987), marks=pytest.mark.slow),
+        pytest.param("ag_news", (8_808, 1_000, 7_599), marks=pytest.mark.slow),
+        pytest.param("sst2", (65_973, 1_000, 872), marks=pytest.mark.slow),
         ("cola", (7_528, 1_000, 1_023)),
         ("mrpc", (3_668, 408, 1_725)),
         ("rte", (1_991, 497, 277)),
