@@ -23,6 +23,10 @@ from tests.trainers.contract import TrainerContract
 
 CPU = torch.device("cpu")
 IMAGES = ["mnist", "fashion_mnist", "cifar10"]
+# without instructions for it, a step in bfloat16 takes minutes
+IN_BFLOAT16 = pytest.mark.skipif(
+    pick_precision("auto", tasks.get("mnist"), CPU) != "bfloat16", reason="no bfloat16 here"
+)
 
 
 class TestSequential(TrainerContract):
@@ -36,7 +40,7 @@ def test_a_task_without_files_trains_and_repeats_itself(name: str) -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", IMAGES)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=IN_BFLOAT16)])
 def test_a_task_on_real_files_trains_and_repeats_itself(
     name: str, precision: str, data_folder: Path
 ) -> None:
@@ -73,6 +77,7 @@ def test_training_is_the_plain_loop_of_any_tutorial() -> None:
 
 
 @pytest.mark.data
+@IN_BFLOAT16
 def test_bfloat16_learns_what_float32_learns(data_folder: Path) -> None:
     task, options = tasks.get("mnist"), {"seed": 0, "total_steps": 60, "data_dir": data_folder}
     accuracies = [
