@@ -32,6 +32,7 @@ from optuna_evo.references import with_password_of
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
 from optuna_evo.samplers import Source
+from optuna_evo.samplers import SOURCE_WEIGHTS
 from optuna_evo.search import FINISHED
 from optuna_evo.spec import SPEC_KEY
 from optuna_evo.spec import StudySpec
@@ -51,7 +52,6 @@ __all__ = [
 ]
 
 SOURCES_KEY = "optuna_evo:sources"
-_WEIGHTS_KEY = "optuna_evo:source_weights"
 _N_PROBES = 64
 
 
@@ -220,12 +220,12 @@ def kept_references(study: optuna.Study) -> list[Reference]:
 def keep_weights(study: optuna.Study, sampler: MetaPriorSampler) -> None:
     """Write on a study how far each source is believed by now."""
     if sampler.sources:
-        study.set_user_attr(_WEIGHTS_KEY, sampler.source_weights(study))
+        study.set_user_attr(SOURCE_WEIGHTS, sampler.source_weights(study))
 
 
 def kept_weights(study: optuna.Study) -> dict[str, float]:
-    """Return the weight of each source at the end of the last run, in [0, 1] by reference."""
-    return dict(study.user_attrs.get(_WEIGHTS_KEY, {}))
+    """Return the weights of the sources as last noted, in [0, 1] by reference."""
+    return dict(study.user_attrs.get(SOURCE_WEIGHTS, {}))
 
 
 def probe_space(space: Callable[[optuna.Trial], Any]) -> dict[str, BaseDistribution]:

@@ -38,7 +38,7 @@ def warm_study(storage: Any, direction: str) -> optuna.Study:
         attrs = {"proposed_by": part}
         study.add_trial(optuna.create_trial(value=sign * value, user_attrs=attrs))
     keep_references(study, [Reference("old"), Reference("gone")])
-    study.set_user_attr("optuna_evo:source_weights", {"old": 0.75})
+    study.set_user_attr("source_weights", {"old": 0.75})
     return study
 
 
