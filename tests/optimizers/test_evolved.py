@@ -75,9 +75,9 @@ def saved(state: dict[str, Any]) -> dict[str, Any]:
     return loaded
 
 
-@pytest.mark.parametrize("foreach", [True, False])
+@pytest.mark.parametrize("foreach", [True, False, None])  # None: the kernel, with a compiler
 @pytest.mark.parametrize("name", ["everything", "sign", "momentum", "adamw"])
-def test_a_run_goes_on_bit_for_bit_from_a_saved_state(name: str, foreach: bool) -> None:
+def test_a_run_goes_on_bit_for_bit_from_a_saved_state(name: str, foreach: bool | None) -> None:
     genome = GENOMES[name]
     params = parameters(dtype=torch.float32)
     uninterrupted = run(EvolvedOptimizer(params, genome, foreach=foreach), params, range(12))
