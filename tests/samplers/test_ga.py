@@ -84,11 +84,12 @@ def test_a_conditional_parameter_of_a_pruned_branch_does_not_hide_others() -> No
 
 
 def test_a_shrunken_range_is_respected_and_keeps_what_fits() -> None:
-    study = optuna.create_study(sampler=GASampler(population_size=5, seed=0))
+    sampler = GASampler(population_size=5, seed=0)
+    study = optuna.create_study(study_name="shrunken", sampler=sampler)
     study.optimize(lambda t: (t.suggest_float("x", 0, 10) - 9) ** 2, n_trials=20)
     study.optimize(lambda t: (t.suggest_float("x", 0, 5) - 9) ** 2, n_trials=5)
     values = [trial.params["x"] for trial in study.trials[-5:]]
-    assert all(4.0 < value <= 5.0 for value in values)
+    assert max(values) <= 5.0 and min(values) > 3.0  # drawn anew, most would be below 3
 
 
 def test_a_noisy_objective_evaluates_its_elites_again() -> None:
