@@ -1,24 +1,16 @@
 """A live progress bar for a comparison of samplers; silent where nobody watches."""
 
-from types import TracebackType
-from typing import Self
-
 from optuna.trial import FrozenTrial
 from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import MofNCompleteColumn
-from rich.progress import Progress
-from rich.progress import TextColumn
-from rich.progress import TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
 
+from optuna_evo.reports._trial_bar import TrialBar
 from optuna_evo.spec import StudySpec
 
 
 __all__ = ["ComparisonProgress"]
 
 
-class ComparisonProgress:
+class ComparisonProgress(TrialBar):
     """Draw which study runs, the trials of all studies and the time to go.
 
     Args:
@@ -28,29 +20,8 @@ class ComparisonProgress:
     """
 
     def __init__(self, *, n_trials: int, n_done: int, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        super().__init__(console)
         self._task = self._progress.add_task("starting", total=n_trials, completed=n_done)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def study(self, spec: StudySpec) -> "ComparisonProgress":
         """Say which study runs now; the progress listens to it."""

@@ -1,21 +1,14 @@
 """A live progress bar for a search; silent where nobody watches."""
 
-from types import TracebackType
-from typing import Self
-
 import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import MofNCompleteColumn
-from rich.progress import Progress
 from rich.progress import TextColumn
-from rich.progress import TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
 
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import generation_of
+from optuna_evo.reports._trial_bar import TrialBar
 from optuna_evo.reuse import REUSED_KEY
 from optuna_evo.search import FINISHED
 
@@ -23,7 +16,7 @@ from optuna_evo.search import FINISHED
 __all__ = ["SearchProgress"]
 
 
-class SearchProgress:
+class SearchProgress(TrialBar):
     """Listen to a search and draw generation, best value, trials and time to go.
 
     Args:
@@ -39,32 +32,10 @@ class SearchProgress:
         self._done = len(study.get_trials(deepcopy=False, states=FINISHED))
         self._reused = 0
         self._where = ""
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("best {task.fields[best]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        super().__init__(console, TextColumn("best {task.fields[best]}"))
         self._task = self._progress.add_task(
             "starting", total=n_trials, completed=self._done, best=self._shown_best()
         )
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def reported(self, trial_number: int, step: int, n_steps: int) -> None:
         """Show how far the running trial is."""
