@@ -5,27 +5,26 @@ Optuna. A new name is a line in `_EXPORTS` and its twin for type checkers under 
 """
 
 import importlib
-import sys
-from types import ModuleType
 from typing import Any
 from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from optuna_evo.catalog import catalog as catalog
     from optuna_evo.config import EstimatorConfig as EstimatorConfig
     from optuna_evo.config import TrainingConfig as TrainingConfig
     from optuna_evo.estimators import EstimatorObjective as EstimatorObjective
     from optuna_evo.estimators import load_table as load_table
-    from optuna_evo.genome import Genome as Genome
-    from optuna_evo.genome import Term as Term
-    from optuna_evo.genome import TermType as TermType
-    from optuna_evo.judge import judge as judge
+    from optuna_evo.evaluation import judge as judge
     from optuna_evo.optimizers import EvolvedOptimizer as EvolvedOptimizer
     from optuna_evo.optimizers import lr_schedule as lr_schedule
     from optuna_evo.pruners import AnyPruner as AnyPruner
     from optuna_evo.pruners import DivergencePruner as DivergencePruner
     from optuna_evo.pruners import FlatnessPruner as FlatnessPruner
+    from optuna_evo.rules import catalog as catalog
+    from optuna_evo.rules import Genome as Genome
+    from optuna_evo.rules import Schedule as Schedule
+    from optuna_evo.rules import Term as Term
+    from optuna_evo.rules import TermType as TermType
     from optuna_evo.samplers import GASampler as GASampler
     from optuna_evo.samplers import HybridSampler as HybridSampler
     from optuna_evo.samplers import MetaPriorSampler as MetaPriorSampler
@@ -35,19 +34,18 @@ if TYPE_CHECKING:
     from optuna_evo.samplers import segment_of as segment_of
     from optuna_evo.samplers import Source as Source
     from optuna_evo.samplers import ThompsonSampler as ThompsonSampler
-    from optuna_evo.schedule import Schedule as Schedule
     from optuna_evo.spaces import estimator_space as estimator_space
     from optuna_evo.spaces import genome_params as genome_params
     from optuna_evo.spaces import grid_space as grid_space
     from optuna_evo.spaces import suggest_genome as suggest_genome
     from optuna_evo.spaces import training_space as training_space
-    from optuna_evo.tuning import smart_hyperparameter_tuning as smart_hyperparameter_tuning
+    from optuna_evo.study import smart_hyperparameter_tuning as smart_hyperparameter_tuning
 
     __version__: str
 
 _EXPORTS = {
     "AnyPruner": "optuna_evo.pruners",
-    "catalog": "optuna_evo.catalog",
+    "catalog": "optuna_evo.rules",
     "DivergencePruner": "optuna_evo.pruners",
     "estimator_space": "optuna_evo.spaces",
     "EstimatorConfig": "optuna_evo.config",
@@ -55,11 +53,11 @@ _EXPORTS = {
     "EvolvedOptimizer": "optuna_evo.optimizers",
     "FlatnessPruner": "optuna_evo.pruners",
     "GASampler": "optuna_evo.samplers",
-    "Genome": "optuna_evo.genome",
+    "Genome": "optuna_evo.rules",
     "genome_params": "optuna_evo.spaces",
     "grid_space": "optuna_evo.spaces",
     "HybridSampler": "optuna_evo.samplers",
-    "judge": "optuna_evo.judge",
+    "judge": "optuna_evo.evaluation",
     "lr_schedule": "optuna_evo.optimizers",
     "load_table": "optuna_evo.estimators",
     "MetaPriorSampler": "optuna_evo.samplers",
@@ -67,12 +65,12 @@ _EXPORTS = {
     "read_sources": "optuna_evo.samplers",
     "RecurrenceSampler": "optuna_evo.samplers",
     "segment_of": "optuna_evo.samplers",
-    "Schedule": "optuna_evo.schedule",
-    "smart_hyperparameter_tuning": "optuna_evo.tuning",
+    "Schedule": "optuna_evo.rules",
+    "smart_hyperparameter_tuning": "optuna_evo.study",
     "Source": "optuna_evo.samplers",
     "suggest_genome": "optuna_evo.spaces",
-    "Term": "optuna_evo.genome",
-    "TermType": "optuna_evo.genome",
+    "Term": "optuna_evo.rules",
+    "TermType": "optuna_evo.rules",
     "ThompsonSampler": "optuna_evo.samplers",
     "training_space": "optuna_evo.spaces",
     "TrainingConfig": "optuna_evo.config",
@@ -94,19 +92,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """A package in which an exported name wins over the module that it comes from.
-
-    Importing `optuna_evo.catalog` binds that module as `optuna_evo.catalog`; users of
-    `from optuna_evo import catalog` want the mapping in it, before and after. So with `judge`.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _EXPORTS and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

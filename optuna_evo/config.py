@@ -8,7 +8,7 @@ import json
 from typing import Any
 from typing import Protocol
 
-from optuna_evo.genome import Genome
+from optuna_evo.rules import Genome
 
 
 __all__ = ["Config", "EstimatorConfig", "SegmentConfig", "TrainingConfig"]
@@ -33,7 +33,7 @@ class TrainingConfig:
         model: Keyword arguments for the task's model builder, such as `{"dropout": 0.3}`.
 
     Example:
-        >>> from optuna_evo.catalog import catalog
+        >>> from optuna_evo import catalog
         >>> TrainingConfig(genome=catalog["adamw"], batch_size=64, model={"dropout": 0.5})
     """
 
@@ -46,7 +46,7 @@ class TrainingConfig:
         """Return the genome's fingerprint, with a digest of all else that is not the task's own.
 
         Example:
-            >>> from optuna_evo.catalog import catalog
+            >>> from optuna_evo import catalog
             >>> TrainingConfig(genome=catalog["sgd"], batch_size=64).fingerprint()
         """
         rest = {
@@ -74,7 +74,7 @@ class SegmentConfig(TrainingConfig):
         ValueError: If a value is out of range.
 
     Example:
-        >>> from optuna_evo.catalog import catalog
+        >>> from optuna_evo import catalog
         >>> SegmentConfig(genome=catalog["adamw"], clip_norm=1.0, sparsity=0.2)
     """
 

@@ -6,15 +6,15 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from optuna_evo.ancestry import ancestors
-from optuna_evo.ancestry import best_of
-from optuna_evo.ancestry import living
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
-from optuna_evo.parts import build_space
-from optuna_evo.parts import build_tasks
-from optuna_evo.schedule import Piece
-from optuna_evo.schedule import Schedule
+from optuna_evo.rules import Piece
+from optuna_evo.rules import Schedule
+from optuna_evo.search import ancestors
+from optuna_evo.search import best_of
+from optuna_evo.search import living
+from optuna_evo.study import build_space
+from optuna_evo.study import build_tasks
 from optuna_evo.study import checkpoints_of
 from optuna_evo.study import StoredStudy
 

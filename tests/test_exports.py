@@ -51,27 +51,6 @@ def test_samplers_and_pruners_do_not_load_torch() -> None:
     assert _run(code + "print('torch' in sys.modules)") == "False"
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "from optuna_evo import catalog",
-        "import optuna_evo.catalog; from optuna_evo import catalog",
-        "from optuna_evo import catalog; import optuna_evo.catalog; catalog = optuna_evo.catalog",
-        "from optuna_evo.catalog import catalog as c; from optuna_evo import catalog; c['adam']",
-        "from optuna_evo.catalog import catalog",
-    ],
-)
-def test_catalog_is_the_mapping_however_it_is_imported(code: str) -> None:
-    assert _run(f"{code}; print(catalog['adamw'].lr, type(catalog).__name__)") == (
-        "0.001 mappingproxy"
-    )
-
-
-@pytest.mark.parametrize("first", ["", "import optuna_evo.judge; "])
-def test_judge_is_the_function_however_it_is_imported(first: str) -> None:
-    assert _run(f"{first}from optuna_evo import judge; print(judge.__qualname__)") == "judge"
-
-
 def test_dir_lists_the_lazy_names_before_they_are_loaded() -> None:
     code = "import optuna_evo; print({*optuna_evo.__all__} <= {*dir(optuna_evo)})"
     assert _run(code) == "True"

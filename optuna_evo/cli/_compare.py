@@ -61,15 +61,15 @@ def study_compare_samplers(
           --samplers random,tpe,ga --seeds 3 --trials 40
       optuna_evo study compare-samplers SPEC.toml --samplers tpe,meta,meta+tpe --warm-start auto
     """
-    from optuna_evo.compare import comparison_specs
-    from optuna_evo.compare import count_finished
-    from optuna_evo.compare import read_comparison
-    from optuna_evo.compare import run_comparison
     from optuna_evo.reports import comparison_markdown
     from optuna_evo.reports import comparison_table
     from optuna_evo.reports import ComparisonProgress
     from optuna_evo.reports import draw_comparison
     from optuna_evo.spec import load_spec
+    from optuna_evo.study import comparison_specs
+    from optuna_evo.study import count_finished
+    from optuna_evo.study import read_comparison
+    from optuna_evo.study import run_comparison
 
     quiet_optuna()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

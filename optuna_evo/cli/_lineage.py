@@ -15,7 +15,7 @@ from optuna_evo.cli._stored import load_stored
 
 if TYPE_CHECKING:
     from optuna_evo.search import Listener
-    from optuna_evo.stored import StoredStudy
+    from optuna_evo.study import StoredStudy
 
 __all__ = [
     "checkpoints_option",

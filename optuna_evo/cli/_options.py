@@ -91,7 +91,7 @@ WARM_START = click.option(
 
 def open_database(url: str | None, *, create: bool = False) -> "RDBStorage":
     """Open the database that a command names."""
-    from optuna_evo.storage import open_storage
+    from optuna_evo.search import open_storage
 
     quiet_optuna()
     return open_storage(url, create=create)

@@ -16,9 +16,9 @@ __all__ = ["print_final", "print_judgement", "print_sources_line", "print_summar
 
 def print_summary(stored: "StoredStudy", console: "Console") -> None:
     """Print the study at a glance."""
-    from optuna_evo.parts import build_space
     from optuna_evo.reports import study_panel
     from optuna_evo.reports import summarise
+    from optuna_evo.study import build_space
 
     console.print(study_panel(summarise(stored.study, build_space(stored.spec))))
     if stored.spec.warm_start:

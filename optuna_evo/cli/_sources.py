@@ -30,10 +30,10 @@ def study_sources(name: str, storage: str | None, refresh: bool) -> None:
       optuna_evo study sources new
       optuna_evo study sources new --refresh
     """
-    from optuna_evo.parts import build_space
     from optuna_evo.reports import sources_panel
     from optuna_evo.reports import summarise_sources
-    from optuna_evo.stored import refresh_sources
+    from optuna_evo.study import build_space
+    from optuna_evo.study import refresh_sources
     from optuna_evo.warm_start import kept_references
     from optuna_evo.warm_start import probe_space
     from optuna_evo.warm_start import SourceReader

@@ -16,7 +16,7 @@ from optuna_evo.errors import SourceWarning
 
 if TYPE_CHECKING:
     from optuna_evo.spec import StudySpec
-    from optuna_evo.stored import StoredStudy
+    from optuna_evo.study import StoredStudy
     from optuna_evo.warm_start import SourceReader
 
 __all__ = [
@@ -31,8 +31,8 @@ __all__ = [
 
 def create_stored(spec: "StudySpec", storage: str | None, *, exist_ok: bool) -> "StoredStudy":
     """Write a study to the database, or take the one that is there if it is the same."""
-    from optuna_evo.parts import check_parts
-    from optuna_evo.stored import create_study
+    from optuna_evo.study import check_parts
+    from optuna_evo.study import create_study
 
     quiet_optuna()
     check_parts(spec)  # before the database is touched
@@ -44,7 +44,7 @@ def create_stored(spec: "StudySpec", storage: str | None, *, exist_ok: bool) -> 
 
 def load_stored(name: str, storage: str | None, *, to_run: bool = False) -> "StoredStudy":
     """Load a study by its name; the sources it starts from are read only where it is to run."""
-    from optuna_evo.stored import load_study
+    from optuna_evo.study import load_study
 
     opened = open_database(storage)
     with print_source_warnings():
@@ -83,10 +83,10 @@ def source_reader(spec: "StudySpec", storage: str | None) -> "SourceReader | Non
     """
     from optuna.storages import InMemoryStorage
 
-    from optuna_evo.parts import build_space
-    from optuna_evo.storage import database_exists
-    from optuna_evo.storage import default_url
-    from optuna_evo.storage import open_storage
+    from optuna_evo.search import database_exists
+    from optuna_evo.search import default_url
+    from optuna_evo.search import open_storage
+    from optuna_evo.study import build_space
     from optuna_evo.warm_start import resolve_references
     from optuna_evo.warm_start import SourceReader
 

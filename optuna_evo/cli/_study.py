@@ -271,7 +271,7 @@ def study_copy(name: str, new_name: str, storage: str | None) -> None:
 
     A trial that is being trained waits to be trained in the copy.
     """
-    from optuna_evo.copying import copy_study
+    from optuna_evo.study import copy_study
 
     copied = copy_study(name, new_name, open_database(storage))
     click.echo(f"Copied {len(copied.get_trials(deepcopy=False))} trials to study {new_name!r}.")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optuna_evo.rule import Rule
+from optuna_evo.rules import Rule
 
 
 __all__ = ["numbers_on_device"]

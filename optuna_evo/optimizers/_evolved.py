@@ -10,7 +10,6 @@ from torch import nn
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optuna_evo.genome import Genome
 from optuna_evo.optimizers._capturable import numbers_on_device
 from optuna_evo.optimizers._fused import fused_update
 from optuna_evo.optimizers._fused import has_kernel
@@ -18,6 +17,7 @@ from optuna_evo.optimizers._update import average_dtype
 from optuna_evo.optimizers._update import foreach_update
 from optuna_evo.optimizers._update import reference_update
 from optuna_evo.optimizers._update import Scalars
+from optuna_evo.rules import Genome
 
 
 __all__ = ["EvolvedOptimizer"]
@@ -28,7 +28,7 @@ _Bucket = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
 class EvolvedOptimizer(torch.optim.Optimizer):
     """Train with the update rule of a genome.
 
-    The update is the one of `optuna_evo.genome`, in its canonical form: terms that are the same
+    The update is that of `Genome`, in its canonical form: terms that are the same
     function are folded, so equal fingerprints train equally. State that the rule does not read is
     not allocated: no `exp_avg` without momentum terms, no `exp_avg_sq` without normalised ones.
 

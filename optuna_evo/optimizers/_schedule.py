@@ -3,7 +3,7 @@
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from optuna_evo.schedule import Schedule
+from optuna_evo.rules import Schedule
 
 
 __all__ = ["lr_schedule"]

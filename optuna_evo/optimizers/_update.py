@@ -1,7 +1,7 @@
 """One update for every rule: the readable loop, and the same by torch's multi-tensor operations.
 
 Symbols: p parameters, g gradients, m averages of g, v averages of g * g (lists of tensors of equal
-shapes); c the seven coefficients of `optuna_evo.rule.Direction`. A rule differs from another by
+shapes); c the seven coefficients of `optuna_evo.rules.Direction`. A rule differs from another by
 numbers only; a zero coefficient skips its direction.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from optuna_evo.rule import Direction
+from optuna_evo.rules import Direction
 
 
 __all__ = ["average_dtype", "foreach_update", "FROZEN", "NUMBERS", "reference_update", "Scalars"]
@@ -62,7 +62,7 @@ class Scalars(NamedTuple):
         )
 
 
-# What `Scalars.numbers` returns: seven steps along the directions of `optuna_evo.rule.Direction`
+# What `Scalars.numbers` returns: seven steps along the directions of `optuna_evo.rules.Direction`
 # (learning rate and correction of m in them), then the scalars of the other equations.
 NUMBERS = (
     *(direction.name.lower() for direction in Direction),

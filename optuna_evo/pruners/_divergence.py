@@ -5,8 +5,8 @@ from optuna.study import Study
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from optuna_evo.divergence import DEFAULT_FACTOR
-from optuna_evo.divergence import has_diverged
+from optuna_evo.curves import DEFAULT_FACTOR
+from optuna_evo.curves import has_diverged
 
 
 __all__ = ["DivergencePruner"]
@@ -16,7 +16,7 @@ class DivergencePruner(BasePruner):
     """Prune a trial whose reported values show that it has diverged, in any study.
 
     A trial whose last value is NaN or infinite is pruned at any step. A trial whose last value
-    exploded, by the rule of `optuna_evo.divergence.has_diverged`, is pruned from step
+    exploded, by the rule of `optuna_evo.curves.has_diverged`, is pruned from step
     `n_warmup_steps` on. A trial without reported values never is. Which values are better is read
     from the study, and no other trial is looked at.
 

@@ -13,10 +13,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
-from optuna_evo.judge import Interval
+from optuna_evo.evaluation import Interval
 from optuna_evo.reports._summary import best_trials
-from optuna_evo.reuse import SAMPLER_SECONDS_KEY
 from optuna_evo.search import FINISHED
+from optuna_evo.search import SAMPLER_SECONDS_KEY
 
 
 __all__ = ["compare", "Comparison", "Contender", "Course", "course_of"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from optuna_evo.judge import Interval
+from optuna_evo.evaluation import Interval
 from optuna_evo.reports._comparison import Comparison
 from optuna_evo.reports._comparison import Contender
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import math
 from pathlib import Path
 
-from optuna_evo.judge import JudgeRow
+from optuna_evo.evaluation import JudgeRow
 
 
 __all__ = ["draw_judgement"]

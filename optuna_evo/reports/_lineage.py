@@ -9,8 +9,8 @@ import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
-from optuna_evo.ancestry import ancestors
-from optuna_evo.ancestry import parent_of
+from optuna_evo.search import ancestors
+from optuna_evo.search import parent_of
 
 
 __all__ = ["Birth", "Family", "family"]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import optuna
 
-from optuna_evo.ancestry import best_of
-from optuna_evo.ancestry import living
 from optuna_evo.reports._lineage import Birth
 from optuna_evo.reports._lineage import Family
 from optuna_evo.reports._lineage import family
+from optuna_evo.search import best_of
+from optuna_evo.search import living
 
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def show_lineages(study: optuna.Study, *, inherit: str) -> None:
 
     Args:
         study: A study whose trials are segments.
-        inherit: "parent", "shared" or "none" (see `optuna_evo.lineage`).
+        inherit: "parent", "shared" or "none" (see `optuna_evo.search.Lineage`).
     """
     from optuna_dashboard import save_plotly_graph_object
 

@@ -16,7 +16,7 @@ class LineagePages:
 
     Args:
         study: The study.
-        inherit: "parent", "shared" or "none" (see `optuna_evo.lineage`).
+        inherit: "parent", "shared" or "none" (see `optuna_evo.search.Lineage`).
         every: Complete trials of a generation, those of all workers counted.
         listener: Is told the same; None: nobody.
     """

@@ -9,8 +9,8 @@ from rich.progress import TextColumn
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import generation_of
 from optuna_evo.reports._trial_bar import TrialBar
-from optuna_evo.reuse import REUSED_KEY
 from optuna_evo.search import FINISHED
+from optuna_evo.search import REUSED_KEY
 
 
 __all__ = ["SearchProgress"]

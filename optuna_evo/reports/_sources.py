@@ -15,10 +15,10 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from optuna_evo.errors import OptunaEvoError
-from optuna_evo.references import Reference
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.warm_start import kept_references
 from optuna_evo.warm_start import kept_weights
+from optuna_evo.warm_start import Reference
 from optuna_evo.warm_start import SourceReader
 
 

@@ -16,7 +16,7 @@ from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.metrics import ALL_METRICS
-from optuna_evo.reuse import REUSED_KEY
+from optuna_evo.search import REUSED_KEY
 
 
 __all__ = ["best_trials", "Generation", "generation_of", "StudySummary", "summarise"]

@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from optuna_evo.judge import Interval
-from optuna_evo.judge import JudgeRow
+from optuna_evo.evaluation import Interval
+from optuna_evo.evaluation import JudgeRow
 from optuna_evo.reports._summary import StudySummary
 
 

@@ -4,9 +4,9 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna_evo.config import TrainingConfig
-from optuna_evo.genome import Genome
-from optuna_evo.genome import Term
-from optuna_evo.genome import TermType
+from optuna_evo.rules import Genome
+from optuna_evo.rules import Term
+from optuna_evo.rules import TermType
 
 
 if TYPE_CHECKING:

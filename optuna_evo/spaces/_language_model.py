@@ -3,8 +3,8 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from optuna_evo.catalog import catalog
 from optuna_evo.config import SegmentConfig
+from optuna_evo.rules import catalog
 
 
 if TYPE_CHECKING:

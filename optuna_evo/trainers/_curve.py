@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.curves import EarlyStopping
+from optuna_evo.curves import ReduceOnPlateau
 from optuna_evo.metrics import check_metric
 from optuna_evo.metrics import metric_names
-from optuna_evo.plateau import EarlyStopping
-from optuna_evo.plateau import ReduceOnPlateau
 from optuna_evo.tasks import scores
 from optuna_evo.tasks import Split
 from optuna_evo.tasks import Splits

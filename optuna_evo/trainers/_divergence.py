@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from optuna_evo.divergence import has_diverged
+from optuna_evo.curves import has_diverged
 
 
 __all__ = ["beyond_hope", "STEPS_BETWEEN_CHECKS"]

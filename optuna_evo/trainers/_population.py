@@ -16,7 +16,7 @@ from torch import Tensor
 from optuna_evo.config import TrainingConfig
 from optuna_evo.optimizers import Scalars
 from optuna_evo.optimizers import update_flat
-from optuna_evo.rule import Rule
+from optuna_evo.rules import Rule
 from optuna_evo.tasks import Split
 from optuna_evo.trainers._divergence import beyond_hope
 from optuna_evo.trainers._divergence import STEPS_BETWEEN_CHECKS

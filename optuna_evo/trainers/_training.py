@@ -12,7 +12,7 @@ from torch import nn
 
 from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
-from optuna_evo.divergence import has_diverged
+from optuna_evo.curves import has_diverged
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import MemoryLimitError
 from optuna_evo.optimizers import EvolvedOptimizer

@@ -19,11 +19,11 @@ import optuna
 from optuna.trial import FrozenTrial
 import torch
 
-from optuna_evo.parts import build_objective
-from optuna_evo.parts import build_space
+from optuna_evo.search import open_storage
 from optuna_evo.search import search
 from optuna_evo.spec import load_spec
-from optuna_evo.storage import open_storage
+from optuna_evo.study import build_objective
+from optuna_evo.study import build_space
 from optuna_evo.study import create_study
 
 

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 import torch
 
+from optuna_evo.search import open_storage
 from optuna_evo.spec import StudySpec
-from optuna_evo.storage import open_storage
 from optuna_evo.study import create_study
 from optuna_evo.study import run_study
 

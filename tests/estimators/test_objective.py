@@ -9,11 +9,11 @@ from optuna_evo.errors import UsageError
 from optuna_evo.estimators import build_estimator
 from optuna_evo.estimators import EstimatorObjective
 from optuna_evo.estimators import load_table
-from optuna_evo.parts import build_space
 from optuna_evo.reports import summarise
 from optuna_evo.spaces import estimator_space
 from optuna_evo.spec import StudySpec
 from optuna_evo.study import best_genome
+from optuna_evo.study import build_space
 from optuna_evo.study import create_study
 from optuna_evo.study import run_study
 from optuna_evo.study import train_best

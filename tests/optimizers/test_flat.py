@@ -11,8 +11,8 @@ from optuna_evo.optimizers._update import foreach_update
 from optuna_evo.optimizers._update import FROZEN
 from optuna_evo.optimizers._update import reference_update
 from optuna_evo.optimizers._update import Scalars
-from optuna_evo.rule import Direction
-from optuna_evo.rule import Rule
+from optuna_evo.rules import Direction
+from optuna_evo.rules import Rule
 from tests.optimizers import published_loop
 
 

@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import TrialState
 import pytest
 
-from optuna_evo.divergence import has_diverged
+from optuna_evo.curves import has_diverged
 from optuna_evo.pruners import DivergencePruner
 
 
@@ -130,7 +130,7 @@ def test_a_wrong_direction_is_named_in_the_error() -> None:
 
 def test_the_rule_needs_neither_torch_nor_optuna() -> None:
     code = (
-        "import sys, optuna_evo.divergence\n"
+        "import sys, optuna_evo.curves\n"
         "sys.exit(any(name in sys.modules for name in ('torch', 'optuna', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

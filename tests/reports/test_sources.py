@@ -7,13 +7,13 @@ import optuna
 import pytest
 from rich.console import Console
 
-from optuna_evo.references import Reference
 from optuna_evo.reports import sources_panel
 from optuna_evo.reports import summarise_sources
-from optuna_evo.storage import open_storage
+from optuna_evo.search import open_storage
 from optuna_evo.warm_start import keep_references
+from optuna_evo.warm_start import Reference
 from optuna_evo.warm_start import SourceReader
-from tests.test_warm_start import old_study
+from tests.warm_start.test_warm_start import old_study
 
 
 PROPOSED = [

@@ -4,10 +4,10 @@ import pytest
 
 from optuna_evo import tasks
 from optuna_evo import trainers
-from optuna_evo.catalog import catalog
 from optuna_evo.config import TrainingConfig
-from optuna_evo.plateau import EarlyStopping
-from optuna_evo.plateau import ReduceOnPlateau
+from optuna_evo.curves import EarlyStopping
+from optuna_evo.curves import ReduceOnPlateau
+from optuna_evo.rules import catalog
 from optuna_evo.trainers import CurveObjective
 from optuna_evo.trainers import train_finally
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from optuna_evo import tasks
-from optuna_evo.catalog import catalog
 from optuna_evo.config import SegmentConfig
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import MemoryLimitError
+from optuna_evo.rules import catalog
 from optuna_evo.trainers import Checkpoint
 from optuna_evo.trainers import read_checkpoint
 from optuna_evo.trainers import SegmentObjective

@@ -1,0 +1,258 @@
+"""The honest last table: a found optimizer beside classic ones on test data.
+
+Every row trains on the same tasks, with the same fresh seeds, for the same number of steps, and is
+measured on the test split, which no search has seen. Each classic optimizer stands there twice: at
+its usual defaults, and with learning rate and schedule (constant, or warm-up and cosine) tuned on
+validation data over a stated number of trials. No row is left out for how it came off.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+from dataclasses import dataclass
+import math
+from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+import optuna
+from scipy import stats
+
+from optuna_evo.config import TrainingConfig
+from optuna_evo.rules import catalog
+from optuna_evo.rules import Genome
+
+
+if TYPE_CHECKING:
+    from optuna_evo.tasks import Split
+    from optuna_evo.tasks import Task
+    from optuna_evo.trainers import FitnessObjective
+
+__all__ = ["Interval", "judge", "JudgeRow", "tune_baseline"]
+
+# The usual names, the genome, and the range its learning rate is tuned over. Adam-like rules take
+# the range of the AlgoPerf spaces, widened upwards tenfold: short runs of small networks need it.
+_BASELINES = (
+    ("SGD with momentum", "momentum", (1e-3, 1.0)),
+    ("RMSprop", "rmsprop", (1e-4, 1e-1)),
+    ("Adam", "adam", (1e-4, 1e-1)),
+    ("AdamW", "adamw", (1e-4, 1e-1)),
+)
+_WARMUP_SHARE = 0.05
+_CONFIDENCE = 0.95
+# Fresh seeds lie beyond what searches and their repetitions use.
+_FIRST_TEST_SEED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its two-sided 95 % t-interval; `half_width` is NaN for a single value."""
+
+    mean: float
+    half_width: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Interval":
+        """Return the interval of independent values."""
+        mean = float(np.mean(values))
+        if len(values) < 2:
+            return cls(mean, math.nan)
+        error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+        t = float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1))
+        return cls(mean, t * error)
+
+
+@dataclass(frozen=True)
+class JudgeRow:
+    """One optimizer on all tasks.
+
+    Args:
+        name: What it is called.
+        setting: "evolved", "default" or "tuned over N trials: …".
+        genome: The update rule, ready to use.
+        accuracies: For each task one test accuracy a seed; 0 for a diverged run.
+    """
+
+    name: str
+    setting: str
+    genome: Genome
+    accuracies: Mapping[str, tuple[float, ...]]
+
+    @property
+    def by_seed(self) -> list[float]:
+        """Mean over tasks for each seed."""
+        return [float(np.mean(cell)) for cell in zip(*self.accuracies.values(), strict=True)]
+
+    @property
+    def overall(self) -> Interval:
+        """Mean over tasks, with the interval over seeds."""
+        return Interval.of(self.by_seed)
+
+    def minus(self, other: "JudgeRow") -> Interval:
+        """Mean difference to another row, paired by seed."""
+        pairs = zip(self.by_seed, other.by_seed, strict=True)
+        return Interval.of([mine - theirs for mine, theirs in pairs])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            "name": self.name,
+            "setting": self.setting,
+            "genome": self.genome.to_dict(),
+            "accuracies": {task: list(values) for task, values in self.accuracies.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "JudgeRow":
+        """Read what `to_dict` returned."""
+        accuracies = {task: tuple(values) for task, values in data["accuracies"].items()}
+        genome = Genome.from_dict(data["genome"])
+        return cls(data["name"], data["setting"], genome, accuracies)
+
+
+def judge(
+    genome: Genome,
+    objective: "FitnessObjective",
+    *,
+    seeds: int = 5,
+    tuning_trials: int = 16,
+    seed: int = 0,
+    on_run: Callable[[int, int], None] | None = None,
+) -> list[JudgeRow]:
+    """Measure a genome and the classic optimizers on test data.
+
+    Args:
+        genome: The update rule that is judged.
+        objective: Tasks, steps and device, as the search had them; baselines are tuned on it.
+        seeds: Fresh seeds for each task.
+        tuning_trials: Trials that each baseline is tuned over.
+        seed: Seed of the tuning.
+        on_run: Called with the trainings done and to be done.
+
+    Returns:
+        The judged genome's row, then two for each baseline. A row's setting says how it was made.
+    """
+    objective = dataclasses.replace(objective, reports=None)
+    n_rows = 1 + 2 * len(_BASELINES)
+    per_row = seeds * len(objective.tasks)
+    total = n_rows * per_row + len(_BASELINES) * tuning_trials * objective.n_steps
+    done = 0
+
+    def count(runs: int) -> None:
+        nonlocal done
+        done += runs
+        if on_run is not None:
+            on_run(done, total)
+
+    candidates = [("evolved", "evolved", genome)]
+    for name, key, lr_range in _BASELINES:
+        candidates.append((name, "default", catalog[key]))
+        tuned = tune_baseline(
+            catalog[key],
+            objective,
+            lr_range=lr_range,
+            n_trials=tuning_trials,
+            seed=seed,
+            on_run=count,
+        )
+        candidates.append((name, _setting(tuned, tuning_trials), tuned))
+    splits = {task: task.load_test(objective.data_dir) for task in objective.tasks}
+    rows = []
+    for name, setting, candidate in candidates:
+        accuracies = _test(candidate, objective, splits, seeds)
+        rows.append(JudgeRow(name, setting, candidate, accuracies))
+        count(per_row)
+    return rows
+
+
+def tune_baseline(
+    genome: Genome,
+    objective: "FitnessObjective",
+    *,
+    lr_range: tuple[float, float],
+    n_trials: int,
+    seed: int = 0,
+    on_run: Callable[[int], None] | None = None,
+) -> Genome:
+    """Tune the learning rate and schedule of a genome on validation accuracy.
+
+    The usual defaults are the first trial, so tuning never loses on validation data.
+
+    Args:
+        genome: The update rule; its other settings stay.
+        objective: What it is tuned on.
+        lr_range: Range of the learning rate, drawn on a logarithmic scale by TPE.
+        n_trials: Number of trials.
+        seed: Seed of the sampler.
+        on_run: Called with the number of trainings after each trial.
+    """
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(8, n_trials))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.enqueue_trial({"lr": genome.lr, "schedule": "constant"})
+    warmup_steps = round(_WARMUP_SHARE * objective.steps)
+
+    def configure(trial: optuna.trial.BaseTrial) -> Genome:
+        lr = trial.suggest_float("lr", *lr_range, log=True)
+        decays = trial.suggest_categorical("schedule", ("constant", "cosine")) == "cosine"
+        return dataclasses.replace(
+            genome,
+            lr=lr,
+            use_warmup=decays,
+            warmup_steps=warmup_steps,
+            use_cosine_decay=decays,
+            horizon=objective.steps,
+        )
+
+    for _ in range(n_trials):
+        trial = study.ask()
+        run = objective.start([TrainingConfig(genome=configure(trial))])
+        for _ in range(objective.n_steps):
+            run.advance(1)
+        accuracies = run.records()[0]["accuracies"]
+        n_finite = sum(len(values) for values in accuracies.values())
+        # a cell that diverged counts as no accuracy at all
+        study.tell(trial, sum(map(sum, accuracies.values())) / max(objective.n_steps, n_finite))
+        if on_run is not None:
+            on_run(objective.n_steps)
+    return configure(study.best_trial)
+
+
+def _setting(genome: Genome, n_trials: int) -> str:
+    schedule = "warm-up + cosine" if genome.use_cosine_decay else "constant"
+    return f"tuned over {n_trials} trials: lr {genome.lr:.2g}, {schedule}"
+
+
+def _test(
+    genome: Genome,
+    objective: "FitnessObjective",
+    splits: Mapping["Task", "Split"],
+    seeds: int,
+) -> dict[str, tuple[float, ...]]:
+    config = TrainingConfig(genome=genome)
+    return {
+        task.name: tuple(
+            _test_accuracy(config, task, split, objective, _FIRST_TEST_SEED + i)
+            for i in range(seeds)
+        )
+        for task, split in splits.items()
+    }
+
+
+def _test_accuracy(
+    config: TrainingConfig, task: "Task", split: "Split", objective: "FitnessObjective", seed: int
+) -> float:
+    from optuna_evo import trainers
+
+    run = trainers.start(
+        [config],
+        task,
+        seed=seed,
+        total_steps=objective.steps,
+        device=objective.device,
+        precision=objective.precision,
+        data_dir=objective.data_dir,
+    )
+    run.advance(objective.steps)
+    accuracy = run.evaluate(split)[0]
+    return accuracy if math.isfinite(accuracy) else 0.0

@@ -1,0 +1,222 @@
+"""An optimizer as data: a sum of update terms, their scalars and flags.
+
+The update of a weight w with gradient g at step t (counted from 0) is
+
+    g  <- clip(g, -clip_value, clip_value)                    if use_gradient_clipping
+    w  <- w - eta * weight_decay * w                          decoupled weight decay
+    m  <- beta1 * m + (1 - beta1) * g                         m = g where use_m is off
+    v  <- beta2 * v + (1 - beta2) * g * g                     v = g * g where use_v is off
+    w  <- w - eta * sum_k alpha_k * T_k(g, m, v)
+    eta = lr * min(1, (t + 1) / warmup_steps) * (1 + cos(pi * t / total_steps)) / 2
+
+with the terms T of `TermType`. With `use_bias_correction` the terms see m / (1 - beta1^(t+1)) and
+v / (1 - beta2^(t+1)). Source: the notebook of "Evolutionary discovery of optimizers"
+(arXiv:2512.11853), whose genomes `Genome.from_dict` reads as they are.
+
+m is an exponential *average*: the new gradient enters with weight (1 - beta1). torch's SGD sums
+instead (heavy ball), so its "momentum 0.9, lr 0.01" is lr 0.1 on the MOMENTUM term here.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import fields
+import enum
+import math
+from typing import Any
+from typing import NamedTuple
+from typing import Self
+
+from optuna_evo.rules._rule import canonical_rule
+from optuna_evo.rules._rule import Rule
+
+
+__all__ = ["Genome", "Term", "TermType"]
+
+# The notebook fixes NESTEROV as m + 0.9 * (g - m), which is b * m + (1 - b) * g with b = 0.1.
+_NOTEBOOK_NESTEROV_BETA = 0.1
+_LOG10_KEYS = {"lr_log10": "lr", "eps_log10": "eps", "wd_log10": "weight_decay"}
+
+
+class TermType(enum.IntEnum):
+    """The catalog of update terms; the integers are those of the published seed format."""
+
+    GRAD = 0
+    """g"""
+    MOMENTUM = 1
+    """m"""
+    RMS_NORM = 2
+    """g / (sqrt(v) + eps)"""
+    ADAM_TERM = 3
+    """m / (sqrt(v) + eps)"""
+    SIGN_GRAD = 4
+    """sign(g)"""
+    SQRT_GRAD = 5
+    """g / (|g| + eps)"""
+    NESTEROV = 6
+    """beta1 * m + (1 - beta1) * g"""
+
+
+class Term(NamedTuple):
+    """One summand of the update: `alpha` times the term `type`."""
+
+    type: TermType
+    alpha: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Genome:
+    """An update rule with its hyperparameters, frozen and free of torch.
+
+    Args:
+        terms:
+            The summands, `Term`s or pairs (type, alpha); a type is a `TermType`, its name or its
+            integer. May be empty (only weight decay is left then).
+        lr:
+            Learning rate, > 0.
+        beta1:
+            Decay of the gradient average m, in [0, 1).
+        beta2:
+            Decay of the average v of squared gradients, in [0, 1).
+        eps:
+            Added to denominators, > 0.
+        weight_decay:
+            Decoupled weight decay (as in AdamW: multiplied by the learning rate), >= 0.
+        use_m, use_v:
+            Off: the terms see the gradient (its square) in place of the average.
+        use_bias_correction:
+            Divide m and v by 1 - beta^t, as Adam does.
+        use_gradient_clipping, clip_value:
+            Clip every gradient *element* to [-clip_value, clip_value].
+        use_warmup, warmup_steps:
+            Raise the learning rate linearly over the first steps.
+        use_cosine_decay:
+            Multiply the learning rate by (1 + cos(pi * t / total_steps)) / 2.
+        horizon:
+            The number of steps that the genome was evolved for. Over another number of steps the
+            warm-up is scaled in proportion; None: `warmup_steps` is taken as it is.
+        nesterov_beta:
+            Weight of m in the NESTEROV term; None: `beta1`.
+
+    Raises:
+        ValueError: If a value is outside its range.
+
+    Example:
+        >>> genome = Genome(terms=[("ADAM_TERM", 1.0), ("SIGN_GRAD", 0.5)], lr=1e-3)
+        >>> Genome.from_dict(genome.to_dict()) == genome
+        True
+    """
+
+    terms: Sequence[Term]
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    use_m: bool = True
+    use_v: bool = True
+    use_bias_correction: bool = True
+    use_gradient_clipping: bool = False
+    clip_value: float = 1.0
+    use_warmup: bool = False
+    warmup_steps: int = 100
+    use_cosine_decay: bool = False
+    horizon: int | None = None
+    nesterov_beta: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", tuple(_as_term(term) for term in self.terms))
+        _check_range("lr", self.lr, above=0)
+        _check_range("beta1", self.beta1, at_least=0, below=1)
+        _check_range("beta2", self.beta2, at_least=0, below=1)
+        _check_range("eps", self.eps, above=0)
+        _check_range("weight_decay", self.weight_decay, at_least=0)
+        _check_range("clip_value", self.clip_value, above=0)
+        _check_range("warmup_steps", self.warmup_steps, at_least=0)
+        if self.horizon is not None:
+            _check_range("horizon", self.horizon, at_least=1)
+        if self.nesterov_beta is not None:
+            _check_range("nesterov_beta", self.nesterov_beta, at_least=0, below=1)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.startswith("use_") and not isinstance(value, bool):
+                raise ValueError(f"`{field.name}` must be true or false, got {value!r}.")
+
+    @property
+    def rule(self) -> Rule:
+        """The dense canonical form that runs (see `optuna_evo.rules`)."""
+        return canonical_rule(self)
+
+    def equation(self) -> str:
+        """Return the update as a person would write it, one statement a line."""
+        return self.rule.equation()
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits that two genomes share exactly if they do the same update."""
+        return self.rule.fingerprint()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; `from_dict` gives an equal genome back."""
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        return data | {"terms": [[term.type.name, term.alpha] for term in self.terms]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read `to_dict`'s format or the published seed format.
+
+        The seed format has `term_types` (integers), `alphas`, `lr_log10`, `eps_log10` and
+        `wd_log10`; a NESTEROV term in it keeps the weights the notebook gives it.
+
+        Raises:
+            ValueError: If a key is unknown or a value out of range.
+        """
+        values = dict(data)
+        if "term_types" in values:
+            values.setdefault("nesterov_beta", _NOTEBOOK_NESTEROV_BETA)
+            types, alphas = values.pop("term_types"), values.pop("alphas", None)
+            if alphas is None or len(alphas) != len(types):
+                raise ValueError(
+                    f"`alphas` must hold one number for each of {types=}, got {alphas=}."
+                )
+            values["terms"] = list(zip(types, alphas, strict=True))
+        for log_key, key in _LOG10_KEYS.items():
+            if log_key in values:
+                values[key] = 10.0 ** values.pop(log_key)
+        allowed = [field.name for field in fields(cls)]
+        if unknown := sorted(set(values) - set(allowed)):
+            raise ValueError(f"Unknown genome keys {unknown}; allowed: {allowed}.")
+        if "terms" not in values:
+            raise ValueError(f"A genome needs `terms` (or `term_types`), got {sorted(values)}.")
+        return cls(**values)
+
+
+def _as_term(term: Any) -> Term:
+    try:
+        kind, alpha = term
+        kind = TermType[kind] if isinstance(kind, str) else TermType(kind)
+        alpha = float(alpha)
+    except (KeyError, TypeError, ValueError) as error:
+        names = ", ".join(member.name for member in TermType)
+        raise ValueError(
+            f"A term must be a pair (type, alpha) of {names}; got {term!r}."
+        ) from error
+    if not math.isfinite(alpha):
+        raise ValueError(f"`alpha` of a term must be finite, got {alpha} for {kind.name}.")
+    return Term(kind, alpha)
+
+
+def _check_range(
+    name: str,
+    value: object,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    """Raise for values outside (above, below) and [at_least, below), NaN and infinity included."""
+    if not isinstance(value, int | float):
+        raise ValueError(f"`{name}` must be a number, got {value!r}.")
+    if not (above < value < below and value >= at_least):
+        low = f"> {above:g}" if above > -math.inf else f">= {at_least:g}"
+        high = f" and < {below:g}" if below < math.inf else ""
+        raise ValueError(f"`{name}` must be {low}{high} and finite, got {value}.")

@@ -1,0 +1,44 @@
+"""The loop that asks, trains, reports, prunes and tells, and the database it lives in."""
+
+from optuna_evo.search._ancestry import ancestors
+from optuna_evo.search._ancestry import best_of
+from optuna_evo.search._ancestry import living
+from optuna_evo.search._ancestry import parent_of
+from optuna_evo.search._checkpoints import AtomicFileSystemStore
+from optuna_evo.search._checkpoints import CheckpointStore
+from optuna_evo.search._checkpoints import open_checkpoints
+from optuna_evo.search._leases import WORKER_KEY
+from optuna_evo.search._lineage import Lineage
+from optuna_evo.search._loop import FINISHED
+from optuna_evo.search._loop import Listener
+from optuna_evo.search._loop import search
+from optuna_evo.search._reuse import Curves
+from optuna_evo.search._reuse import REUSED_KEY
+from optuna_evo.search._reuse import SAMPLER_SECONDS_KEY
+from optuna_evo.search._storage import database_exists
+from optuna_evo.search._storage import default_url
+from optuna_evo.search._storage import make_durable
+from optuna_evo.search._storage import open_storage
+
+
+__all__ = [
+    "ancestors",
+    "AtomicFileSystemStore",
+    "best_of",
+    "CheckpointStore",
+    "Curves",
+    "database_exists",
+    "default_url",
+    "FINISHED",
+    "Lineage",
+    "Listener",
+    "living",
+    "make_durable",
+    "open_checkpoints",
+    "open_storage",
+    "parent_of",
+    "REUSED_KEY",
+    "SAMPLER_SECONDS_KEY",
+    "search",
+    "WORKER_KEY",
+]

@@ -1,0 +1,327 @@
+"""A study as data: what is searched, by what, on what, for how long.
+
+A spec is a TOML file (see `studies/`). Its resolved form, every default filled in, is stored in
+the study, so any machine that reaches the database can go on with it.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+import tomllib
+from typing import Any
+from typing import Self
+
+from optuna_evo.curves import EarlyStopping
+from optuna_evo.curves import ReduceOnPlateau
+from optuna_evo.errors import SpecError
+from optuna_evo.spec._tables import read_table
+from optuna_evo.spec._tables import set_entry
+from optuna_evo.spec._tables import to_table
+
+
+__all__ = [
+    "FinalSpec",
+    "JudgeSpec",
+    "LineageSpec",
+    "load_spec",
+    "ObjectiveSpec",
+    "Part",
+    "SPEC_KEY",
+    "StudySpec",
+    "TrainerSpec",
+]
+
+SPEC_KEY = "optuna_evo:spec"  # the study attribute that holds a spec's stored form
+_DIRECTIONS = ("maximize", "minimize")
+_INHERITANCES = ("parent", "shared", "none")
+_OBJECTIVES = ("fitness", "accuracy", "segment", "table")
+_TRAINERS = ("auto", "sequential", "population")
+_PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part by its name or "module:attribute", and the keyword arguments it is built with.
+
+    In TOML the arguments stand beside the name: `sampler = { name = "ga", population_size = 20 }`.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_table(cls, data: Mapping[str, Any], where: str) -> Self:
+        """Read a part as TOML has it, or as it is stored."""
+        options = dict(data)
+        name = options.pop("name", None)
+        if not isinstance(name, str):
+            raise SpecError(f'`{where}` needs a name, such as {where} = {{ name = "..." }}.')
+        if set(options) == {"options"} and isinstance(options["options"], Mapping):
+            options = dict(options["options"])  # the stored form
+        return cls(name=name, options=options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSpec:
+    """How one training run is done.
+
+    Args:
+        steps: Optimizer steps of a run; for the objective "segment" those of a segment.
+        epochs: Passes over the training rows, in place of `steps`; only for the objective
+            "accuracy".
+        precision: "auto" (what is fastest where it runs), "float32" or "bfloat16"; for the
+            objective "segment" also "float16".
+        kind: How a batch of trials is trained: "sequential", "population" (those that differ in
+            their genomes only all at once) or "auto", whichever is measured to be faster.
+        early_stopping: When a training ends before its last step; then the value of every trial
+            is its best report, not its last. None: never. Only for the objective "accuracy".
+        reduce_on_plateau: When the learning rate is reduced. None: never. Only for the objective
+            "accuracy".
+    """
+
+    steps: int = 500
+    epochs: float | None = None
+    precision: str = "auto"
+    kind: str = "auto"
+    early_stopping: EarlyStopping | None = None
+    reduce_on_plateau: ReduceOnPlateau | None = None
+
+    def __post_init__(self) -> None:
+        _check_at_least("trainer.steps", self.steps, 1)
+        if self.epochs is not None and not self.epochs > 0:
+            raise SpecError(f"`trainer.epochs` must be greater than 0, got {self.epochs}.")
+        _check_one_of("trainer.precision", self.precision, _PRECISIONS)
+        _check_one_of("trainer.kind", self.kind, _TRAINERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveSpec:
+    """How training runs become the value that a trial is told.
+
+    "fitness": a trial trains once for each task and seed; the value of such a cell is the
+    validation accuracy + loss_weight * max(0, 1 - mean training loss of the last loss_window
+    steps), and the trial's value is the mean over its cells. It reports once a cell, or, with
+    `side_by_side`, the mean over cells as they stand.
+
+    "accuracy": a trial trains once on the one task; it reports the validation metric along the
+    way, and its value is the last one reported (with `trainer.early_stopping`, the best one).
+
+    "segment": as "accuracy", but a trial is a segment of a longer training and goes on from
+    another trial's weights, as `LineageSpec` says.
+
+    "table": a trial fits an estimator of scikit-learn to the one table that `tasks` names; it
+    reports the metric of each fold, and its value is the mean.
+
+    Args:
+        name: "fitness", "accuracy", "segment" or "table".
+        seeds: Seeds for each task ("fitness").
+        loss_weight: Weight of the training-loss bonus, >= 0 ("fitness").
+        loss_window: Steps that the training loss is averaged over ("fitness").
+        side_by_side: Whether all cells train at the same time and report `reports` times on the
+            way, so that pruners need not wait for the end of a cell ("fitness").
+        reports: Reports of a whole training ("accuracy", "fitness" side by side) or of a segment
+            ("segment"); folds ("table").
+        metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
+            the task's own metric ("accuracy"), "accuracy" or "mse" ("table").
+        divergence_penalty: What a diverged trial is told; a table has its own.
+    """
+
+    name: str = "fitness"
+    seeds: int = 2
+    loss_weight: float = 0.05
+    loss_window: int = 50
+    side_by_side: bool = False
+    reports: int = 10
+    metric: str | None = None
+    divergence_penalty: float = -1.0
+
+    def __post_init__(self) -> None:
+        _check_one_of("objective.name", self.name, _OBJECTIVES)
+        _check_at_least("objective.reports", self.reports, 1)
+        _check_at_least("objective.seeds", self.seeds, 1)
+        _check_at_least("objective.loss_weight", self.loss_weight, 0)
+        _check_at_least("objective.loss_window", self.loss_window, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineageSpec:
+    """How the trials of a study with the objective "segment" go on from one another.
+
+    Args:
+        inherit: "parent": a member of the population goes on from its own last segment's weights
+            or, where it exploits, from a better member's (with the sampler "recurrence").
+            "shared": one model is trained by all in turn. "none": every trial starts afresh.
+        checkpoints: Where checkpoints lie: a folder, or "s3://bucket/prefix". None: the option
+            --checkpoints, `OPTUNA_EVO_CHECKPOINTS`, or a folder beside an SQLite database.
+    """
+
+    inherit: str = "parent"
+    checkpoints: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_one_of("lineage.inherit", self.inherit, _INHERITANCES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeSpec:
+    """The comparison with classic optimizers that ends a run.
+
+    Args:
+        seeds: Fresh seeds that every row is measured on, on the test split. 0: no comparison.
+        tuning_trials: Trials that each baseline's learning rate and schedule are tuned over.
+    """
+
+    seeds: int = 5
+    tuning_trials: int = 16
+
+    def __post_init__(self) -> None:
+        _check_at_least("judge.seeds", self.seeds, 0)
+        _check_at_least("judge.tuning_trials", self.tuning_trials, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalSpec:
+    """The training that ends a study with the objective "accuracy".
+
+    The best configuration is trained once on all rows but the test's and measured once on those.
+
+    Args:
+        epochs: Passes over the rows. 0: no final training.
+        cosine: Whether the learning rate decays along a cosine.
+    """
+
+    epochs: float = 0.0
+    cosine: bool = True
+
+    def __post_init__(self) -> None:
+        _check_at_least("final.epochs", self.epochs, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """A whole study.
+
+    Args:
+        name: The study's name in the database.
+        tasks: Names of tasks, or own ones as "module:attribute"; of a table or its file ("table").
+        n_trials: Trials that the study ends after (finished ones: complete or pruned).
+        seed: Seed of the sampler and of all training runs.
+        direction: "maximize" or "minimize".
+        batch_size: Trials that are asked and trained together.
+        task: Options that the tasks are made with, such as the size of a language model.
+        space: Function from a trial to a `TrainingConfig`.
+        sampler: Sampler; `seed` is passed on to it.
+        pruner: Pruner.
+        trainer: See `TrainerSpec`.
+        objective: See `ObjectiveSpec`.
+        lineage: See `LineageSpec`.
+        judge: See `JudgeSpec`.
+        final: See `FinalSpec`.
+        warm_start: Studies to start from: "NAME" in the same database, "URL#NAME" in another,
+            "auto" or "URL#auto" for all finished ones of the same space.
+        priors: Beliefs that fade as results come in, by parameter, such as
+            `{"lr": {"center": 3e-4, "spread": 3}}`: see `MetaPriorSampler`.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    n_trials: int = 100
+    seed: int = 0
+    direction: str = "maximize"
+    batch_size: int = 1
+    task: Mapping[str, Any] = field(default_factory=dict)
+    space: Part = Part(name="genome")
+    sampler: Part = Part(name="ga")
+    pruner: Part = Part(name="none")
+    trainer: TrainerSpec = field(default_factory=TrainerSpec)
+    objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
+    lineage: LineageSpec = field(default_factory=LineageSpec)
+    judge: JudgeSpec = field(default_factory=JudgeSpec)
+    final: FinalSpec = field(default_factory=FinalSpec)
+    warm_start: tuple[str, ...] = ()
+    priors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise SpecError("`name` must not be empty.")
+        if not self.tasks:
+            raise SpecError('`tasks` must name at least one task, such as tasks = ["digits"].')
+        _check_at_least("n_trials", self.n_trials, 1)
+        _check_at_least("seed", self.seed, 0)
+        _check_at_least("batch_size", self.batch_size, 1)
+        _check_one_of("direction", self.direction, _DIRECTIONS)
+        self._check_objective()
+
+    def _check_objective(self) -> None:
+        name = self.objective.name
+        if name != "fitness" and len(self.tasks) > 1:
+            raise SpecError(
+                f"The objective {name!r} trains on one task, got {len(self.tasks)}: "
+                'name one, or use objective.name = "fitness".'
+            )
+        if name != "accuracy":
+            for key, value in (
+                ("trainer.epochs", self.trainer.epochs),
+                ("trainer.early_stopping", self.trainer.early_stopping),
+                ("trainer.reduce_on_plateau", self.trainer.reduce_on_plateau),
+                ("final.epochs", self.final.epochs),
+            ):
+                if value:
+                    raise SpecError(f'`{key}` goes with objective.name = "accuracy".')
+        if self.objective.metric and name not in ("accuracy", "table"):
+            raise SpecError('`objective.metric` goes with objective.name = "accuracy" or "table".')
+        if name != "segment" and self.trainer.precision == "float16":
+            raise SpecError('`trainer.precision` "float16" goes with objective.name = "segment".')
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build a spec from nested plain types.
+
+        Raises:
+            SpecError: On an unknown key, a wrong type or a value out of range.
+        """
+        return read_table(cls, data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested plain JSON types, every default filled in."""
+        return dict(to_table(self))
+
+
+def load_spec(
+    path: str | Path, *, overrides: Sequence[str] = (), name: str | None = None
+) -> StudySpec:
+    """Read a TOML file into a spec.
+
+    Args:
+        path: The file. A study without a `name` in it is called like the file.
+        overrides: "a.b=c" each; the value is read as TOML, or as a string where that fails.
+        name: Takes the place of the name in the file.
+
+    Raises:
+        SpecError: If the file cannot be read or the spec is wrong.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"Cannot read the spec {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not valid TOML: {error}.") from error
+    for override in overrides:
+        set_entry(data, override)
+    data.setdefault("name", path.stem)
+    if name is not None:
+        data["name"] = name
+    return StudySpec.from_dict(data)
+
+
+def _check_at_least(name: str, value: float, minimum: float) -> None:
+    if not value >= minimum:
+        raise SpecError(f"`{name}` must be at least {minimum}, got {value}.")
+
+
+def _check_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise SpecError(f"`{name}` must be one of {', '.join(allowed)}; got {value!r}.")

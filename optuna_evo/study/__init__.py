@@ -1,0 +1,56 @@
+"""The composition root: from a spec to a study in a database, and on to a running search."""
+
+from optuna_evo.study._compare import comparison_specs
+from optuna_evo.study._compare import count_finished
+from optuna_evo.study._compare import read_comparison
+from optuna_evo.study._compare import run_comparison
+from optuna_evo.study._copying import copy_study
+from optuna_evo.study._parts import build_objective
+from optuna_evo.study._parts import build_sampler
+from optuna_evo.study._parts import build_space
+from optuna_evo.study._parts import build_tasks
+from optuna_evo.study._parts import check_parts
+from optuna_evo.study._parts import pick_device
+from optuna_evo.study._run import best_genome
+from optuna_evo.study._run import best_trial
+from optuna_evo.study._run import judge_study
+from optuna_evo.study._run import run_study
+from optuna_evo.study._run import show_in_dashboard
+from optuna_evo.study._run import stored_judgement
+from optuna_evo.study._run import train_best
+from optuna_evo.study._stored import checkpoints_of
+from optuna_evo.study._stored import create_study
+from optuna_evo.study._stored import delete_study
+from optuna_evo.study._stored import load_study
+from optuna_evo.study._stored import refresh_sources
+from optuna_evo.study._stored import StoredStudy
+from optuna_evo.study._tuning import smart_hyperparameter_tuning
+
+
+__all__ = [
+    "best_genome",
+    "best_trial",
+    "build_objective",
+    "build_sampler",
+    "build_space",
+    "build_tasks",
+    "check_parts",
+    "checkpoints_of",
+    "comparison_specs",
+    "copy_study",
+    "count_finished",
+    "create_study",
+    "delete_study",
+    "judge_study",
+    "load_study",
+    "pick_device",
+    "read_comparison",
+    "refresh_sources",
+    "run_comparison",
+    "run_study",
+    "show_in_dashboard",
+    "smart_hyperparameter_tuning",
+    "stored_judgement",
+    "StoredStudy",
+    "train_best",
+]

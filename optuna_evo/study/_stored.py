@@ -1,0 +1,244 @@
+"""Studies in a database: written with their resolved spec, loaded with its sampler and pruner."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+import json
+import os
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+
+from optuna_evo.errors import StorageError
+from optuna_evo.errors import StudyMismatchError
+from optuna_evo.errors import UsageError
+from optuna_evo.search import CheckpointStore
+from optuna_evo.search import open_checkpoints
+from optuna_evo.spec import SPEC_KEY
+from optuna_evo.spec import StudySpec
+from optuna_evo.study._parts import build_pruner
+from optuna_evo.study._parts import build_sampler
+from optuna_evo.study._parts import build_space
+from optuna_evo.study._parts import check_parts
+from optuna_evo.warm_start import keep_references
+from optuna_evo.warm_start import kept_references
+from optuna_evo.warm_start import load_sources
+from optuna_evo.warm_start import Reference
+from optuna_evo.warm_start import resolve_references
+from optuna_evo.warm_start import SourceReader
+from optuna_evo.warm_start import SOURCES_KEY
+
+
+__all__ = [
+    "checkpoints_of",
+    "create_study",
+    "delete_study",
+    "load_study",
+    "refresh_sources",
+    "StoredStudy",
+]
+
+_SCHEMA_KEY = "optuna_evo:schema"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study of ours with the spec it was made from."""
+
+    spec: StudySpec
+    study: optuna.Study
+
+
+def create_study(
+    spec: StudySpec,
+    storage: BaseStorage,
+    *,
+    exist_ok: bool = False,
+    reader: SourceReader | None = None,
+) -> StoredStudy:
+    """Write a new study with its resolved spec and the sources it starts from to the database.
+
+    A wrong spec, or a source that cannot be used, leaves no trace. Passwords in references to
+    sources are left out of what is stored.
+
+    Args:
+        spec: The study.
+        storage: Where to.
+        exist_ok: Whether a study of this name made from the same spec is taken as it is, with the
+            sources it has.
+        reader: Reads the sources; None: a new one.
+
+    Raises:
+        SpecError: If a part cannot be built.
+        UsageError: If there is a study of this name and `exist_ok` is off, or a source cannot be
+            used.
+        StudyMismatchError: If there is one made from another spec.
+        StorageError: If the database of a source cannot be opened.
+    """
+    check_parts(spec)
+    reader = reader or SourceReader(storage)
+    public = tuple(str(reader.reference(text)) for text in spec.warm_start)
+    spec = dataclasses.replace(spec, warm_start=public)
+    if spec.name in optuna.get_all_study_names(storage):
+        _adopt_if_blank(spec, storage, reader)
+        stored = load_study(spec.name, storage, reader=reader)
+        if difference := _difference(stored.spec, spec):
+            raise StudyMismatchError(
+                f"Study {spec.name!r} was made from another spec: {difference}. Give the new one "
+                f"another name, run the stored one by `optuna_evo study run {spec.name}`, or "
+                f"delete it by `optuna_evo study delete {spec.name}`."
+            )
+        if not exist_ok:
+            raise UsageError(
+                f"There is a study {spec.name!r} already; go on with it by "
+                f"`optuna_evo study run {spec.name}`."
+            )
+        return stored
+    with contextlib.closing(reader):
+        references = resolve_references(spec, build_space(spec), reader) if public else []
+    try:
+        study = optuna.create_study(
+            study_name=spec.name,
+            storage=storage,
+            direction="minimize" if spec.direction == "minimize" else "maximize",
+        )
+    except optuna.exceptions.DuplicatedStudyError:  # another worker was faster
+        return create_study(spec, storage, exist_ok=exist_ok, reader=reader)
+    _write_spec(study, spec, references)
+    return load_study(spec.name, storage, reader=reader)
+
+
+def _write_spec(study: optuna.Study, spec: StudySpec, sources: Sequence[Reference]) -> None:
+    """Write all that a study is, the spec last: without it the study counts as not yet made."""
+    study.set_user_attr(_SCHEMA_KEY, _SCHEMA)
+    if spec.warm_start:
+        keep_references(study, sources)
+    study.set_user_attr(SPEC_KEY, spec.to_dict())
+
+
+def _adopt_if_blank(spec: StudySpec, storage: BaseStorage, reader: SourceReader) -> None:
+    """Finish the creation of a study whose creator was killed between its name and its spec."""
+    study = optuna.load_study(study_name=spec.name, storage=storage)
+    if study.user_attrs.keys() <= {_SCHEMA_KEY, SOURCES_KEY} and not study.get_trials(
+        deepcopy=False
+    ):
+        with contextlib.closing(reader):
+            references = resolve_references(spec, build_space(spec), reader)
+        _write_spec(study, spec, references)
+
+
+def load_study(
+    name: str,
+    storage: BaseStorage,
+    *,
+    reader: SourceReader | None = None,
+    to_run: bool = True,
+) -> StoredStudy:
+    """Load a study of ours with the sampler and pruner of its spec.
+
+    A source that cannot be read any more is left out with a `SourceWarning`.
+
+    Args:
+        name: Its name.
+        storage: Its database.
+        reader: Reads the sources it starts from; None: a new one.
+        to_run: Whether the sampler is to propose trials; if not, sources are not read.
+
+    Raises:
+        UsageError: If there is no such study or it was not made by optuna_evo.
+        StorageError: If it was made by a newer optuna_evo.
+    """
+    names = optuna.get_all_study_names(storage)
+    if name not in names:
+        known = ", ".join(sorted(names)) or "none"
+        raise UsageError(f"There is no study {name!r} in this database; there are: {known}.")
+    study = optuna.load_study(study_name=name, storage=storage)
+    attrs = study.user_attrs
+    if SPEC_KEY not in attrs:
+        raise UsageError(f"Study {name!r} was not made by optuna_evo: it holds no spec.")
+    if attrs.get(_SCHEMA_KEY, 0) > _SCHEMA:
+        raise StorageError(
+            f"Study {name!r} was made by a newer optuna_evo (schema {attrs[_SCHEMA_KEY]}, this "
+            f"one knows {_SCHEMA}): pip install --upgrade optuna-evo."
+        )
+    spec = StudySpec.from_dict(attrs[SPEC_KEY])
+    references = kept_references(study) if to_run else []
+    with contextlib.closing(reader or SourceReader(storage)) as reader:
+        sources = load_sources(references, reader)
+    study.sampler = build_sampler(spec, len(study.get_trials(deepcopy=False)), sources)
+    study.pruner = build_pruner(spec)
+    return StoredStudy(spec, study)
+
+
+def refresh_sources(stored: StoredStudy, reader: SourceReader) -> list[Reference]:
+    """Take up the studies that the spec's "auto" finds by now, and return the new ones.
+
+    A worker reads sources when it loads the study: those that run already go on without.
+
+    Raises:
+        StorageError: If a database cannot be opened.
+    """
+    spec, kept = stored.spec, kept_references(stored.study)
+    autos = [text for text in spec.warm_start if Reference.parse(text).is_auto]
+    only_autos = dataclasses.replace(spec, warm_start=tuple(autos))
+    with contextlib.closing(reader):
+        found = resolve_references(only_autos, build_space(spec), reader) if autos else []
+    new = [reference for reference in found if reference not in kept]
+    if new:
+        keep_references(stored.study, [*kept, *new])
+    return new
+
+
+def delete_study(name: str, storage: BaseStorage, *, checkpoints: str | None = None) -> None:
+    """Delete a study, whoever made it, with the checkpoints of its lineages.
+
+    Args:
+        name: The study.
+        storage: The database.
+        checkpoints: Where checkpoints lie, see `checkpoints_of`.
+
+    Raises:
+        UsageError: If there is no such study.
+    """
+    if name not in optuna.get_all_study_names(storage):
+        raise UsageError(f"There is no study {name!r} in this database.")
+    study = optuna.load_study(study_name=name, storage=storage)
+    if SPEC_KEY in study.user_attrs:
+        spec = StudySpec.from_dict(study.user_attrs[SPEC_KEY])
+        if spec.objective.name == "segment":
+            n_trials = len(study.get_trials(deepcopy=False))
+            checkpoints_of(StoredStudy(spec, study), checkpoints).clear(n_trials)
+    optuna.delete_study(study_name=name, storage=storage)
+
+
+def checkpoints_of(stored: StoredStudy, location: str | None = None) -> CheckpointStore:
+    """Open the checkpoints of a study: at `location`, `OPTUNA_EVO_CHECKPOINTS`, or by its spec."""
+    named = location or os.environ.get("OPTUNA_EVO_CHECKPOINTS")
+    place = named or stored.spec.lineage.checkpoints
+    return open_checkpoints(stored.spec.name, stored.study._storage, place)
+
+
+def _difference(old: StudySpec, new: StudySpec) -> str:
+    """Return the first differing keys as "a.b: old -> new", empty if there is none."""
+    flat_old, flat_new = _flatten(old.to_dict()), _flatten(new.to_dict())
+    keys = sorted(set(flat_old) | set(flat_new))
+    changes = [
+        f"{key} was {flat_old.get(key)}, now {flat_new.get(key)}"
+        for key in keys
+        if flat_old.get(key) != flat_new.get(key)
+    ]
+    return "; ".join(changes[:3]) + (f" and {len(changes) - 3} more" if len(changes) > 3 else "")
+
+
+def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = json.dumps(value)
+    return flat
