@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna_evo.config import EstimatorConfig as EstimatorConfig
     from optuna_evo.config import TrainingConfig as TrainingConfig
-    from optuna_evo.estimators import EstimatorObjective as EstimatorObjective
     from optuna_evo.estimators import load_table as load_table
     from optuna_evo.evaluation import judge as judge
+    from optuna_evo.objectives import EstimatorObjective as EstimatorObjective
     from optuna_evo.optimizers import EvolvedOptimizer as EvolvedOptimizer
     from optuna_evo.optimizers import lr_schedule as lr_schedule
     from optuna_evo.pruners import AnyPruner as AnyPruner
@@ -49,7 +49,7 @@ _EXPORTS = {
     "DivergencePruner": "optuna_evo.pruners",
     "estimator_space": "optuna_evo.spaces",
     "EstimatorConfig": "optuna_evo.config",
-    "EstimatorObjective": "optuna_evo.estimators",
+    "EstimatorObjective": "optuna_evo.objectives",
     "EvolvedOptimizer": "optuna_evo.optimizers",
     "FlatnessPruner": "optuna_evo.pruners",
     "GASampler": "optuna_evo.samplers",

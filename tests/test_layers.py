@@ -37,7 +37,11 @@ def _set(names: str) -> frozenset[str]:
 DATA = _set("attributes errors rules curves config metrics spec plugins")
 SEARCHERS = _set("samplers pruners surrogates")
 LAYER_3 = _set("search warm_start evaluation reports")
-BELOW_3 = DATA | SEARCHERS | _set("spaces optimizers tasks estimators learned trainers")
+BELOW_3 = (
+    DATA
+    | SEARCHERS
+    | _set("spaces optimizers tasks estimators learned trainers objectives meta_training")
+)
 COMPOSITION = _set("study export workers")
 TORCH_ONLY = {"heavy": _set("torch"), "never": _set("optuna")}
 
@@ -51,6 +55,9 @@ TABLE = {
     **dict.fromkeys(SEARCHERS, Allowed(DATA | SEARCHERS, _set("optuna sklearn"))),
     "learned": Allowed(DATA | _set("optimizers tasks"), **TORCH_ONLY),
     "trainers": Allowed(DATA | _set("optimizers tasks learned"), **TORCH_ONLY),
+    "objectives": Allowed(
+        DATA | _set("optimizers tasks estimators learned trainers"), **TORCH_ONLY
+    ),
     **dict.fromkeys(LAYER_3, Allowed(BELOW_3 | LAYER_3, _set("optuna"))),
     # terminal output is rich throughout; figures load their library when they are drawn
     "reports": Allowed(BELOW_3 | LAYER_3, _set("optuna rich")),

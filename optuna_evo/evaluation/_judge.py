@@ -25,9 +25,9 @@ from optuna_evo.rules import Genome
 
 
 if TYPE_CHECKING:
+    from optuna_evo.objectives import FitnessObjective
     from optuna_evo.tasks import Split
     from optuna_evo.tasks import Task
-    from optuna_evo.trainers import FitnessObjective
 
 __all__ = ["Interval", "judge", "JudgeRow", "tune_baseline"]
 

@@ -28,9 +28,9 @@ from optuna_evo.search._loop import Run
 
 
 if TYPE_CHECKING:
+    from optuna_evo.objectives import SegmentObjective
+    from optuna_evo.objectives import SegmentRun
     from optuna_evo.trainers import Checkpoint
-    from optuna_evo.trainers import SegmentObjective
-    from optuna_evo.trainers import SegmentRun
 
 __all__ = ["Lineage", "LOST_KEY"]
 
@@ -75,7 +75,7 @@ class Lineage:
 
     def keep(self, trial: optuna.Trial, run: Run, place: int) -> None:
         """Write the checkpoint of a trial, after making room for it."""
-        from optuna_evo.trainers import SegmentRun
+        from optuna_evo.objectives import SegmentRun
 
         assert isinstance(run, SegmentRun)
         self._clear(successor=trial.number)

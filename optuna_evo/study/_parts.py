@@ -29,11 +29,11 @@ from optuna_evo.warm_start import probe_space
 
 
 if TYPE_CHECKING:
-    from optuna_evo.estimators import EstimatorObjective
+    from optuna_evo.objectives import CurveObjective
+    from optuna_evo.objectives import EstimatorObjective
+    from optuna_evo.objectives import FitnessObjective
+    from optuna_evo.objectives import SegmentObjective
     from optuna_evo.tasks import Task
-    from optuna_evo.trainers import CurveObjective
-    from optuna_evo.trainers import FitnessObjective
-    from optuna_evo.trainers import SegmentObjective
 
 __all__ = [
     "build_objective",
@@ -115,9 +115,9 @@ def build_objective(
     """Build what a study's trials train and how they are valued."""
     if spec.objective.name == "table":
         return _build_table_objective(spec, data_dir)
-    from optuna_evo.trainers import CurveObjective
-    from optuna_evo.trainers import FitnessObjective
-    from optuna_evo.trainers import SegmentObjective
+    from optuna_evo.objectives import CurveObjective
+    from optuna_evo.objectives import FitnessObjective
+    from optuna_evo.objectives import SegmentObjective
 
     tasks = build_tasks(spec)
     shared: dict[str, Any] = {
@@ -154,8 +154,8 @@ def build_objective(
 
 
 def _build_table_objective(spec: StudySpec, data_dir: Path | None) -> "EstimatorObjective":
-    from optuna_evo.estimators import EstimatorObjective
     from optuna_evo.estimators import load_table
+    from optuna_evo.objectives import EstimatorObjective
 
     if unknown := [key for key in spec.task if key not in ("target", "kind")]:
         raise SpecError(f"Unknown option {unknown[0]!r}: a table takes: target, kind.")

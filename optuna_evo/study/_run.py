@@ -68,8 +68,8 @@ def run_study(
     Returns:
         The number of trials finished by this call.
     """
+    from optuna_evo.objectives import SegmentObjective
     from optuna_evo.search import Lineage
-    from optuna_evo.trainers import SegmentObjective
 
     spec = stored.spec
     objective = build_objective(spec, device=device, data_dir=data_dir)
@@ -96,9 +96,9 @@ def run_study(
 
 def _keep_meta_features(stored: StoredStudy, objective: Any) -> None:
     """Write what is known about the task on the study, for studies that will start from it."""
-    from optuna_evo.estimators import describe_table
-    from optuna_evo.estimators import EstimatorObjective
-    from optuna_evo.trainers import describe
+    from optuna_evo.objectives import describe
+    from optuna_evo.objectives import describe_table
+    from optuna_evo.objectives import EstimatorObjective
 
     if _META_FEATURES_KEY in stored.study.user_attrs:
         return
@@ -145,7 +145,7 @@ def judge_study(
         data_dir: As in `run_study`.
         on_run: Called with the trainings done and to be done.
     """
-    from optuna_evo.trainers import FitnessObjective
+    from optuna_evo.objectives import FitnessObjective
 
     objective = build_objective(stored.spec, device=device, data_dir=data_dir)
     if not isinstance(objective, FitnessObjective):
@@ -179,9 +179,9 @@ def train_best(
     Returns:
         The metric on the test split; NaN if the training diverged.
     """
-    from optuna_evo.estimators import EstimatorObjective
-    from optuna_evo.trainers import CurveObjective
-    from optuna_evo.trainers import train_finally
+    from optuna_evo.objectives import CurveObjective
+    from optuna_evo.objectives import EstimatorObjective
+    from optuna_evo.objectives import train_finally
 
     objective = build_objective(stored.spec, device=device, data_dir=data_dir)
     best = best_trial(stored)

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from optuna_evo import tasks
+from optuna_evo.objectives import CurveObjective
 from optuna_evo.pruners import slope_is_flat
 from optuna_evo.spaces import training_space
-from optuna_evo.trainers import CurveObjective
 
 
 SETTINGS = {

@@ -27,8 +27,8 @@ import torch
 from optuna_evo import suggest_genome
 from optuna_evo import tasks
 from optuna_evo import TrainingConfig
+from optuna_evo.objectives import FitnessObjective
 from optuna_evo.samplers import GASampler
-from optuna_evo.trainers import FitnessObjective
 
 
 POPULATION_SIZE = 10

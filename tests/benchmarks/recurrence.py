@@ -37,8 +37,8 @@ from optuna_evo import RecurrenceSampler
 from optuna_evo import segment_of
 from optuna_evo import tasks
 from optuna_evo.config import SegmentConfig
+from optuna_evo.objectives import SegmentObjective
 from optuna_evo.spaces import language_model_space
-from optuna_evo.trainers import SegmentObjective
 from optuna_evo.trainers._checkpoint import Checkpoint
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from optuna_evo.errors import DataError
-from optuna_evo.estimators import describe_table
 from optuna_evo.estimators import load_table
 from optuna_evo.estimators import table_names
+from optuna_evo.objectives import describe_table
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 
 from optuna_evo import tasks
 from optuna_evo.config import TrainingConfig
+from optuna_evo.objectives import CurveObjective
+from optuna_evo.objectives import FitnessObjective
+from optuna_evo.objectives import FitnessRun
 from optuna_evo.rules import catalog
 from optuna_evo.search import search
-from optuna_evo.trainers import CurveObjective
-from optuna_evo.trainers import FitnessObjective
-from optuna_evo.trainers import FitnessRun
 
 
 MOONS = tasks.get("two_moons")

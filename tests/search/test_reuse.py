@@ -10,10 +10,10 @@ import pytest
 
 from optuna_evo import tasks
 from optuna_evo.config import TrainingConfig
+from optuna_evo.objectives import CurveObjective
+from optuna_evo.objectives import FitnessObjective
 from optuna_evo.search import Curves
 from optuna_evo.search import search
-from optuna_evo.trainers import CurveObjective
-from optuna_evo.trainers import FitnessObjective
 from tests.search.test_search import new_study
 from tests.search.test_search import Slope
 from tests.search.test_search import SlopeObjective

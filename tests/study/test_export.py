@@ -17,13 +17,13 @@ from optuna_evo.export import schedule_configs
 from optuna_evo.export import schedule_of
 from optuna_evo.export import winner
 from optuna_evo.export import winning_line
+from optuna_evo.objectives import train_segments
 from optuna_evo.rules import Piece
 from optuna_evo.spec import StudySpec
 from optuna_evo.study import build_objective
 from optuna_evo.study import create_study
 from optuna_evo.study import run_study
 from optuna_evo.study import StoredStudy
-from optuna_evo.trainers import train_segments
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredStudy:
         "n_trials": 7,
         "space": {"name": "language_model", "lr": [1e-3, 1e-2]},
         "sampler": {"name": "recurrence", "population_size": 2},
-        "trainer": {"steps": 2},
+        "trainer": {"steps": 2, "precision": "float32"},
         "objective": {"name": "segment", "reports": 1, "divergence_penalty": 20.0},
         "lineage": {"checkpoints": str(folder / "checkpoints")},
     }

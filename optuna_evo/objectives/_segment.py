@@ -12,8 +12,8 @@ import torch
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.tasks import Task
-from optuna_evo.trainers._checkpoint import Checkpoint
-from optuna_evo.trainers._training import Training
+from optuna_evo.trainers import Checkpoint
+from optuna_evo.trainers import Training
 
 
 __all__ = ["SegmentObjective", "SegmentRun", "train_segments"]

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.objectives._cells import accuracy_record
+from optuna_evo.objectives._cells import cell_fitness
+from optuna_evo.objectives._fitness_curve import FitnessCurveRun
+from optuna_evo.objectives._identity import identity
 from optuna_evo.tasks import Task
-from optuna_evo.trainers._cells import accuracy_record
-from optuna_evo.trainers._cells import cell_fitness
-from optuna_evo.trainers._fitness_curve import FitnessCurveRun
-from optuna_evo.trainers._identity import identity
-from optuna_evo.trainers._start import start
+from optuna_evo.trainers import start
 
 
 __all__ = ["FitnessObjective", "FitnessRun"]

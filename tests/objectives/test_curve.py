@@ -7,9 +7,9 @@ from optuna_evo import trainers
 from optuna_evo.config import TrainingConfig
 from optuna_evo.curves import EarlyStopping
 from optuna_evo.curves import ReduceOnPlateau
+from optuna_evo.objectives import CurveObjective
+from optuna_evo.objectives import train_finally
 from optuna_evo.rules import catalog
-from optuna_evo.trainers import CurveObjective
-from optuna_evo.trainers import train_finally
 
 
 MOONS = tasks.get("two_moons")
@@ -105,7 +105,7 @@ def test_the_final_training_sees_all_rows_but_the_tests(monkeypatch: pytest.Monk
         sizes.append(len(task.load(None).train))
         return original(configs, task, **options)
 
-    monkeypatch.setattr("optuna_evo.trainers._curve.start", spy)
+    monkeypatch.setattr("optuna_evo.objectives._curve.start", spy)
     accuracy = train_finally(ADAM, objective(), epochs=20, cosine=True, seed=0)
     splits = MOONS.load(None)
     assert sizes == [len(splits.train) + len(splits.valid)]

@@ -18,14 +18,14 @@ from optuna_evo.curves import EarlyStopping
 from optuna_evo.curves import ReduceOnPlateau
 from optuna_evo.metrics import check_metric
 from optuna_evo.metrics import metric_names
+from optuna_evo.objectives._identity import identity
 from optuna_evo.tasks import scores
 from optuna_evo.tasks import Split
 from optuna_evo.tasks import Splits
 from optuna_evo.tasks import Task
-from optuna_evo.trainers._hardware import load_splits
-from optuna_evo.trainers._identity import identity
-from optuna_evo.trainers._run import Run
-from optuna_evo.trainers._start import start
+from optuna_evo.trainers import load_splits
+from optuna_evo.trainers import Run
+from optuna_evo.trainers import start
 
 
 __all__ = ["CurveObjective", "CurveRun", "train_finally"]

@@ -2,11 +2,11 @@
 
 import torch
 
+from optuna_evo.objectives._curve import CurveObjective
+from optuna_evo.objectives._fitness import FitnessObjective
 from optuna_evo.tasks import mean_features
 from optuna_evo.tasks import meta_features
-from optuna_evo.trainers._curve import CurveObjective
-from optuna_evo.trainers._fitness import FitnessObjective
-from optuna_evo.trainers._hardware import load_splits
+from optuna_evo.trainers import load_splits
 
 
 __all__ = ["describe"]

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.config import EstimatorConfig
-from optuna_evo.estimators._build import build_estimator
-from optuna_evo.estimators._table import Table
+from optuna_evo.estimators import build_estimator
+from optuna_evo.estimators import Table
 from optuna_evo.metrics import check_metric
 from optuna_evo.metrics import classification_metrics
 from optuna_evo.metrics import regression_metrics

@@ -7,8 +7,8 @@ from optuna_evo.config import EstimatorConfig
 from optuna_evo.errors import SpecError
 from optuna_evo.errors import UsageError
 from optuna_evo.estimators import build_estimator
-from optuna_evo.estimators import EstimatorObjective
 from optuna_evo.estimators import load_table
+from optuna_evo.objectives import EstimatorObjective
 from optuna_evo.reports import summarise
 from optuna_evo.spaces import estimator_space
 from optuna_evo.spec import StudySpec
@@ -84,8 +84,8 @@ def test_another_repetition_has_other_folds() -> None:
 
 
 def test_test_rows_are_never_in_a_fold() -> None:
-    from optuna_evo.estimators._objective import _folds
-    from optuna_evo.estimators._objective import _test_split
+    from optuna_evo.objectives._table import _folds
+    from optuna_evo.objectives._table import _test_split
 
     _, test = _test_split(WINE)
     for train, valid in _folds(WINE, 4, 7):

@@ -14,11 +14,11 @@ from optuna_evo import tasks
 from optuna_evo.config import SegmentConfig
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import MemoryLimitError
+from optuna_evo.objectives import SegmentObjective
+from optuna_evo.objectives import train_segments
 from optuna_evo.rules import catalog
 from optuna_evo.trainers import Checkpoint
 from optuna_evo.trainers import read_checkpoint
-from optuna_evo.trainers import SegmentObjective
-from optuna_evo.trainers import train_segments
 from optuna_evo.trainers import write_checkpoint
 
 

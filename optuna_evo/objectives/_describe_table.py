@@ -3,8 +3,8 @@
 import numpy as np
 
 from optuna_evo.config import EstimatorConfig
-from optuna_evo.estimators._objective import measure
-from optuna_evo.estimators._table import Table
+from optuna_evo.estimators import Table
+from optuna_evo.objectives._table import measure
 
 
 __all__ = ["describe_table"]

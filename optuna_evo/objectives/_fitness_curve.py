@@ -9,15 +9,15 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.objectives._cells import accuracy_record
+from optuna_evo.objectives._cells import cell_fitness
 from optuna_evo.tasks import Task
-from optuna_evo.trainers._cells import accuracy_record
-from optuna_evo.trainers._cells import cell_fitness
-from optuna_evo.trainers._run import Run
-from optuna_evo.trainers._start import start
+from optuna_evo.trainers import Run
+from optuna_evo.trainers import start
 
 
 if TYPE_CHECKING:
-    from optuna_evo.trainers._fitness import FitnessObjective
+    from optuna_evo.objectives._fitness import FitnessObjective
 
 __all__ = ["FitnessCurveRun"]
 

@@ -1,0 +1,48 @@
+"""Objectives: what the trials of a study train or fit, and how that becomes their values.
+
+Names are loaded when they are first used: an objective that fits a table needs no torch.
+"""
+
+import importlib
+from typing import Any
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from optuna_evo.objectives._cells import cell_fitness as cell_fitness
+    from optuna_evo.objectives._curve import CurveObjective as CurveObjective
+    from optuna_evo.objectives._curve import CurveRun as CurveRun
+    from optuna_evo.objectives._curve import train_finally as train_finally
+    from optuna_evo.objectives._describe import describe as describe
+    from optuna_evo.objectives._describe_table import describe_table as describe_table
+    from optuna_evo.objectives._fitness import FitnessObjective as FitnessObjective
+    from optuna_evo.objectives._fitness import FitnessRun as FitnessRun
+    from optuna_evo.objectives._segment import SegmentObjective as SegmentObjective
+    from optuna_evo.objectives._segment import SegmentRun as SegmentRun
+    from optuna_evo.objectives._segment import train_segments as train_segments
+    from optuna_evo.objectives._table import EstimatorObjective as EstimatorObjective
+    from optuna_evo.objectives._table import EstimatorRun as EstimatorRun
+
+_EXPORTS = {
+    "cell_fitness": "_cells",
+    "CurveObjective": "_curve",
+    "CurveRun": "_curve",
+    "train_finally": "_curve",
+    "describe": "_describe",
+    "describe_table": "_describe_table",
+    "FitnessObjective": "_fitness",
+    "FitnessRun": "_fitness",
+    "SegmentObjective": "_segment",
+    "SegmentRun": "_segment",
+    "train_segments": "_segment",
+    "EstimatorObjective": "_table",
+    "EstimatorRun": "_table",
+}
+
+__all__ = [*_EXPORTS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
