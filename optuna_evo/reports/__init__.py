@@ -6,7 +6,6 @@ from optuna_evo.reports._comparison import Contender
 from optuna_evo.reports._comparison import Course
 from optuna_evo.reports._comparison import course_of
 from optuna_evo.reports._comparison_figure import draw_comparison
-from optuna_evo.reports._comparison_progress import ComparisonProgress
 from optuna_evo.reports._comparison_tables import comparison_markdown
 from optuna_evo.reports._comparison_tables import comparison_table
 from optuna_evo.reports._judge_figure import draw_judgement
@@ -14,11 +13,12 @@ from optuna_evo.reports._lineage import Birth
 from optuna_evo.reports._lineage import Family
 from optuna_evo.reports._lineage import family
 from optuna_evo.reports._lineage_figures import lineage_figure
+from optuna_evo.reports._lineage_figures import LineagePages
 from optuna_evo.reports._lineage_figures import schedule_figure
 from optuna_evo.reports._lineage_figures import show_lineages
-from optuna_evo.reports._lineage_pages import LineagePages
 from optuna_evo.reports._lineage_tree import lineage_tree
 from optuna_evo.reports._note import study_note
+from optuna_evo.reports._progress import ComparisonProgress
 from optuna_evo.reports._progress import SearchProgress
 from optuna_evo.reports._sources import Proposals
 from optuna_evo.reports._sources import SourceRow

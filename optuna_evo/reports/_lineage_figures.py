@@ -6,18 +6,21 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 import optuna
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
 
 from optuna_evo.reports._lineage import Birth
 from optuna_evo.reports._lineage import Family
 from optuna_evo.reports._lineage import family
 from optuna_evo.search import best_of
+from optuna_evo.search import Listener
 from optuna_evo.search import living
 
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["lineage_figure", "schedule_figure", "show_lineages"]
+__all__ = ["lineage_figure", "LineagePages", "schedule_figure", "show_lineages"]
 
 _IDS = ("lineages", "learned-schedule")
 _WINNER, _OTHERS = "#d1672b", "#9db4d3"
@@ -129,3 +132,35 @@ def _layout(height: int) -> dict[str, Any]:
         "height": height,
         "margin": {"t": 40, "b": 40, "l": 55, "r": 10},
     }
+
+
+class LineagePages:
+    """Listen to a search and renew the figures once a generation.
+
+    Args:
+        study: The study.
+        inherit: "parent", "shared" or "none" (see `optuna_evo.search.Lineage`).
+        every: Complete trials of a generation, those of all workers counted.
+        listener: Is told the same; None: nobody.
+    """
+
+    def __init__(
+        self, study: optuna.Study, *, inherit: str, every: int, listener: Listener | None
+    ) -> None:
+        self._study = study
+        self._inherit = inherit
+        self._every = every
+        self._listener = listener
+
+    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+        """Pass it on."""
+        if self._listener is not None:
+            self._listener.reported(trial_number, step, n_steps)
+
+    def finished(self, trial: FrozenTrial) -> None:
+        """Pass it on; with the last trial of a generation renew the figures."""
+        if self._listener is not None:
+            self._listener.finished(trial)
+        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if trial.state == TrialState.COMPLETE and len(complete) % self._every == 0:
+            show_lineages(self._study, inherit=self._inherit)

@@ -1,19 +1,62 @@
-"""A live progress bar for a search; silent where nobody watches."""
+"""Live progress bars for a search and for a comparison; no output without a terminal."""
+
+from types import TracebackType
+from typing import Self
 
 import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 from rich.console import Console
+from rich.progress import BarColumn
+from rich.progress import MofNCompleteColumn
+from rich.progress import Progress
+from rich.progress import ProgressColumn
 from rich.progress import TextColumn
+from rich.progress import TimeElapsedColumn
+from rich.progress import TimeRemainingColumn
 
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import generation_of
-from optuna_evo.reports._trial_bar import TrialBar
 from optuna_evo.search import FINISHED
 from optuna_evo.search import REUSED_KEY
+from optuna_evo.spec import StudySpec
 
 
-__all__ = ["SearchProgress"]
+__all__ = ["ComparisonProgress", "SearchProgress"]
+
+
+class TrialBar:
+    """What is run, the trials done and to be done, the time taken and to go.
+
+    Args:
+        console: Where to draw; nothing is drawn if it is no terminal.
+        extra: Columns between the count and the times.
+    """
+
+    def __init__(self, console: Console, *extra: ProgressColumn) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            *extra,
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
 
 
 class SearchProgress(TrialBar):
@@ -56,3 +99,29 @@ class SearchProgress(TrialBar):
     def _shown_best(self) -> str:
         reused = f", {self._reused} reused" if self._reused else ""
         return ("–" if self._best is None else f"{self._best:.4f}") + reused
+
+
+class ComparisonProgress(TrialBar):
+    """Draw which study runs, the trials of all studies and the time to go.
+
+    Args:
+        n_trials: Trials of all studies.
+        n_done: Those that are finished already.
+        console: Where to draw; nothing is drawn if it is no terminal.
+    """
+
+    def __init__(self, *, n_trials: int, n_done: int, console: Console) -> None:
+        super().__init__(console)
+        self._task = self._progress.add_task("starting", total=n_trials, completed=n_done)
+
+    def study(self, spec: StudySpec) -> "ComparisonProgress":
+        """Say which study runs now; the progress listens to it."""
+        self._progress.update(self._task, description=spec.name)
+        return self
+
+    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+        """Do nothing: a comparison is counted in trials."""
+
+    def finished(self, trial: FrozenTrial) -> None:
+        """Count one more trial."""
+        self._progress.advance(self._task)

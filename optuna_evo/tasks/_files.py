@@ -1,4 +1,4 @@
-"""Where data files lie: the user's data folder, then a cache of downloads.
+"""Where data come from: the user's data folder, a cache of downloads, the Hugging Face hub.
 
 The data folder is the `data_dir` of a call (`--data-dir`), else `OPTUNA_EVO_DATA`, else none. It
 is only ever read. Downloads that have no cache of their own go to `$XDG_CACHE_HOME/optuna_evo`
@@ -8,15 +8,17 @@ is only ever read. Downloads that have no cache of their own go to `$XDG_CACHE_H
 from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
+import logging
 import os
 from pathlib import Path
 import sys
 import tempfile
+from typing import Any
 
 from optuna_evo.errors import DataError
 
 
-__all__ = ["data_folder", "fetch", "find", "missing", "one_line"]
+__all__ = ["data_folder", "fetch", "find", "missing", "one_line", "rows_from_hub"]
 
 
 def data_folder(data_dir: Path | str | None = None) -> Path | None:
@@ -77,3 +79,26 @@ def one_line(error: Exception) -> str:
     """Return the kind of an error and the beginning of its text."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:160]}"
+
+
+def rows_from_hub(name: str, part: str, *, config: str | None = None) -> Any:
+    """Return a split of a data set, downloaded or from the library's cache.
+
+    Args:
+        name: Name on the hub.
+        part: Name of the split.
+        config: Name of the data set's configuration, where it has several.
+
+    Raises:
+        Exception: Whatever the download raises.
+    """
+    import datasets
+    from huggingface_hub.utils import logging as hub_logging
+
+    # Without a network each of its retries would be a line of its own before our error.
+    before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity(logging.ERROR)
+    try:
+        return datasets.load_dataset(name, config, split=part)
+    finally:
+        hub_logging.set_verbosity(before)

@@ -26,7 +26,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "gpt2": "optuna_evo.tasks._gpt2:gpt2",
     "imdb": "optuna_evo.tasks._text_classification:imdb",
     "mnist": "optuna_evo.tasks._mnist:mnist",
-    "mnist_alexnet": "optuna_evo.tasks._alexnet:mnist_alexnet",
+    "mnist_alexnet": "optuna_evo.tasks._mnist_models:mnist_alexnet",
     "mnist_cnn": "optuna_evo.tasks._mnist_models:mnist_cnn",
     "mnist_resnet": "optuna_evo.tasks._mnist_models:mnist_resnet",
     "mrpc": "optuna_evo.tasks._text_classification:mrpc",

@@ -29,13 +29,13 @@ import torch.nn.functional as F
 
 from optuna_evo.errors import DataError
 from optuna_evo.errors import UsageError
+from optuna_evo.tasks._answers import Window
 from optuna_evo.tasks._encoders import Encoder
 from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import find
 from optuna_evo.tasks._files import missing
 from optuna_evo.tasks._files import one_line
-from optuna_evo.tasks._hub import rows_from_hub
-from optuna_evo.tasks._spans import Window
+from optuna_evo.tasks._files import rows_from_hub
 from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits

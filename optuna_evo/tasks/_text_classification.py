@@ -36,7 +36,7 @@ from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import find
 from optuna_evo.tasks._files import missing
 from optuna_evo.tasks._files import one_line
-from optuna_evo.tasks._hub import rows_from_hub
+from optuna_evo.tasks._files import rows_from_hub
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
 from optuna_evo.tasks._task import partition

@@ -10,10 +10,10 @@ from optuna_evo import tasks
 from optuna_evo.errors import DataError
 from optuna_evo.tasks import scores
 from optuna_evo.tasks import Split
+from optuna_evo.tasks._answers import best_spans
 from optuna_evo.tasks._answers import exact_match
 from optuna_evo.tasks._answers import normalised
 from optuna_evo.tasks._answers import word_f1
-from optuna_evo.tasks._spans import best_spans
 from tests.tasks.test_text_classification import write_rows
 
 
