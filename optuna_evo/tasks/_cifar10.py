@@ -26,7 +26,6 @@ from optuna_evo.tasks._files import one_line
 from optuna_evo.tasks._files import rows_from_hub
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
-from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
@@ -77,12 +76,8 @@ def _convolution(n_in: int, n_out: int) -> list[nn.Module]:
 def _load(data_dir: Path | None = None) -> Splits:
     whole, source = _read("train", data_dir)
     n_valid = min(_N_VALID, len(whole) // 6)
-    train, valid = partition(len(whole), min(_N_TRAIN, len(whole) - n_valid), n_valid)
-    return Splits(
-        Split(whole.inputs[train], whole.targets[train]),
-        Split(whole.inputs[valid], whole.targets[valid]),
-        source,
-    )
+    train, valid = whole.parts(min(_N_TRAIN, len(whole) - n_valid), n_valid)
+    return Splits(train, valid, source)
 
 
 def _load_test(data_dir: Path | None = None) -> Split:

@@ -22,15 +22,14 @@ from optuna_evo.tasks._files import find
 from optuna_evo.tasks._files import missing
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
-from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
 
 
-__all__ = ["fashion_mnist", "load_whole", "mnist", "small_cnn"]
+__all__ = ["fashion_mnist", "load_training_files", "mnist", "small_cnn"]
 
-_N_TRAIN, _N_VALID = 15_000, 5_000
+_SIZES = (15_000, 5_000)
 # Mean and standard deviation of the pixels of the training files, in [0, 1].
 _PIXELS = {"MNIST": (0.1307, 0.3081), "FashionMNIST": (0.2860, 0.3530)}
 _UNSIGNED_BYTE = 8
@@ -60,24 +59,14 @@ def small_cnn(*, dropout: float = 0.3) -> nn.Module:
     )
 
 
-def load_whole(data_set: str, data_dir: Path | None = None) -> tuple[Split, str]:
-    """Return all 60,000 rows of the training files of a data set, and where they came from."""
-    return _read(data_set, "train", data_dir)
-
-
 def load_training_files(data_set: str, data_dir: Path | None = None) -> tuple[Split, str]:
     """Return the 60,000 rows of the training files of a data set, and where they came from."""
     return _read(data_set, "train", data_dir)
 
 
 def _load(data_set: str, data_dir: Path | None = None) -> Splits:
-    whole, source = load_whole(data_set, data_dir)
-    train, valid = partition(len(whole), _N_TRAIN, _N_VALID)
-    return Splits(
-        Split(whole.inputs[train], whole.targets[train]),
-        Split(whole.inputs[valid], whole.targets[valid]),
-        source,
-    )
+    whole, source = load_training_files(data_set, data_dir)
+    return Splits(*whole.parts(*_SIZES), source)
 
 
 def _load_test(data_set: str, data_dir: Path | None = None) -> Split:

@@ -21,8 +21,6 @@ from optuna_evo.tasks._measures import cross_entropy
 from optuna_evo.tasks._mnist import load_training_files
 from optuna_evo.tasks._mnist import mnist
 from optuna_evo.tasks._mnist import small_cnn
-from optuna_evo.tasks._task import partition
-from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
 
@@ -60,10 +58,7 @@ def _alexnet(*, dropout: float = 0.5) -> nn.Module:
 
 def _load(data_dir: Path | None = None) -> Splits:
     whole, source = load_training_files("MNIST", data_dir)
-    train, valid = (
-        Split(whole.inputs[rows], whole.targets[rows]) for rows in partition(len(whole), *_SIZES)
-    )
-    return Splits(train, valid, source)
+    return Splits(*whole.parts(*_SIZES), source)
 
 
 mnist_alexnet = Task(
@@ -117,8 +112,8 @@ def _block(n_in: int, n_out: int, stride: int) -> nn.Module:
     return block
 
 
-# The rows of the AlexNet study are all there are; plain images, as the sources' plan has them.
-_whole = functools.partial(dataclasses.replace, mnist_alexnet, augment=None)
+# Plain images: the studies that these two repeat do not shift them.
+_plain = functools.partial(dataclasses.replace, mnist_alexnet, augment=None)
 
-mnist_cnn = _whole(name="mnist_cnn", build_model=small_cnn)
-mnist_resnet = _whole(name="mnist_resnet", build_model=_resnet)
+mnist_cnn = _plain(name="mnist_cnn", build_model=small_cnn)
+mnist_resnet = _plain(name="mnist_resnet", build_model=_resnet)

@@ -71,6 +71,10 @@ class Split:
         extras = [self.extras[row] for row in rows.tolist()] if self.extras else ()
         return Split(self.inputs[rows], self.targets[rows], extras)
 
+    def parts(self, *sizes: int) -> "list[Split]":
+        """Return disjoint parts of these sizes, the same ones always (see `partition`)."""
+        return [self.take(rows) for rows in partition(len(self), *sizes)]
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:
