@@ -33,9 +33,10 @@ from optuna_evo.tasks._encoder_tokens import encoder_tokenizer
 from optuna_evo.tasks._encoder_tokens import Vocabulary
 from optuna_evo.tasks._encoder_tokens import vocabulary
 from optuna_evo.tasks._files import one_line
+from optuna_evo.tasks._task import Split
 
 
-__all__ = ["Encoder", "EncoderModel"]
+__all__ = ["check_rows", "Encoder", "EncoderModel"]
 
 _TITLES: Final = {"bert": "BERT", "distilbert": "DistilBERT", "roberta": "RoBERTa"}
 # width, layers of BERT and RoBERTa, of DistilBERT, heads
@@ -136,6 +137,14 @@ class Encoder:
                 "name the tokenizer's folder by task.tokenizer, not by the data folder."
             )
         return tokens
+
+    def shortest_first(self, split: Split) -> Split:
+        """Return the rows sorted by length, so that batches of an evaluation have little padding.
+
+        Rows of equal length stay in their order.
+        """
+        lengths = (split.inputs != self.vocabulary.pad).sum(dim=1)
+        return split.take(lengths.argsort(stable=True))
 
     def tokenizer_in(self, data_dir: Path | None) -> Any:
         """Return the tokenizer; with "auto" it may be that of the data folder."""
@@ -238,6 +247,13 @@ class EncoderModel(nn.Module):
 
 
 _NEVER: Final = -1e4  # the logit of a place that cannot be meant; finite in half precision
+
+
+def check_rows(**limits: int | None) -> None:
+    """Refuse limits of rows, by option of the task, that leave no row; None is no limit."""
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise UsageError(f"`task.{name}` must be at least 1, got {limit}.")
 
 
 def _dropouts(architecture: str, dropout: float) -> dict[str, float]:

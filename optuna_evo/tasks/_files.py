@@ -6,9 +6,9 @@ is only ever read. Downloads that have no cache of their own go to `$XDG_CACHE_H
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
-import logging
 import os
 from pathlib import Path
 import sys
@@ -18,7 +18,7 @@ from typing import Any
 from optuna_evo.errors import DataError
 
 
-__all__ = ["data_folder", "fetch", "find", "missing", "one_line", "rows_from_hub"]
+__all__ = ["data_folder", "fetch", "find", "missing", "one_line", "read_columns", "rows_from_hub"]
 
 
 def data_folder(data_dir: Path | str | None = None) -> Path | None:
@@ -60,6 +60,78 @@ def fetch(name: str, download: Callable[[Path], object]) -> Path:
     return cache / name
 
 
+def read_columns(
+    name: str,
+    part: str,
+    columns: Sequence[str],
+    *,
+    places: Sequence[str],
+    hub: str,
+    config: str | None = None,
+    folder: Path | None,
+) -> tuple[Mapping[str, list[Any]], str]:
+    """Return columns of a part of a data set, and where they came from.
+
+    Args:
+        name: What the data set is called.
+        part: Name of the part on the hub.
+        columns: Which columns.
+        places: Parquet files in the data folder, the first that exists is read.
+        hub: Name on the hub, which is asked where there is no file.
+        config: Name of the configuration there, where the data set has several.
+        folder: The data folder; None: none.
+
+    Raises:
+        DataError: If the part is in neither, or the file has other columns.
+    """
+    if found := find(folder, places):
+        return _parquet_columns(found, columns), f"{name} in {found.parent}"
+    try:
+        rows = rows_from_hub(hub, part, config=config)
+    except Exception as error:
+        raise missing(name, folder, places, error) from error
+    return {column: list(rows[column]) for column in columns}, f"{name} of {hub}"
+
+
+def _parquet_columns(path: Path, columns: Sequence[str]) -> Mapping[str, list[Any]]:
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, columns=list(columns))
+        return {column: table[column].to_pylist() for column in columns}
+    except Exception as error:  # OSError, KeyError and pyarrow's own
+        raise DataError(
+            f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the columns "
+            f"{', '.join(columns)}, get it anew."
+        ) from error
+
+
+def rows_from_hub(name: str, part: str, *, config: str | None = None) -> Any:
+    """Return a split of a data set, downloaded or from the library's cache.
+
+    Args:
+        name: Name on the hub.
+        part: Name of the split.
+        config: Name of the data set's configuration, where it has several.
+
+    Raises:
+        Exception: Whatever the download raises.
+    """
+    import datasets
+    from huggingface_hub.utils import logging as hub_logging
+
+    # Without a network every retry would print a line of its own before our error.
+    libraries = (datasets.utils.logging, hub_logging)
+    before = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+    try:
+        return datasets.load_dataset(name, config, split=part)
+    finally:
+        for library, verbosity in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+
+
 def missing(
     what: str, folder: Path | None, places: Sequence[str], error: Exception | None = None
 ) -> DataError:
@@ -79,26 +151,3 @@ def one_line(error: Exception) -> str:
     """Return the kind of an error and the beginning of its text."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:160]}"
-
-
-def rows_from_hub(name: str, part: str, *, config: str | None = None) -> Any:
-    """Return a split of a data set, downloaded or from the library's cache.
-
-    Args:
-        name: Name on the hub.
-        part: Name of the split.
-        config: Name of the data set's configuration, where it has several.
-
-    Raises:
-        Exception: Whatever the download raises.
-    """
-    import datasets
-    from huggingface_hub.utils import logging as hub_logging
-
-    # Without a network each of its retries would be a line of its own before our error.
-    before = hub_logging.get_verbosity()
-    hub_logging.set_verbosity(logging.ERROR)
-    try:
-        return datasets.load_dataset(name, config, split=part)
-    finally:
-        hub_logging.set_verbosity(before)

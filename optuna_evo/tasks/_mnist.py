@@ -66,7 +66,8 @@ def load_training_files(data_set: str, data_dir: Path | None = None) -> tuple[Sp
 
 def _load(data_set: str, data_dir: Path | None = None) -> Splits:
     whole, source = load_training_files(data_set, data_dir)
-    return Splits(*whole.parts(*_SIZES), source)
+    train, valid = whole.parts(*_SIZES)
+    return Splits(train, valid, source)
 
 
 def _load_test(data_set: str, data_dir: Path | None = None) -> Split:

@@ -58,7 +58,8 @@ def _alexnet(*, dropout: float = 0.5) -> nn.Module:
 
 def _load(data_dir: Path | None = None) -> Splits:
     whole, source = load_training_files("MNIST", data_dir)
-    return Splits(*whole.parts(*_SIZES), source)
+    train, valid = whole.parts(*_SIZES)
+    return Splits(train, valid, source)
 
 
 mnist_alexnet = Task(

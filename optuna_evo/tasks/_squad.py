@@ -30,12 +30,10 @@ import torch.nn.functional as F
 from optuna_evo.errors import DataError
 from optuna_evo.errors import UsageError
 from optuna_evo.tasks._answers import Window
+from optuna_evo.tasks._encoders import check_rows
 from optuna_evo.tasks._encoders import Encoder
 from optuna_evo.tasks._files import data_folder
-from optuna_evo.tasks._files import find
-from optuna_evo.tasks._files import missing
-from optuna_evo.tasks._files import one_line
-from optuna_evo.tasks._files import rows_from_hub
+from optuna_evo.tasks._files import read_columns
 from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
@@ -45,7 +43,6 @@ from optuna_evo.tasks._task import Task
 __all__ = ["squad"]
 
 _HUB_NAME = "rajpurkar/squad"
-_COLUMNS = ["id", "title", "context", "question", "answers"]
 
 
 class _Question(NamedTuple):
@@ -101,9 +98,7 @@ def squad(
             "`task.sequence_length` must be at least 16 and `task.stride` less than half of it, "
             f"got {sequence_length} and {stride}."
         )
-    for key, value in (("train_rows", train_rows), ("valid_rows", valid_rows)):
-        if value is not None and value < 1:
-            raise UsageError(f"`task.{key}` must be at least 1, got {value}.")
+    check_rows(train_rows=train_rows, valid_rows=valid_rows)
 
     def build(*, dropout: float = 0.1) -> nn.Module:
         return encoder.build("QuestionAnswering", 2, dropout)
@@ -201,8 +196,7 @@ def _windows(
         raise DataError("No window of the training texts holds an answer.")
     tokens = encoder.checked(torch.tensor(encoded["input_ids"]))[torch.tensor(rows)]
     split = Split(tokens, torch.tensor(targets), extras)
-    lengths = (tokens != encoder.vocabulary.pad).sum(dim=1)
-    return split if answered else split.take(lengths.argsort(stable=True))
+    return split if answered else encoder.shortest_first(split)
 
 
 def _cut_to(n_tokens: int, texts: Sequence[str], tokenizer: Any) -> list[str]:
@@ -229,24 +223,12 @@ def _span(offsets: Tensor, question: _Question) -> tuple[int, int] | None:
 
 
 def _read(part: str, folder: Path | None) -> tuple[list[_Question], str]:
-    places = [f"text/squad/{part}.parquet", f"squad/{part}.parquet"]
-    if found := find(folder, places):
-        return _read_parquet(found), f"squad in {found.parent}"
-    try:
-        rows = rows_from_hub(_HUB_NAME, part)
-    except Exception as error:
-        raise missing("squad", folder, places, error) from error
-    return [_Question(*(row[c] for c in _COLUMNS)) for row in rows], f"squad of {_HUB_NAME}"
-
-
-def _read_parquet(path: Path) -> list[_Question]:
-    from pyarrow import parquet
-
-    try:
-        rows = parquet.read_table(path, columns=_COLUMNS).to_pylist()
-        return [_Question(*(row[column] for column in _COLUMNS)) for row in rows]
-    except Exception as error:  # OSError, KeyError and pyarrow's own
-        raise DataError(
-            f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the columns "
-            f"{', '.join(_COLUMNS)}, get it anew."
-        ) from error
+    columns, source = read_columns(
+        "squad",
+        part,
+        _Question._fields,
+        places=[f"text/squad/{part}.parquet", f"squad/{part}.parquet"],
+        hub=_HUB_NAME,
+        folder=folder,
+    )
+    return [_Question(*row) for row in zip(*columns.values(), strict=True)], source

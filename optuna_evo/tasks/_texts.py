@@ -5,11 +5,9 @@ are often sorted by class.
 """
 
 from collections.abc import Sequence
-import logging
 from pathlib import Path
 import sys
 import sysconfig
-from typing import Any
 from typing import NamedTuple
 
 from optuna_evo.errors import DataError
@@ -17,6 +15,7 @@ from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import find
 from optuna_evo.tasks._files import missing
 from optuna_evo.tasks._files import one_line
+from optuna_evo.tasks._files import rows_from_hub
 from optuna_evo.tasks._task import partition
 
 
@@ -119,11 +118,8 @@ def _parquet_file(path: Path) -> list[str]:
 def _imdb(folder: Path | None) -> Text:
     if found := find(folder, _IMDB):
         return Text(_parquet_file(found), f"IMDB reviews in {found}")
-    import datasets
-
-    logging.getLogger("datasets").setLevel(logging.ERROR)
     try:
-        rows: Any = datasets.load_dataset(_IMDB_ON_THE_HUB, split="train")
+        rows = rows_from_hub(_IMDB_ON_THE_HUB, "train")
     except Exception as error:
         raise missing("imdb", folder, _IMDB, error) from error
     return Text(_shuffled(rows["text"]), f"IMDB reviews of {_IMDB_ON_THE_HUB}")
