@@ -15,18 +15,20 @@ from rich.progress import TextColumn
 from rich.progress import TimeElapsedColumn
 from rich.progress import TimeRemainingColumn
 
+from optuna_evo.attributes import REUSED_FROM
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import generation_of
 from optuna_evo.search import FINISHED
-from optuna_evo.search import REUSED_KEY
 from optuna_evo.spec import StudySpec
 
 
 __all__ = ["ComparisonProgress", "SearchProgress"]
 
 
-class TrialBar:
-    """What is run, the trials done and to be done, the time taken and to go.
+class _TrialBar:
+    """A bar over trials: what runs, how many are done, the time taken and the time left.
+
+    It is drawn while its `with` block runs.
 
     Args:
         console: Where to draw; nothing is drawn if it is no terminal.
@@ -59,12 +61,12 @@ class TrialBar:
         self._progress.stop()
 
 
-class SearchProgress(TrialBar):
-    """Listen to a search and draw generation, best value, trials and time to go.
+class SearchProgress(_TrialBar):
+    """Listen to a search and draw generation, best value, trials and the time left.
 
     Args:
-        study: The study, for what is finished already.
-        n_trials: Trials that the study ends after.
+        study: The study; its finished trials count as done.
+        n_trials: Trials after which the study ends.
         console: Where to draw; nothing is drawn if it is no terminal.
     """
 
@@ -90,7 +92,7 @@ class SearchProgress(TrialBar):
         generation = generation_of(trial)
         self._where = f"generation {generation}, " if generation is not None else ""
         self._done += 1
-        self._reused += REUSED_KEY in trial.user_attrs
+        self._reused += REUSED_FROM.is_in(trial.user_attrs)
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             pick = max if self._maximize else min
             self._best = trial.value if self._best is None else pick(self._best, trial.value)
@@ -101,8 +103,8 @@ class SearchProgress(TrialBar):
         return ("–" if self._best is None else f"{self._best:.4f}") + reused
 
 
-class ComparisonProgress(TrialBar):
-    """Draw which study runs, the trials of all studies and the time to go.
+class ComparisonProgress(_TrialBar):
+    """Draw which study runs, the trials of all studies and the time left.
 
     Args:
         n_trials: Trials of all studies.
@@ -115,7 +117,7 @@ class ComparisonProgress(TrialBar):
         self._task = self._progress.add_task("starting", total=n_trials, completed=n_done)
 
     def study(self, spec: StudySpec) -> "ComparisonProgress":
-        """Say which study runs now; the progress listens to it."""
+        """Show which study runs now; return the listener to give to it."""
         self._progress.update(self._task, description=spec.name)
         return self
 
