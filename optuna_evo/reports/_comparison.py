@@ -130,7 +130,7 @@ def compare(
 def course_of(study: optuna.Study) -> Course:
     """Return the course of a study: its finished trials in the order in which they ended.
 
-    Pruned and failed trials count as evaluations, since they cost time too.
+    Pruned trials count as evaluations: they cost time too.
     """
     trials = study.get_trials(deepcopy=False, states=FINISHED)
     ended = sorted(trials, key=lambda t: (t.datetime_complete is None, t.datetime_complete))

@@ -15,8 +15,8 @@ __all__ = ["draw_comparison"]
 
 _COLOURS = ("#3b6fb6", "#d1672b", "#4f9d4f", "#8a5fb0", "#b5485d", "#7a7a7a", "#c9a227", "#2f9c95")
 _N_TIMES = 200  # points of a curve over time
-# The first evaluations are random draws, often far worse than all later ones: the range of the axis
-# leaves them out.
+# The first evaluations are random draws, often far worse than all later ones: the axis leaves them
+# out.
 _N_UNSHOWN = 3
 
 Array = NDArray[np.float64]

@@ -19,7 +19,8 @@ from torch import Tensor
 
 __all__ = ["answer_scores", "best_spans", "exact_match", "normalised", "Window", "word_f1"]
 
-_MAX_ANSWER = 30  # tokens, as in BERT's run_squad.py
+_MAX_ANSWER = 30  # tokens: `max_answer_length` of BERT's run_squad.py
+# The sums of all pairs of start and end need t^2 numbers per window: not for all windows at once.
 _WINDOWS_AT_ONCE = 64
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -28,8 +29,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 class Window(NamedTuple):
     """The text behind a row of tokens.
 
-    `offsets` (t, 2) are the places of each token in the context, from and to; -1 for a token that
-    is not of the context.
+    `offsets` (t, 2) are the start and end of each token in the context; -1 for a token outside it.
     """
 
     question: str
@@ -43,15 +43,15 @@ def answer_scores(outputs: Tensor, windows: Sequence[Window]) -> dict[str, float
 
     Args:
         outputs: Tensor (n, t, 2), logits of start and end.
-        windows: What the rows stand for; a question's answer is the best of its windows.
+        windows: The texts behind the rows; a question's answer is the best of its windows.
     """
     offsets = torch.stack([window.offsets for window in windows])
-    spans, merits = best_spans(outputs, offsets[..., 0] >= 0)
+    spans, sums = best_spans(outputs, offsets[..., 0] >= 0)
     best: dict[str, tuple[float, str]] = {}
-    for window, (first, last), merit in zip(windows, spans.tolist(), merits.tolist(), strict=True):
+    for window, (first, last), logits in zip(windows, spans.tolist(), sums.tolist(), strict=True):
         start, end = int(window.offsets[first, 0]), int(window.offsets[last, 1])
         answer = window.context[start:end]
-        best[window.question] = max((merit, answer), best.get(window.question, (merit, answer)))
+        best[window.question] = max((logits, answer), best.get(window.question, (logits, answer)))
     accepted = {window.question: window.answers for window in windows}
     pairs = [(answer, accepted[question]) for question, (_, answer) in best.items()]
     return {
@@ -61,7 +61,7 @@ def answer_scores(outputs: Tensor, windows: Sequence[Window]) -> dict[str, float
 
 
 def best_spans(logits: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the likeliest spans.
+    """Return the most likely span of each window: the largest sum of start and end logit.
 
     Args:
         logits: Tensor (n, t, 2) of start and end.
@@ -72,18 +72,18 @@ def best_spans(logits: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
     """
     t = logits.shape[1]
     band = torch.ones(t, t, dtype=torch.bool, device=logits.device)
-    band = band.triu().tril(_MAX_ANSWER - 1)
-    spans, merits = [], []
+    band = band.triu().tril(_MAX_ANSWER - 1)  # first <= last < first + 30
+    spans, best = [], []
     pieces = zip(
         torch.split(logits, _WINDOWS_AT_ONCE), torch.split(allowed, _WINDOWS_AT_ONCE), strict=True
     )
     for some, may in pieces:
         sums = some[:, :, None, 0] + some[:, None, :, 1]  # (n, t, t), [first, last]
         sums = sums.where(band & may[:, :, None] & may[:, None, :], -torch.inf)
-        merit, place = sums.flatten(1).max(dim=1)
+        largest, place = sums.flatten(1).max(dim=1)
         spans.append(torch.stack([place // t, place % t], dim=1))
-        merits.append(merit)
-    return torch.cat(spans), torch.cat(merits)
+        best.append(largest)
+    return torch.cat(spans), torch.cat(best)
 
 
 def exact_match(answer: str, accepted: Sequence[str]) -> float:
@@ -107,7 +107,7 @@ def _word_f1(words: Sequence[str], truth: Sequence[str]) -> float:
 
 
 def normalised(answer: str) -> str:
-    """Return the answer in lower case without punctuation, articles and superfluous blanks.
+    """Return the answer in lower case without punctuation, articles and repeated blanks.
 
     Example:
         >>> normalised("The  Norman's")

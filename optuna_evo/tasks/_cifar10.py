@@ -44,7 +44,8 @@ _BATCHES = "cifar-10-batches-py"
 def _batch_norm_cnn(*, dropout: float = 0.5, conv_dropout: float = 0.25) -> nn.Module:
     """Return the CNN.
 
-    Pooling before ReLU gives the same bits as after it, on a quarter of the values.
+    ReLU is monotone, so pooling before it gives the same bits as after it, on a quarter of the
+    values.
 
     Args:
         dropout: Probability to drop a unit of the hidden layer, in [0, 1].
@@ -103,7 +104,7 @@ def _from_parquet(path: Path, part: str) -> Split:
     import datasets
 
     try:
-        # Streaming reads the file where it lies; otherwise the library would copy it to its cache.
+        # Streaming reads the file in place; otherwise the library would copy it to its cache.
         rows = datasets.load_dataset(
             "parquet", data_files={part: str(path)}, split=part, streaming=True
         )

@@ -1,4 +1,4 @@
-"""BERT, DistilBERT and RoBERTa: pretrained where they are at hand, else fresh in four sizes.
+"""BERT, DistilBERT and RoBERTa: pretrained where available, else fresh in four sizes.
 
     size     width   BERT, RoBERTa layers   DistilBERT layers   heads
     tiny       128            2                    2               2
@@ -7,7 +7,7 @@
     large     1024           24                   12              16
 
 Devlin et al. 2019, Turc et al. 2019 (tiny, mini), Sanh et al. 2019, Liu et al. 2019. DistilBERT
-was published in base only; the other sizes halve BERT's layers, but for the smallest.
+was published in base only; the other sizes halve BERT's layers, except tiny, which keeps both.
 
 Shape legend: b rows, t tokens of a row.
 """
@@ -60,20 +60,20 @@ _LENGTHS: Final = (8, 512)
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """Which encoder reads which tokens; the options that all tasks of encoders share.
+    """An encoder and its tokenizer: the options that all tasks with encoders share.
 
     Args:
         architecture: "bert", "distilbert" or "roberta".
         size: "tiny", "mini", "base" or "large".
         weights: "auto" (the published ones of this architecture and size where transformers has
             them in its cache on this machine, else fresh ones; never a download), "fresh", or a
-            folder or hub name of pretrained ones, in place of `size`.
+            folder or hub name of pretrained ones; `size` is ignored then.
         tokenizer: "auto", "bytes", or a folder or hub name (see `_encoder_tokens`); with
             pretrained weights "auto" is theirs.
-        sequence_length: Tokens that a row is cut to or filled up to, 8 to 512.
+        sequence_length: Tokens per row, 8 to 512: longer rows are cut, shorter ones padded.
 
     Raises:
-        UsageError: If an option is out of range or names a folder that is not there (a
+        UsageError: If an option is out of range or names a folder that does not exist (a
             ValueError).
     """
 
@@ -107,7 +107,7 @@ class Encoder:
 
     @property
     def notes(self) -> dict[str, str]:
-        """Which weights, and which tokenizer if it is not chosen by what the data folder holds."""
+        """Which weights the model starts from."""
         title = _TITLES[self.architecture]
         if self.pretrained is None:
             return {"weights": f"fresh {self.size} {title}"}
@@ -133,8 +133,8 @@ class Encoder:
         n_tokens = self.vocabulary.n_tokens
         if int(tokens.max()) >= n_tokens:
             raise DataError(
-                f"The tokenizer gives token {int(tokens.max())}, the model knows {n_tokens}: "
-                "name the tokenizer's folder by task.tokenizer, not by the data folder."
+                f"The tokenizer gives token {int(tokens.max())}, but the model has {n_tokens} "
+                "tokens: name the tokenizer's folder by task.tokenizer, not by the data folder."
             )
         return tokens
 
@@ -152,7 +152,7 @@ class Encoder:
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
-        """What the model must know of the tokens."""
+        """What the model needs to know about the tokens."""
         return vocabulary(self.architecture, self._tokenizer)
 
     @property
@@ -196,7 +196,7 @@ class Encoder:
             return transformers.DistilBertConfig(
                 dim=width, n_layers=n_distilled, n_heads=n_heads, hidden_dim=4 * width, **shared
             )
-        # RoBERTa counts positions from the padding token on
+        # RoBERTa numbers positions from pad + 1 on, so its table has that many rows more
         is_bert = self.architecture == "bert"
         make = transformers.BertConfig if is_bert else transformers.RobertaConfig
         return make(
@@ -218,7 +218,7 @@ class EncoderModel(nn.Module):
     Args:
         model: The model, at `encoder` afterwards.
         vocabulary: Its tokens.
-        has_types: Whether it tells the second of two texts by a type of its own.
+        has_types: Whether it marks the second of two texts by a token type of its own (BERT).
     """
 
     def __init__(self, model: nn.Module, vocabulary: Vocabulary, *, has_types: bool) -> None:
@@ -242,11 +242,12 @@ class EncoderModel(nn.Module):
         return nn.functional.pad(spans, (0, 0, 0, t - longest), value=_NEVER)
 
     def _types(self, tokens: Tensor) -> Tensor:
+        # 1 after the first separator, clamped because the second text has a separator too
         is_sep = (tokens == self.vocabulary.first_sep).long()
         return (is_sep.cumsum(dim=1) - is_sep).clamp(max=1)
 
 
-_NEVER: Final = -1e4  # the logit of a place that cannot be meant; finite in half precision
+_NEVER: Final = -1e4  # the logit of a place that cannot be an answer; finite in half precision
 
 
 def check_rows(**limits: int | None) -> None:
@@ -286,7 +287,7 @@ def _is_in_cache(hub_name: str) -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from telling that the head is fresh, which is what one wants."""
+    """Silence transformers' warning that the head's weights are fresh: they are meant to be."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -301,10 +302,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _check_folder(name: str, place: str, instead: str) -> None:
-    """Refuse what can only be a folder and is none; hub names are looked up when they are used."""
+    """Refuse a path that is no folder; other names may be the hub's, which is asked at use."""
     if place.startswith((".", "~", os.sep)) and not Path(place).expanduser().is_dir():
         raise UsageError(
-            f"`task.{name}` names the folder {place!r}, which does not exist; without files there "
+            f"`task.{name}` names the folder {place!r}, which does not exist; what needs no files "
             f"is {instead}."
         )
 

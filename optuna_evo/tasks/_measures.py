@@ -40,8 +40,8 @@ def scores(task: Task, outputs: Tensor, split: Split) -> dict[str, float]:
     """Return the metrics of `optuna_evo.metrics` that apply; none for a language model.
 
     Args:
-        task: Whose kind decides which.
-        outputs: Tensor (n, ...), what the model makes of all inputs of the split.
+        task: Its kind decides which metrics.
+        outputs: Tensor (n, ...), the model's outputs for all rows of the split.
         split: The rows.
 
     Example:

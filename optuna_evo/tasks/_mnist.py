@@ -32,14 +32,14 @@ __all__ = ["fashion_mnist", "load_training_files", "mnist", "small_cnn"]
 _SIZES = (15_000, 5_000)
 # Mean and standard deviation of the pixels of the training files, in [0, 1].
 _PIXELS = {"MNIST": (0.1307, 0.3081), "FashionMNIST": (0.2860, 0.3530)}
-_UNSIGNED_BYTE = 8
+_UNSIGNED_BYTE = 8  # the idx format's code for it
 
 
 def small_cnn(*, dropout: float = 0.3) -> nn.Module:
     """Return a CNN for images (b, 1, 28, 28) of 10 classes.
 
-    Pooling before ReLU gives the same bits as after it, forward and backward, on a quarter of the
-    values.
+    ReLU is monotone, so pooling before it gives the same bits as after it, forward and backward,
+    on a quarter of the values.
 
     Args:
         dropout: Probability to drop a unit of the hidden layer, in [0, 1].
@@ -107,6 +107,7 @@ def _read_idx(folder: Path, name: str) -> Tensor:
         raise missing(name, folder, [packed.name, plain.name])
     try:
         content = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
+        # header: two zero bytes, the type's code, the number of dimensions, each size in 4 bytes
         zero, kind, n_dims = int.from_bytes(content[:2]), content[2], content[3]
         start = 4 + 4 * n_dims
         shape = np.frombuffer(content[4:start], dtype=">u4").astype(int).tolist()

@@ -46,7 +46,7 @@ def names() -> list[str]:
 def get(name: str, **options: Any) -> Task:
     """Return a task; the same object for the same arguments.
 
-    What a name stands for is a `Task`, or a function that makes one from keyword arguments.
+    A name stands for a `Task`, or for a function that makes one from keyword arguments.
 
     Args:
         name: One of `names()`, or an own task as "module:attribute".

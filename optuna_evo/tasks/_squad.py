@@ -73,10 +73,10 @@ def squad(
         size: "tiny", "mini", "base" or "large".
         weights: "auto", "fresh", or a folder or hub name (see `Encoder`).
         tokenizer: "auto", "bytes", or a folder or hub name.
-        sequence_length: Tokens of a row, 16 to 512; published models used 384.
+        sequence_length: Tokens per row, 16 to 512; published models used 384.
         stride: Tokens that neighbouring windows share, less than half a row; None: a quarter.
-        train_rows: At most so many training questions; None: all.
-        valid_rows: At most so many validation questions.
+        train_rows: Largest number of training questions; None: all.
+        valid_rows: Largest number of validation questions.
 
     Raises:
         UsageError: If an option is out of range (a ValueError).
@@ -142,6 +142,7 @@ def _by_article(
     questions: Sequence[_Question], valid_rows: int
 ) -> tuple[list[_Question], list[_Question]]:
     """Return training and validation questions, each in a fixed random order."""
+    # By article, since questions on one text have answers in common: a random half would leak.
     titles = sorted({question.title for question in questions})
     (order,) = partition(len(titles), len(titles))
     rank = {titles[place]: n for n, place in enumerate(order.tolist())}
@@ -169,6 +170,7 @@ def _windows(
     """Return the windows of questions; of those with `answered` only what holds the answer."""
     length = encoder.sequence_length
     tokenizer = encoder.tokenizer_in(folder)
+    # half a row, less the special tokens: the other half is left for the context
     asked = _cut_to(length // 2 - 4, [question.question for question in questions], tokenizer)
     encoded = tokenizer(
         asked,

@@ -1,4 +1,4 @@
-"""Two made-up tasks that train in well under a millisecond a step, for tests and first tries.
+"""Two synthetic tasks that train in well under a millisecond per step, for tests and first tries.
 
 `quadratic`: linear regression on 16 features whose variances span a factor of 100, so the loss is
 an ill-conditioned quadratic. `two_moons`: two interleaved half circles for a small MLP.

@@ -8,10 +8,10 @@
     mrpc      2        two sentences          train; official validation  official test
     rte       2        two sentences          train                       official validation
 
-GLUE keeps its test labels to itself (MRPC's are public), so the official validation rows are the
+GLUE does not publish its test labels (except MRPC's), so the official validation rows are the
 test, and validation rows are drawn from the training rows: `valid_rows`, at most a fifth. Rows
-that are the same tokens are one row; of the test those are left out that also are training or
-validation rows. Where a row is longer than `sequence_length`, its end is cut off.
+with the same tokens are one row; test rows that are also training or validation rows are left out.
+A row that is longer than `sequence_length` is cut at its end.
 
 Data: Maas et al. 2011; Zhang, Zhao, LeCun 2015; Wang et al. 2018 (GLUE), Socher et al. 2013,
 Warstadt et al. 2018, Dolan and Brockett 2005, Dagan et al. 2006 and others.
@@ -84,9 +84,9 @@ def text_classification(
         size: "tiny", "mini", "base" or "large".
         weights: "auto", "fresh", or a folder or hub name (see `Encoder`).
         tokenizer: "auto", "bytes", or a folder or hub name.
-        sequence_length: Tokens of a row, 8 to 512.
-        train_rows: At most so many training rows; None: all.
-        valid_rows: At most so many validation rows.
+        sequence_length: Tokens per row, 8 to 512.
+        train_rows: Largest number of training rows; None: all.
+        valid_rows: Largest number of validation rows.
 
     Raises:
         UsageError: If an option is out of range (a ValueError).

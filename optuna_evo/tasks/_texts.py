@@ -1,7 +1,7 @@
 """Plain texts to model: by name, or from any text or parquet file.
 
-A text is a list of documents. Those of a parquet file stand in a fixed random order, since files
-are often sorted by class.
+A text is a list of documents. Those of a parquet file are put in a fixed random order, since files
+are often sorted by class: the last tenth would be of one class.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ __all__ = ["read_text", "standard_library", "Text", "TINY_SHAKESPEARE"]
 TINY_SHAKESPEARE = ["text/tinyshakespeare/input.txt", "tinyshakespeare/input.txt"]
 _IMDB = ["text/imdb/train.parquet", "imdb/train.parquet"]
 _IMDB_ON_THE_HUB = "stanfordnlp/imdb"
-_N_STANDARD_LIBRARY = 1_115_394  # as many characters as tiny Shakespeare has
+_N_STANDARD_LIBRARY = 1_115_394  # characters, the length of tiny Shakespeare
 
 
 class Text(NamedTuple):
@@ -68,7 +68,7 @@ def read_text(text: str = "auto", data_dir: Path | None = None) -> Text:
 
 
 def standard_library() -> str:
-    """Return source files of the running Python, as many characters as tiny Shakespeare has."""
+    """Return source files of the running Python, cut to the length of tiny Shakespeare."""
     text = ""
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         text += path.read_text(encoding="utf-8", errors="replace")
