@@ -14,8 +14,8 @@ def load_attribute(path: str) -> Any:
     """Import what "module:attribute" names.
 
     Args:
-        path: A module's dotted name, a colon, and a name in it, which may be dotted too, as that
-            of a class method. The module must be importable; the command line puts the working
+        path: Dotted name of a module, a colon, and a name in it, which may be dotted too, such as
+            a class method's. The module must be importable; the command line puts the working
             folder on the import path.
 
     Raises:

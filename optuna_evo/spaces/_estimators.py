@@ -1,4 +1,4 @@
-"""Which estimator, and its hyperparameters: a space with branches."""
+"""An estimator and its hyperparameters: a conditional space, one branch for each estimator."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ def estimator_space(
 
     Args:
         trial: An Optuna trial.
-        estimators: Those to choose from (see `optuna_evo.estimators.build_estimator`). Of a single
-            one only the hyperparameters are suggested.
+        estimators: Those to choose from (see `optuna_evo.estimators.build_estimator`). If it is
+            one, only its hyperparameters are suggested.
 
     Raises:
         ValueError: If one of them is unknown.
