@@ -8,7 +8,7 @@
     ├── DataError         a data set is missing and cannot be downloaded
     ├── CheckpointError   a checkpoint is missing, damaged or of another training
     ├── MemoryLimitError  a training does not fit into the device's memory
-    └── PluginError       an own part named "module:attribute" cannot be loaded
+    └── PluginError       the user's own part "module:attribute" cannot be loaded
 
 The command line prints the message as one line; `--debug` shows the traceback. A `SourceWarning`
 is not an error: a study continues without a source that it cannot read.
@@ -65,7 +65,7 @@ class MemoryLimitError(OptunaEvoError):
 
 
 class PluginError(UsageError):
-    """An own part named "module:attribute" cannot be loaded."""
+    """The user's own part, named "module:attribute", cannot be loaded."""
 
 
 class SourceWarning(UserWarning):

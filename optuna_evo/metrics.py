@@ -83,6 +83,7 @@ def classification_metrics(probabilities: Any, classes: Any) -> dict[str, float]
     aucs = [metrics.roc_auc_score(classes == c, probabilities[:, c]) for c in there]
     values = {
         "accuracy": metrics.accuracy_score(classes, predicted),
+        # macro: every class counts the same, so that a rare one is not ignored
         "f1": metrics.f1_score(classes, predicted, average="macro", zero_division=0),
         "auc": sum(aucs) / len(aucs) if aucs else math.nan,
         "matthews": metrics.matthews_corrcoef(classes, predicted),

@@ -50,12 +50,13 @@ def build_estimator(config: EstimatorConfig, kind: str, *, seed: int) -> Any:
         )
     is_regression = kind == "regression"
     model = _BUILDERS[config.estimator](dict(config.params), is_regression, seed)
+    # their penalties and tolerances are meant for targets of order one
     if is_regression and config.estimator in ("svm", "mlp"):
         model = TransformedTargetRegressor(model, transformer=StandardScaler())
     # keep_empty_features: a column may be empty in one fold only, and all folds need equal shapes
     steps = [SimpleImputer(strategy="median", keep_empty_features=True)]
     if config.estimator not in ("random_forest", "gradient_boosting"):
-        steps.append(StandardScaler())
+        steps.append(StandardScaler())  # trees depend on the order of values only
     return make_pipeline(*steps, model)
 
 

@@ -148,6 +148,7 @@ def _own(path: Path, target: str | None, kind: str | None) -> Table:
     kind = kind or ("classification" if _is_class(y) else "regression")
     x = pd.get_dummies(frame, dtype=float).to_numpy(dtype=np.float64)
     if kind == "classification":
+        # sorted, so that class numbers do not depend on the order of the rows
         return Table(path.name, "classification", x, pd.factorize(y, sort=True)[0], str(path))
     if not pd.api.types.is_numeric_dtype(y):
         raise UsageError(

@@ -142,10 +142,11 @@ def judge(
     Example:
         >>> from optuna_evo import catalog, tasks
         >>> from optuna_evo.objectives import FitnessObjective
-        >>> objective = FitnessObjective([tasks.get("two_moons")], seeds=[0], steps=100)
+        >>> objective = FitnessObjective(tasks=[tasks.get("two_moons")], seeds=[0], steps=100)
         >>> rows = judge(catalog["published_2025"], objective, seeds=2, tuning_trials=4)
         >>> print(rows[0].overall, rows[0].minus(rows[1]))
     """
+    # without reports all cells train to their end, one after another
     objective = dataclasses.replace(objective, reports=None)
     n_rows = 1 + 2 * len(_BASELINES)
     per_row = seeds * len(objective.tasks)
@@ -170,6 +171,7 @@ def judge(
             on_run=count,
         )
         candidates.append((name, _setting(tuned, tuning_trials), tuned))
+    # loaded after the tuning, which must not see them
     splits = {task: task.load_test(objective.data_dir) for task in objective.tasks}
     rows = []
     for name, setting, candidate in candidates:
@@ -200,6 +202,7 @@ def tune_baseline(
         seed: Seed of the sampler.
         on_run: Called with the number of trainings after each trial.
     """
+    # half of the usual 16 trials at random: two parameters need few to find the region
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(8, n_trials))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.enqueue_trial({"lr": genome.lr, "schedule": "constant"})
@@ -268,4 +271,5 @@ def _test_accuracy(
     )
     run.advance(objective.steps)
     accuracy = run.evaluate(split)[0]
+    # a diverged run stays in the mean: leaving it out would reward instability
     return accuracy if math.isfinite(accuracy) else 0.0

@@ -45,7 +45,7 @@ class _TrialBar:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal,  # in a log file every refresh would be a line
         )
 
     def __enter__(self) -> Self:
@@ -76,7 +76,7 @@ class SearchProgress(_TrialBar):
         self._maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
         self._done = len(study.get_trials(deepcopy=False, states=FINISHED))
         self._reused = 0
-        self._where = ""
+        self._where = ""  # the last known generation: a running trial may not have one yet
         super().__init__(console, TextColumn("best {task.fields[best]}"))
         self._task = self._progress.add_task(
             "starting", total=n_trials, completed=self._done, best=self._shown_best()

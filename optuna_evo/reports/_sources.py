@@ -142,11 +142,13 @@ def _row(
     try:
         source = reader.read(reference)
     except OptunaEvoError as error:
+        # a row, not an error: the other sources can still be shown
         return SourceRow(name, None, [], weight, str(error))
     return SourceRow(name, len(source.losses), sorted(names & {*source.params}), weight, "")
 
 
 def _proposals(part: str, trials: Sequence[FrozenTrial], sign: float) -> Proposals:
+    # of equal values the earliest trial
     best = max(trials, key=lambda t: (sign * _value(t), -t.number))
     mean = float(np.mean([_value(trial) for trial in trials]))
     return Proposals(part, len(trials), mean, _value(best), best.number)

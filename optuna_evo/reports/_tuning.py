@@ -18,7 +18,7 @@ __all__ = ["tuning_course", "TuningCourse"]
 
 _FOLDS = 5
 _MIN_TRIALS_TO_PREDICT = 15  # so that every fold learns from at least 12 trials
-_BANDIT = "thompson"  # how what HybridSampler says of a trial of the bandit phase begins
+_BANDIT = "thompson"  # what HybridSampler writes for its bandit phase begins with this
 
 
 class TuningCourse(NamedTuple):
@@ -59,8 +59,10 @@ def tuning_course(study: optuna.Study) -> TuningCourse:
     generations: dict[int, list[float]] = {}
     for trial, value, bandit in zip(trials, values, is_bandit, strict=True):
         generation = generation_of(trial)
+        # a trial of the bandit may carry a generation, but it is no member of one
         if generation is not None and not bandit:
             generations.setdefault(generation, []).append(value)
+    # a meta-learner minimises: of a maximised study it gets the negative values
     predicted = _predicted(trials, [-v if maximize else v for v in values])
     course = np.maximum.accumulate(values) if maximize else np.minimum.accumulate(values)
     goodness = np.array(values) if maximize else -np.array(values)
@@ -100,6 +102,7 @@ def _predicted(trials: Sequence[FrozenTrial], losses: Sequence[float]) -> list[f
 def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
     from scipy.stats import spearmanr
 
+    # undefined, and a warning of scipy's, where one side is constant
     if len(set(a)) < 2 or len(set(b)) < 2:
         return math.nan
     return float(spearmanr(a, b).statistic)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["estimator_space"]
 
+# Each parameter carries its estimator's name: within a study a name has one distribution, and the
+# estimators' `alpha` and `max_iter` have different ranges.
 _ALL: Final = ("linear", "elastic_net", "random_forest", "gradient_boosting", "svm", "mlp")
 
 

@@ -86,6 +86,7 @@ def _suggest(
     continuous: bool,
     log: bool = False,
 ) -> Any:
+    # categorical even for numbers: a grid of 16 and 32 does not mean 24
     if not continuous:
         return trial.suggest_categorical(name, list(values))
     low, high = min(values), max(values)

@@ -52,6 +52,8 @@ def language_model_space(
         >>> config.sparsity
         0.0
     """
+    # The order of the suggestions must stay: samplers draw in it, so that another order would give
+    # stored studies other trials.
     genome = catalog["adamw"]
     if lr:
         genome = dataclasses.replace(genome, lr=trial.suggest_float("lr", *lr, log=True))

@@ -70,12 +70,14 @@ def _batch_norm_cnn(*, dropout: float = 0.5, conv_dropout: float = 0.25) -> nn.M
     )
 
 
+# The last ReLU of each pair follows the pooling, so the caller leaves it out: `[:2]`.
 def _convolution(n_in: int, n_out: int) -> list[nn.Module]:
     return [nn.Conv2d(n_in, n_out, 3, padding=1), nn.BatchNorm2d(n_out), nn.ReLU()]
 
 
 def _load(data_dir: Path | None = None) -> Splits:
     whole, source = _read("train", data_dir)
+    # a subset of the training files keeps five times as many rows for training
     n_valid = min(_N_VALID, len(whole) // 6)
     train, valid = whole.parts(min(_N_TRAIN, len(whole) - n_valid), n_valid)
     return Splits(train, valid, source)
@@ -112,7 +114,7 @@ def _from_parquet(path: Path, part: str) -> Split:
     except Exception as error:
         raise DataError(
             f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the "
-            "columns `img` (encoded image) and `label`, get it anew."
+            "columns `img` (encoded image) and `label`; download it again."
         ) from error
 
 
@@ -140,7 +142,8 @@ def _from_batches(root: Path, part: str) -> Split:
         data = torchvision.datasets.CIFAR10(str(root), train=part == "train", download=False)
     except RuntimeError as error:
         raise DataError(
-            f"Cannot read {root / _BATCHES} ({one_line(error)}): get the folder anew."
+            f"Cannot read {root / _BATCHES} ({one_line(error)}): the folder is damaged, download "
+            "it again."
         ) from error
     return _normalised(data.data, data.targets)
 

@@ -95,9 +95,10 @@ class Encoder:
                 f"got {self.sequence_length!r}."
             )
 
+    # Cached: "auto" depends on what this machine has downloaded, and must not change in a run.
     @functools.cached_property
     def pretrained(self) -> str | None:
-        """Folder or hub name of the weights to begin with; None: fresh ones."""
+        """Folder or hub name of the weights to start from; None: fresh ones."""
         if self.weights == "fresh":
             return None
         if self.weights != "auto":
@@ -231,6 +232,7 @@ class EncoderModel(nn.Module):
         """Return logits (b, classes), or (b, t, 2) of the start and the end of an answer."""
         t = tokens.shape[1]
         there = tokens != self.vocabulary.pad
+        # attention is quadratic in the length: columns that are padding in all rows are cut
         longest = int(there.sum(dim=1).max())
         tokens, there = tokens[:, :longest], there[:, :longest]
         types = {"token_type_ids": self._types(tokens) * there} if self.has_types else {}
@@ -280,6 +282,7 @@ def _load(auto: Any, place: str, **options: Any) -> nn.Module:
 def _is_in_cache(hub_name: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
+    # both forms of weights count, since older uploads have only the second
     files = ("config.json", "model.safetensors", "pytorch_model.bin")
     config, *weights = (isinstance(try_to_load_from_cache(hub_name, f), str) for f in files)
     return config and any(weights)

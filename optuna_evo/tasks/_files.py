@@ -22,7 +22,7 @@ __all__ = ["data_folder", "fetch", "find", "missing", "one_line", "read_columns"
 
 
 def data_folder(data_dir: Path | str | None = None) -> Path | None:
-    """Return `data_dir`, else what `OPTUNA_EVO_DATA` says, else None; it need not exist."""
+    """Return `data_dir`, else the folder in `OPTUNA_EVO_DATA`, else None; it need not exist."""
     named = data_dir or os.environ.get("OPTUNA_EVO_DATA")
     return Path(named).expanduser() if named else None
 
@@ -47,6 +47,7 @@ def fetch(name: str, download: Callable[[Path], object]) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optuna_evo"
     if not (cache / name).is_dir():
         cache.mkdir(parents=True, exist_ok=True)
+        # in the cache, since a rename is atomic only within one file system
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             # What a download prints must not get into the output of a command.
             with contextlib.redirect_stdout(sys.stderr):
@@ -73,13 +74,13 @@ def read_columns(
     """Return columns of a part of a data set, and where they came from.
 
     Args:
-        name: What the data set is called.
+        name: Name of the data set, for messages.
         part: Name of the part on the hub.
         columns: Which columns.
-        places: Parquet files in the data folder, the first that exists is read.
-        hub: Name on the hub, which is asked where there is no file.
+        places: Parquet files in the data folder; the first that exists is read.
+        hub: Name on the hub, which is asked if there is no file.
         config: Name of the configuration there, where the data set has several.
-        folder: The data folder; None: none.
+        folder: The data folder, if there is one.
 
     Raises:
         DataError: If the part is in neither, or the file has other columns.
@@ -88,7 +89,7 @@ def read_columns(
         return _parquet_columns(found, columns), f"{name} in {found.parent}"
     try:
         rows = rows_from_hub(hub, part, config=config)
-    except Exception as error:
+    except Exception as error:  # whatever the hub's libraries raise, the user sees one line
         raise missing(name, folder, places, error) from error
     return {column: list(rows[column]) for column in columns}, f"{name} of {hub}"
 
@@ -102,7 +103,7 @@ def _parquet_columns(path: Path, columns: Sequence[str]) -> Mapping[str, list[An
     except Exception as error:  # OSError, KeyError and pyarrow's own
         raise DataError(
             f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the columns "
-            f"{', '.join(columns)}, get it anew."
+            f"{', '.join(columns)}; download it again."
         ) from error
 
 
@@ -135,7 +136,7 @@ def rows_from_hub(name: str, part: str, *, config: str | None = None) -> Any:
 def missing(
     what: str, folder: Path | None, places: Sequence[str], error: Exception | None = None
 ) -> DataError:
-    """Return the error to raise when `what` is in none of the `places` and cannot be had."""
+    """Return the error for data that are in none of the `places` and cannot be downloaded."""
     files = " or ".join(places)
     looked = f"{folder} has no {files}" if folder else "no data folder is named"
     if folder and not folder.is_dir():

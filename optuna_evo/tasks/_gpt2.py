@@ -94,6 +94,7 @@ class Gpt2(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits (b, length, vocabulary) of what follows each of tokens (b, length)."""
+        # cached keys and values serve generation only
         logits: Tensor = self.gpt2(input_ids=tokens, use_cache=False).logits
         return logits
 
@@ -154,7 +155,7 @@ def gpt2(
         raise UsageError(
             f"`task.valid_tokens` must be at least the sequence length, {length}; got {n_valid}."
         )
-    name = tokenizer or weights or shape.tokenizer
+    name = tokenizer or weights or shape.tokenizer  # pretrained weights come with their tokenizer
     cut = functools.partial(_cut, text=text, tokenizer=name, length=length)
     return Task(
         name="gpt2",
@@ -184,6 +185,7 @@ def _fresh(size: str, tokenizer: str, *, dropout: float = 0.1) -> Gpt2:
         n_embd=shape.width,
         n_layer=shape.n_layers,
         n_head=shape.n_heads,
+        # the end of a document is the last token, in the bytes' and in GPT-2's vocabulary
         bos_token_id=n_tokens - 1,
         eos_token_id=n_tokens - 1,
         **_dropouts(dropout),
@@ -244,6 +246,7 @@ def _cut(
     return Split(piece[:end].view(-1, length), piece[1 : end + 1].view(-1, length)), source
 
 
+# Training, validation and test rows are cut from the same tokens: tokenise once.
 @functools.lru_cache(maxsize=2)
 def _tokens(text: str, tokenizer: str, folder: Path | None) -> tuple[Tensor, str]:
     documents, source = read_text(text, folder)

@@ -90,7 +90,7 @@ def _folder(data_set: str, data_dir: Path | None) -> Path:
         return found
     try:
         return fetch(data_set, functools.partial(_download, data_set)) / "raw"
-    except Exception as error:
+    except Exception as error:  # whatever the download raises, the user sees one line
         raise missing(data_set, folder, places, error) from error
 
 
@@ -113,10 +113,11 @@ def _read_idx(folder: Path, name: str) -> Tensor:
         shape = np.frombuffer(content[4:start], dtype=">u4").astype(int).tolist()
         if zero != 0 or kind != _UNSIGNED_BYTE:
             raise ValueError(f"not an idx file of bytes: it starts with {content[:4]!r}")
+        # a copy, since torch warns about tensors on read-only memory
         values = np.frombuffer(bytearray(content), dtype=np.uint8, offset=start).reshape(shape)
     except (OSError, EOFError, IndexError, ValueError) as error:
         raise DataError(
-            f"Cannot read {name} in {folder} ({error}): the file is damaged, get it anew."
+            f"Cannot read {name} in {folder} ({error}): the file is damaged, download it again."
         ) from error
     return torch.from_numpy(values)
 

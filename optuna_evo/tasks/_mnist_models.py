@@ -86,7 +86,7 @@ def _resnet(*, n_blocks: int = 1, width: int = 16, dropout: float = 0.0) -> nn.M
     blocks: list[nn.Module] = []
     widths = (width, 2 * width, 4 * width)
     for n_in, n_out in zip((width, *widths), widths, strict=False):
-        stride = 1 if n_in == n_out else 2
+        stride = 1 if n_in == n_out else 2  # where the width doubles, height and width halve
         blocks += [_block(n_in, n_out, stride)]
         blocks += [_block(n_out, n_out, 1) for _ in range(n_blocks - 1)]
     return nn.Sequential(
@@ -104,7 +104,7 @@ def _resnet(*, n_blocks: int = 1, width: int = 16, dropout: float = 0.0) -> nn.M
 def _block(n_in: int, n_out: int, stride: int) -> nn.Module:
     from torchvision.models.resnet import BasicBlock
 
-    shortcut = None
+    shortcut = None  # the identity; a projection (option B of the paper) where shapes change
     if stride != 1 or n_in != n_out:
         shortcut = nn.Sequential(
             nn.Conv2d(n_in, n_out, 1, stride=stride, bias=False), nn.BatchNorm2d(n_out)

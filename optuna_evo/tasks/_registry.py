@@ -49,12 +49,12 @@ def get(name: str, **options: Any) -> Task:
     A name stands for a `Task`, or for a function that makes one from keyword arguments.
 
     Args:
-        name: One of `names()`, or an own task as "module:attribute".
+        name: One of `names()`, or a task of your own as "module:attribute".
         **options: Arguments of the function; a `Task` takes none.
 
     Raises:
         UsageError: If there is no such built-in task, or it takes no such option (a ValueError).
-        PluginError: If an own task cannot be loaded or is no `Task` (a ValueError).
+        PluginError: If "module:attribute" cannot be loaded or is not a `Task` (a ValueError).
 
     Example:
         >>> from optuna_evo import tasks
@@ -64,13 +64,14 @@ def get(name: str, **options: Any) -> Task:
     path = name if ":" in name else _BUILT_IN.get(name)
     if path is None:
         raise UsageError(
-            f"A task must be one of {', '.join(names())}, or an own one as "
+            f"A task must be one of {', '.join(names())}, or your own as "
             f'"module:attribute"; got {name!r}.'
         )
     found = load_attribute(path)
     task: object = found
     if callable(found):
         _check_options(name, options, list(inspect.signature(found).parameters))
+        # a list from TOML cannot be the key of a cache
         hashable = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         task = _made(found, tuple(sorted(hashable.items())))
     if not isinstance(task, Task):
@@ -82,6 +83,7 @@ def get(name: str, **options: Any) -> Task:
     return task
 
 
+# A task made twice has other functions and is another key of the caches of rows: make it once.
 @functools.cache
 def _made(make: Callable[..., object], options: tuple[tuple[str, Any], ...]) -> object:
     return make(**dict(options))

@@ -3,7 +3,7 @@
 Training and validation questions are those of the training file, on different articles: whole
 articles are held out until there are `valid_rows` questions, at most a fifth of the articles. The
 test is the file of validation questions. A text that is too long for one row becomes several
-overlapping windows; of the training rows only windows that hold the answer are kept, of the others
+overlapping windows; of the training rows only windows that hold the answer remain, of the others
 all, and a question's answer is the best over its windows. Questions are cut to half a row.
 
 The loss is the mean cross entropy of start and end, the task's own metric the share of windows in
@@ -146,6 +146,7 @@ def _by_article(
     titles = sorted({question.title for question in questions})
     (order,) = partition(len(titles), len(titles))
     rank = {titles[place]: n for n, place in enumerate(order.tolist())}
+    # mixed, so that `train_rows` and `valid_rows` take questions of many articles
     (shuffle,) = partition(len(questions), len(questions))
     mixed = [questions[row] for row in shuffle.tolist()]
     counts = [0] * len(titles)
@@ -191,7 +192,7 @@ def _windows(
         if span is None and answered:
             continue
         rows.append(row)
-        targets.append(span or (0, 0))
+        targets.append(span or (0, 0))  # the start token, as in BERT, stands for "not in here"
         answers = tuple(question.answers["text"])
         extras.append(Window(question.id, question.context, offsets, answers))
     if not rows:

@@ -42,6 +42,7 @@ def _quadratic_rows() -> Split:
     rng = np.random.default_rng(1)
     scales = np.geomspace(0.1, 1.0, _N_FEATURES)
     features = rng.standard_normal((sum(_SIZES), _N_FEATURES)) * scales
+    # so that every feature contributes equally, and the directions of low curvature matter too
     weights = rng.standard_normal(_N_FEATURES) / scales
     values = features @ weights / np.sqrt(_N_FEATURES)
     values = values / values.std() + _NOISE * rng.standard_normal(sum(_SIZES))

@@ -29,6 +29,7 @@ Kind = Literal["classification", "language_model", "question_answering", "regres
 _PARTITION_SEED = 0
 
 
+# Without equality: tensors have none that is a truth value, and caches compare splits by identity.
 @dataclass(frozen=True, eq=False)
 class Split:
     """Examples held in memory.

@@ -146,6 +146,7 @@ def _load(
         train, valid = train.take(rest), train.take(held_out)
     else:
         valid = valid.take(partition(len(valid), n_valid)[0])
+    # cut last, so that fewer training rows leave the validation rows as they are
     if train_rows is not None and train_rows < len(train):
         train = train.take(partition(len(train), train_rows)[0])
     return Splits(train, encoder.shortest_first(valid), source)
@@ -154,11 +155,13 @@ def _load(
 def _load_test(name: str, encoder: Encoder, data_dir: Path | None = None) -> Split:
     folder = data_folder(data_dir)
     train, valid, _ = _known(name, encoder, folder)
+    # compared as tokens: texts that differ only behind the cut are the same row to the model
     seen = {*_keys(train.inputs), *(_keys(valid.inputs) if valid else ())}
     test, _ = _encoded(name, encoder, _SETS[name].test, folder)
     return encoder.shortest_first(_without(test, seen))
 
 
+# `load` and `load_test` both need these rows, and to tokenise them takes up to a minute.
 @functools.lru_cache(maxsize=4)
 def _known(name: str, encoder: Encoder, folder: Path | None) -> tuple[Split, Split | None, str]:
     """Return training and official validation rows, disjoint, and where they came from."""

@@ -70,6 +70,7 @@ def read_text(text: str = "auto", data_dir: Path | None = None) -> Text:
 def standard_library() -> str:
     """Return source files of the running Python, cut to the length of tiny Shakespeare."""
     text = ""
+    # sorted, and not encoding errors: the same text on every machine with this version of Python
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         text += path.read_text(encoding="utf-8", errors="replace")
         if len(text) >= _N_STANDARD_LIBRARY:
