@@ -55,7 +55,8 @@ def _text(lineages: Lineages, node: LineageNode) -> str:
     value = "diverged" if node.diverged else f"{node.value:.4f}"
     head = f"trial {node.number}{member}, step {node.last_step}: {value}"
     if not node.is_winning:
-        descendants = f", {node.n_descendants} descendants" if node.n_descendants else ""
+        n = node.n_descendants
+        descendants = f", {n} descendant{'s' * (n > 1)}" if n else ""
         return f"[dim]{head}{descendants}[/dim]"
     parent = lineages.nodes.get(node.parent) if node.parent is not None else None
     return f"[bold]{head}[/bold]  {_params(node, parent)}"

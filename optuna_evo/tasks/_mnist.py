@@ -6,6 +6,7 @@
 Data: LeCun, Cortes, Burges 1998; Xiao, Rasul, Vollgraf 2017 (arXiv:1708.07747).
 """
 
+import dataclasses
 import functools
 import gzip
 from pathlib import Path
@@ -133,13 +134,9 @@ mnist = Task(
     bfloat16=True,
 )
 
-fashion_mnist = Task(
+fashion_mnist = dataclasses.replace(
+    mnist,
     name="fashion_mnist",
-    kind="classification",
-    build_model=small_cnn,
     load=functools.partial(_load, "FashionMNIST"),
     load_test=functools.partial(_load_test, "FashionMNIST"),
-    loss=cross_entropy,
-    metric=accuracy,
-    bfloat16=True,
 )

@@ -73,6 +73,7 @@ def test_the_tree_shows_children_below_their_parents(
         console.print(lineage_tree(lineages, show_all=show_all))
     lines = printed.get().splitlines()[1:]
     assert sorted(line.split("trial ")[1][0] for line in lines) == shown.split()
+    assert any("trial 1 (member 1), step 5: 3.0000, 1 descendant" in x for x in lines) == show_all
     trunk = [line.index("trial") for line in lines if "trial 0" in line or "trial 4" in line]
     assert len(set(trunk)) == 1
     winner = next(line for line in lines if "trial 4" in line)
