@@ -102,7 +102,10 @@ def encoder_tokenizer(architecture: str, name: str, data_dir: Path | None = None
 def _from_files(place: str, architecture: str) -> Any:
     tokenizer = load_tokenizer(place)
     if not getattr(tokenizer, "is_fast", False):
-        raise DataError(f"The tokenizer in {place!r} has no fast form (tokenizer.json).")
+        raise DataError(
+            f"The tokenizer in {place!r} has no fast form (tokenizer.json): name one that has, or "
+            '"bytes", which needs no files.'
+        )
     if None not in (tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
         return tokenizer
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]

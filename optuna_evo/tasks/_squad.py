@@ -196,7 +196,10 @@ def _windows(
         answers = tuple(question.answers["text"])
         extras.append(Window(question.id, question.context, offsets, answers))
     if not rows:
-        raise DataError("No window of the training texts holds an answer.")
+        raise DataError(
+            "No window of the training texts holds a whole answer: set a longer "
+            "task.sequence_length, or check the file's column `answers`."
+        )
     tokens = encoder.checked(torch.tensor(encoded["input_ids"]))[torch.tensor(rows)]
     split = Split(tokens, torch.tensor(targets), extras)
     return split if answered else encoder.shortest_first(split)

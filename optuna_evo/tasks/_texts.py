@@ -94,7 +94,9 @@ def _text_file(path: Path) -> list[str]:
     try:
         return [path.read_text(encoding="utf-8")]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The text {path} cannot be read ({one_line(error)}).") from error
+        raise DataError(
+            f"The text {path} cannot be read ({one_line(error)}): it must be a text file in UTF-8."
+        ) from error
 
 
 def _parquet_file(path: Path) -> list[str]:
@@ -109,11 +111,16 @@ def _parquet_file(path: Path) -> list[str]:
             if pyarrow.types.is_string(field.type) or pyarrow.types.is_large_string(field.type)
         ]
         if not strings:
-            raise DataError(f"The parquet file {path} has no column of strings: {schema.names}.")
+            raise DataError(
+                f"The parquet file {path} has no column of strings, only {schema.names}: name a "
+                "file that has one, such as `text`."
+            )
         column = "text" if "text" in strings else strings[0]
         return _shuffled(parquet.read_table(path, columns=[column])[column].to_pylist())
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"The text {path} cannot be read ({one_line(error)}).") from error
+        raise DataError(
+            f"The text {path} cannot be read ({one_line(error)}): it must be a parquet file."
+        ) from error
 
 
 def _imdb(folder: Path | None) -> Text:

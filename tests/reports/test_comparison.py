@@ -76,7 +76,7 @@ def test_contenders_are_ranked_and_paired_with_the_first_by_seed() -> None:
     assert (slow.training_seconds, slow.sampler_seconds) == pytest.approx((2.25, 0.75))
 
 
-def test_where_lower_is_better_gains_are_positive_still() -> None:
+def test_gains_are_positive_where_lower_is_better() -> None:
     studies = {
         "a": [study_of([3, 2], direction="minimize")],
         "b": [study_of([3, 1], direction="minimize")],
