@@ -1,7 +1,7 @@
 """Reports about studies: computed first, then drawn.
 
-For each subject one module computes plain values (`_comparison`, `_lineage`, `_sources`,
-`_summary`, `_tuning`); the others draw them in the terminal, as Markdown, or as figures.
+The values of each subject are computed in one place (`_comparison`, `_lineage`, `_sources`,
+`_summary`, `_tuning`) and drawn in the terminal, as Markdown, or as figures.
 """
 
 from optuna_evo.reports._comparison import compare
