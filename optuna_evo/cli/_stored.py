@@ -33,8 +33,10 @@ def create_stored(spec: "StudySpec", storage: str | None, *, exist_ok: bool) -> 
     """Write a study to the database, or take the one that is there if it is the same."""
     from optuna_evo.study import check_parts
     from optuna_evo.study import create_study
+    from optuna_evo.study import resolve_spec
 
     quiet_optuna()
+    spec = resolve_spec(spec)
     check_parts(spec)  # before the database is touched
     reader = source_reader(spec, storage)
     opened = open_database(storage, create=True)
@@ -86,7 +88,7 @@ def source_reader(spec: "StudySpec", storage: str | None) -> "SourceReader | Non
     from optuna_evo.search import database_exists
     from optuna_evo.search import default_url
     from optuna_evo.search import open_storage
-    from optuna_evo.study import build_space
+    from optuna_evo.study import space_parameters
     from optuna_evo.warm_start import resolve_references
     from optuna_evo.warm_start import SourceReader
 
@@ -96,7 +98,7 @@ def source_reader(spec: "StudySpec", storage: str | None) -> "SourceReader | Non
     if database_exists(url):
         return SourceReader(open_storage(url, create=False, read_only=True), url=url)
     reader = SourceReader(InMemoryStorage(), url=url)
-    resolve_references(spec, build_space(spec), reader)
+    resolve_references(spec, space_parameters(spec), reader)
     return reader
 
 

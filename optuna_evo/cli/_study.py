@@ -102,6 +102,7 @@ def study_run(
       optuna_evo study run studies/digits_optimizer.toml
       optuna_evo study run digits_optimizer --trials 50 --timeout 2h
     """
+    from optuna_evo.objectives import kind_of
     from optuna_evo.reports import SearchProgress
     from optuna_evo.search import FINISHED
     from optuna_evo.study import run_study
@@ -110,7 +111,7 @@ def study_run(
     # so that a politely ended process gives its trial back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     stored = stored_or_created(name_or_spec, storage, overrides, sources)
-    console = new_console()
+    kind, console = kind_of(stored.spec), new_console()
     with SearchProgress(stored.study, n_trials=stored.spec.n_trials, console=console) as progress:
         run_study(
             stored,
@@ -126,9 +127,9 @@ def study_run(
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if n_left > 0:
         console.print(f"{n_left} trials are left: optuna_evo study run {stored.spec.name}")
-    elif stored.spec.final.epochs or stored.spec.objective.name == "table":
+    elif kind.has_final(stored.spec):
         print_final(stored, console, device, data_dir)
-    elif judge and stored.spec.judge.seeds and stored.spec.objective.name == "fitness":
+    elif judge and stored.spec.judge.seeds and kind.compares_optimizers:
         print_judgement(stored, console, device, data_dir, afresh=False)
 
 

@@ -13,10 +13,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.evaluation import Interval
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.search import FINISHED
-from optuna_evo.search import SAMPLER_SECONDS_KEY
 
 
 __all__ = ["compare", "Comparison", "Contender", "Course", "course_of"]
@@ -133,7 +133,7 @@ def course_of(study: optuna.Study) -> Course:
     ended = sorted(trials, key=lambda t: (t.datetime_complete is None, t.datetime_complete))
     values = np.array([_value(trial) for trial in ended])
     pick = np.fmax if study.direction == StudyDirection.MAXIMIZE else np.fmin  # NaN where none is
-    seconds = [float(t.user_attrs.get(SAMPLER_SECONDS_KEY, 0.0)) for t in ended]
+    seconds = [float(SAMPLER_SECONDS.read(t.user_attrs, 0.0)) for t in ended]
     best = best_trials(study, 1)
     return Course(
         best=pick.accumulate(values),

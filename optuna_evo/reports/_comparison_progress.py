@@ -28,7 +28,10 @@ class ComparisonProgress(TrialBar):
         self._progress.update(self._task, description=spec.name)
         return self
 
-    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+    def started(self, trial_number: int) -> None:
+        """Do nothing: a comparison is counted in trials."""
+
+    def reported(self, trial_number: int, report: int, n_reports: int) -> None:
         """Do nothing: a comparison is counted in trials."""
 
     def finished(self, trial: FrozenTrial) -> None:

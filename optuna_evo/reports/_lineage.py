@@ -9,6 +9,8 @@ import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import MEMBER
 from optuna_evo.search import ancestors
 from optuna_evo.search import parent_of
 
@@ -83,12 +85,12 @@ def _birth(trial: FrozenTrial, on_line: bool, n_descendants: int) -> Birth:
     return Birth(
         number=trial.number,
         parent=parent_of(trial),
-        member=attrs.get("member"),
+        member=MEMBER.read(attrs),
         first_step=first,
         last_step=first + int(attrs.get("optimizer_steps", 0)),
         value=float(trial.value or 0.0),
         params=trial.params,
         on_line=on_line,
         n_descendants=n_descendants,
-        diverged="diverged" in attrs,
+        diverged=DIVERGED.is_in(attrs),
     )

@@ -18,7 +18,7 @@ class LineagePages:
         study: The study.
         inherit: "parent", "shared" or "none" (see `optuna_evo.search.Lineage`).
         every: Complete trials of a generation, those of all workers counted.
-        listener: Is told the same; None: nobody.
+        listener: Another listener, called first; None: none.
     """
 
     def __init__(
@@ -29,10 +29,15 @@ class LineagePages:
         self._every = every
         self._listener = listener
 
-    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+    def started(self, trial_number: int) -> None:
         """Pass it on."""
         if self._listener is not None:
-            self._listener.reported(trial_number, step, n_steps)
+            self._listener.started(trial_number)
+
+    def reported(self, trial_number: int, report: int, n_reports: int) -> None:
+        """Pass it on."""
+        if self._listener is not None:
+            self._listener.reported(trial_number, report, n_reports)
 
     def finished(self, trial: FrozenTrial) -> None:
         """Pass it on; with the last trial of a generation renew the figures."""

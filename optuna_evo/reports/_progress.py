@@ -6,11 +6,11 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import TextColumn
 
+from optuna_evo.attributes import REUSED_FROM
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import generation_of
 from optuna_evo.reports._trial_bar import TrialBar
 from optuna_evo.search import FINISHED
-from optuna_evo.search import REUSED_KEY
 
 
 __all__ = ["SearchProgress"]
@@ -37,9 +37,13 @@ class SearchProgress(TrialBar):
             "starting", total=n_trials, completed=self._done, best=self._shown_best()
         )
 
-    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+    def started(self, trial_number: int) -> None:
+        """Show which trial runs."""
+        self._progress.update(self._task, description=f"{self._where}trial {trial_number}")
+
+    def reported(self, trial_number: int, report: int, n_reports: int) -> None:
         """Show how far the running trial is."""
-        share = f", step {step}/{n_steps}" if n_steps > 1 else ""
+        share = f", report {report}/{n_reports}" if n_reports > 1 else ""
         self._progress.update(self._task, description=f"{self._where}trial {trial_number}{share}")
 
     def finished(self, trial: FrozenTrial) -> None:
@@ -47,7 +51,7 @@ class SearchProgress(TrialBar):
         generation = generation_of(trial)
         self._where = f"generation {generation}, " if generation is not None else ""
         self._done += 1
-        self._reused += REUSED_KEY in trial.user_attrs
+        self._reused += REUSED_FROM.is_in(trial.user_attrs)
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             pick = max if self._maximize else min
             self._best = trial.value if self._best is None else pick(self._best, trial.value)

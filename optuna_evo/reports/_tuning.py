@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.reports._summary import generation_of
 from optuna_evo.surrogates import MetaLearner
 
@@ -54,7 +55,7 @@ def tuning_course(study: optuna.Study) -> TuningCourse:
     trials = [t for t in complete if t.value is not None and math.isfinite(t.value)]
     values = [float(t.value) for t in trials if t.value is not None]
     maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
-    is_bandit = [str(t.user_attrs.get("proposed_by", "")).startswith(_BANDIT) for t in trials]
+    is_bandit = [str(PROPOSED_BY.read(t.user_attrs, "")).startswith(_BANDIT) for t in trials]
     generations: dict[int, list[float]] = {}
     for trial, value, bandit in zip(trials, values, is_bandit, strict=True):
         generation = generation_of(trial)

@@ -2,13 +2,11 @@
 
 from optuna_evo.spec._spec import load_spec
 from optuna_evo.spec._spec import Part
-from optuna_evo.spec._spec import SPEC_KEY
 from optuna_evo.spec._spec import StudySpec
 
 
 __all__ = [
     "load_spec",
     "Part",
-    "SPEC_KEY",
     "StudySpec",
 ]

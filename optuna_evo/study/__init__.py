@@ -8,9 +8,9 @@ from optuna_evo.study._copying import copy_study
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import build_space
-from optuna_evo.study._parts import build_tasks
 from optuna_evo.study._parts import check_parts
-from optuna_evo.study._parts import pick_device
+from optuna_evo.study._parts import resolve_spec
+from optuna_evo.study._parts import space_parameters
 from optuna_evo.study._run import best_genome
 from optuna_evo.study._run import best_trial
 from optuna_evo.study._run import judge_study
@@ -33,7 +33,6 @@ __all__ = [
     "build_objective",
     "build_sampler",
     "build_space",
-    "build_tasks",
     "check_parts",
     "checkpoints_of",
     "comparison_specs",
@@ -43,12 +42,13 @@ __all__ = [
     "delete_study",
     "judge_study",
     "load_study",
-    "pick_device",
     "read_comparison",
     "refresh_sources",
+    "resolve_spec",
     "run_comparison",
     "run_study",
     "show_in_dashboard",
+    "space_parameters",
     "smart_hyperparameter_tuning",
     "stored_judgement",
     "StoredStudy",
