@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import inspect
 from typing import Any
 from typing import TYPE_CHECKING
+import zlib
+
+import numpy as np
 
 from optuna_evo.errors import ObjectiveError
+from optuna_evo.objectives._global_seed import global_generators_seeded
 from optuna_evo.plugins import last_line_in
 
 
@@ -37,12 +41,15 @@ class FunctionObjective:
     """The number that a function returns.
 
     A trial for which it raises `TrialPruned` is pruned; so is one whose value is not finite, as
-    there is no penalty that fits every function.
+    there is no penalty that fits every function. The global generators of Python, numpy and torch
+    are seeded for each trial, by how many trials before it have not failed: a retried trial and a
+    study that was stopped draw what an uninterrupted one does.
 
     Args:
         function: Takes a trial and returns a number.
         name: What it is called in messages; None: by its own name.
         file: The file it comes from, whose lines messages name; None: where Python says.
+        seed: Seed of the global generators, >= 0.
 
     Example:
         >>> def objective(trial):
@@ -60,7 +67,9 @@ class FunctionObjective:
         *,
         name: str | None = None,
         file: str | None = None,
+        seed: int = 0,
     ) -> None:
+        self._seed = seed
         self._function = function
         shown_file, _, shown_name = (name or "").rpartition(":")
         self._name = shown_name or getattr(function, "__name__", type(function).__name__)
@@ -88,7 +97,8 @@ class FunctionObjective:
         from optuna import TrialPruned
 
         try:
-            returned: Any = self._function(trial)
+            with global_generators_seeded(_stream(trial, self._seed)):
+                returned: Any = self._function(trial)
         except TrialPruned:
             raise
         except Exception as error:
@@ -134,6 +144,18 @@ class FunctionRun:
     def records(self) -> list[Mapping[str, Any]]:
         """Return nothing: the function writes its own attributes."""
         return [{} for _ in self._trials]
+
+
+def _stream(trial: "BaseTrial", seed: int) -> np.random.SeedSequence:
+    """Return the stream of a trial; that of the first one where it belongs to no study."""
+    from optuna.trial import TrialState
+
+    study = getattr(trial, "study", None)
+    if study is None:
+        return np.random.SeedSequence([seed])
+    earlier = study.get_trials(deepcopy=False)[: trial.number]
+    n_before = sum(t.state != TrialState.FAIL for t in earlier)
+    return np.random.SeedSequence([seed, zlib.crc32(study.study_name.encode()), n_before])
 
 
 def _explained(error: Exception) -> str:

@@ -109,6 +109,9 @@ def search(
             failures += 1
             _fail(study, trials, error)
             if failures == _MAX_FAILURES_IN_A_ROW:
+                if isinstance(error, OptunaEvoError):
+                    times = f"{failures} trials in a row failed; the last one: {error}"
+                    raise type(error)(times) from error
                 raise
         except BaseException:
             for trial in trials:

@@ -6,6 +6,7 @@ the study, so any machine that reaches the database can go on with it.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import copy
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -22,6 +23,7 @@ from optuna_evo.spec._tables import to_table
 
 
 __all__ = [
+    "changed_spec",
     "FinalSpec",
     "JudgeSpec",
     "LineageSpec",
@@ -268,14 +270,17 @@ class StudySpec:
 
 
 def load_spec(
-    path: str | Path, *, overrides: Sequence[str] = (), name: str | None = None
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
 ) -> StudySpec:
     """Read a TOML file into a spec.
 
     Args:
         path: The file. A study without a `name` in it is called like the file.
         overrides: "a.b=c" each; the value is read as TOML, or as a string where that fails.
-        name: Takes the place of the name in the file.
+        changes: Values by key that take the place of those in the file, before `overrides`.
 
     Raises:
         SpecError: If the file cannot be read or the spec is wrong.
@@ -287,12 +292,18 @@ def load_spec(
         raise SpecError(f"Cannot read the spec {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} is not valid TOML: {error}.") from error
-    for override in overrides:
-        set_entry(data, override)
     data.setdefault("name", path.stem)
-    if name is not None:
-        data["name"] = name
-    return StudySpec.from_dict(data)
+    return changed_spec(data, changes or {}, overrides)
+
+
+def changed_spec(
+    data: Mapping[str, Any], changes: Mapping[str, Any], overrides: Sequence[str]
+) -> StudySpec:
+    """Build a spec from a table with changes and "a.b=c" overrides, as `load_spec` does."""
+    table = {**copy.deepcopy(dict(data)), **changes}
+    for override in overrides:
+        set_entry(table, override)
+    return StudySpec.from_dict(table)
 
 
 def _check_at_least(name: str, value: float, minimum: float) -> None:

@@ -12,6 +12,7 @@ from optuna_evo.study._parts import check_parts
 from optuna_evo.study._parts import resolve_spec
 from optuna_evo.study._parts import space_parameters
 from optuna_evo.study._run import best_genome
+from optuna_evo.study._run import best_settings
 from optuna_evo.study._run import best_trial
 from optuna_evo.study._run import judge_study
 from optuna_evo.study._run import run_study
@@ -29,6 +30,7 @@ from optuna_evo.study._tuning import smart_hyperparameter_tuning
 
 __all__ = [
     "best_genome",
+    "best_settings",
     "best_trial",
     "build_objective",
     "build_sampler",

@@ -36,6 +36,7 @@ from optuna_evo.warm_start import write_weights
 
 __all__ = [
     "best_genome",
+    "best_settings",
     "best_trial",
     "judge_study",
     "run_study",
@@ -110,6 +111,17 @@ def best_genome(stored: StoredStudy) -> Genome:
         what = "estimators" if isinstance(config, EstimatorConfig) else "parameters of its own"
         raise UsageError(f"Study {stored.spec.name!r} searches over {what}, not over genomes.")
     return config.genome
+
+
+def best_settings(stored: StoredStudy) -> dict[str, Any]:
+    """Return the best genome as plain types, or the best parameters where there is no genome.
+
+    Raises:
+        UsageError: If no trial is complete yet.
+    """
+    best = best_trial(stored)
+    config = build_space(stored.spec)(best)
+    return config.genome.to_dict() if isinstance(config, TrainingConfig) else dict(best.params)
 
 
 def best_trial(stored: StoredStudy) -> FrozenTrial:

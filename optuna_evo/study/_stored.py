@@ -60,6 +60,7 @@ def create_study(
     storage: BaseStorage,
     *,
     exist_ok: bool = False,
+    may_extend: bool = False,
     reader: SourceReader | None = None,
 ) -> StoredStudy:
     """Write a new study with its resolved spec and the sources it starts from to the database.
@@ -72,6 +73,7 @@ def create_study(
         storage: Where to.
         exist_ok: Whether a study of this name made from the same spec is taken as it is, with the
             sources it has.
+        may_extend: Whether a study that differs in its number of trials only takes the new one.
         reader: Reads the sources; None: a new one.
 
     Raises:
@@ -89,6 +91,8 @@ def create_study(
     if spec.name in optuna.get_all_study_names(storage):
         _adopt_if_blank(spec, storage, reader)
         stored = load_study(spec.name, storage, reader=reader)
+        if may_extend and stored.spec.n_trials != spec.n_trials:
+            stored = _extended(stored, spec)
         if difference := _difference(stored.spec, spec):
             raise StudyMismatchError(
                 f"Study {spec.name!r} was made from another spec: {difference}. Give the new one "
@@ -110,7 +114,7 @@ def create_study(
             direction="minimize" if spec.direction == "minimize" else "maximize",
         )
     except optuna.exceptions.DuplicatedStudyError:  # another worker was faster
-        return create_study(spec, storage, exist_ok=exist_ok, reader=reader)
+        return create_study(spec, storage, exist_ok=exist_ok, may_extend=may_extend, reader=reader)
     _write_spec(study, spec, references)
     return load_study(spec.name, storage, reader=reader)
 
@@ -121,6 +125,15 @@ def _write_spec(study: optuna.Study, spec: StudySpec, sources: Sequence[Referenc
     if spec.warm_start:
         write_references(study, sources)
     study.set_user_attr(SPEC.key, spec.to_dict())
+
+
+def _extended(stored: StoredStudy, spec: StudySpec) -> StoredStudy:
+    """Write the new number of trials on a study, if that is all that differs."""
+    extended = dataclasses.replace(stored.spec, n_trials=spec.n_trials)
+    if _difference(extended, spec):
+        return stored
+    stored.study.set_user_attr(SPEC.key, extended.to_dict())
+    return StoredStudy(extended, stored.study)
 
 
 def mark_schema(study: optuna.Study) -> None:

@@ -1,6 +1,8 @@
 """Objective "fitness": update rules valued by short trainings on all tasks with several seeds."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna_evo.objectives._kinds._training import build_tasks
@@ -10,6 +12,7 @@ from optuna_evo.spec import StudySpec
 
 if TYPE_CHECKING:
     from optuna_evo.objectives._fitness import FitnessObjective
+    from optuna_evo.tasks import Task
 
 
 class FitnessKind(TrainingKind):
@@ -22,6 +25,10 @@ class FitnessKind(TrainingKind):
     def check_data(self, spec: StudySpec) -> None:
         """Look up the tasks."""
         build_tasks(spec)
+
+    def tasks_of(self, objective: Any) -> "Sequence[Task]":
+        """Return all its tasks."""
+        return objective.tasks  # type: ignore[no-any-return]
 
     def build(self, spec: StudySpec, *, device: str, data_dir: Path | None) -> "FitnessObjective":
         """Build the objective."""

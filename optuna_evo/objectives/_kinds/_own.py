@@ -77,7 +77,9 @@ class OwnKind(ObjectiveKind):
         if _is_objective(found):
             return found
         module = load_module(split_path(spec.objective.name)[0])
-        return FunctionObjective(found, name=spec.objective.name, file=module.__file__)
+        return FunctionObjective(
+            found, name=spec.objective.name, file=module.__file__, seed=spec.seed
+        )
 
     def describe(self, objective: Any) -> dict[str, float]:
         """Return what its method `describe` returns; nothing without one."""

@@ -1,5 +1,6 @@
 """What the kinds that train tasks have in common."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
@@ -47,7 +48,12 @@ class TrainingKind(ObjectiveKind):
         """Return the means of the tasks' meta-features."""
         from optuna_evo.objectives._describe import describe
 
-        return describe(objective)
+        tasks = self.tasks_of(objective)
+        return describe(tasks, device=objective.device, data_dir=objective.data_dir)
+
+    def tasks_of(self, objective: Any) -> "Sequence[Task]":
+        """Return what an objective of this kind trains."""
+        return [objective.task]
 
     def options(self, spec: StudySpec, device: str, data_dir: Path | None) -> dict[str, Any]:
         """Return what all these objectives are built with."""
