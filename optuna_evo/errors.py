@@ -8,6 +8,7 @@
     ├── DataError         a data set is missing and cannot be downloaded
     ├── CheckpointError   a checkpoint is missing, damaged or of another training
     ├── MemoryLimitError  a training does not fit into the device's memory
+    ├── ObjectiveError    the user's own objective raised, or returned something else than a number
     └── PluginError       the user's own part "module:attribute" cannot be loaded
 
 The command line prints the message as one line; `--debug` shows the traceback. A `SourceWarning`
@@ -18,6 +19,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "MemoryLimitError",
+    "ObjectiveError",
     "OptunaEvoError",
     "PluginError",
     "SourceWarning",
@@ -62,6 +64,10 @@ class CheckpointError(OptunaEvoError):
 
 class MemoryLimitError(OptunaEvoError):
     """A training does not fit into the device's memory."""
+
+
+class ObjectiveError(OptunaEvoError):
+    """An own objective raised an error, or returned what is no number."""
 
 
 class PluginError(UsageError):

@@ -70,7 +70,9 @@ TABLE = {
     "learned": Allowed(DATA | _set("optimizers tasks"), **TORCH_ONLY),
     "trainers": Allowed(DATA | _set("optimizers tasks learned"), **TORCH_ONLY),
     "objectives": Allowed(
-        DATA | _set("optimizers tasks estimators learned trainers"), **TORCH_ONLY
+        # a plain objective of Optuna is one of them; all others know no trial
+        DATA | _set("optimizers tasks estimators learned trainers"),
+        _set("torch"),
     ),
     **dict.fromkeys(LAYER_3, Allowed(BELOW_3 | LAYER_3, _set("optuna"))),
     # terminal output is rich throughout; figures load their library when they are drawn

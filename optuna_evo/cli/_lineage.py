@@ -41,9 +41,10 @@ def checkpoints_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def with_figures(stored: "StoredStudy", listener: "Listener") -> "Listener":
     """Return a listener that updates the figures of a study of lineages once per generation."""
+    from optuna_evo.objectives import kind_of
     from optuna_evo.reports import LineagePages
 
-    if stored.spec.objective.name != "segment":
+    if not kind_of(stored.spec).has_lineages:
         return listener
     every = getattr(stored.study.sampler, "population_size", _GENERATION)
     inherit = stored.spec.lineage.inherit

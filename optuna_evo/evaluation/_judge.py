@@ -150,7 +150,7 @@ def judge(
     objective = dataclasses.replace(objective, reports=None)
     n_rows = 1 + 2 * len(_BASELINES)
     per_row = seeds * len(objective.tasks)
-    total = n_rows * per_row + len(_BASELINES) * tuning_trials * objective.n_steps
+    total = n_rows * per_row + len(_BASELINES) * tuning_trials * objective.n_reports
     done = 0
 
     def count(runs: int) -> None:
@@ -223,14 +223,14 @@ def tune_baseline(
     for _ in range(n_trials):
         trial = study.ask()
         run = objective.start([TrainingConfig(genome=configure(trial))])
-        for _ in range(objective.n_steps):
-            run.advance(1)
+        for _ in range(objective.n_reports):
+            run.advance()
         accuracies = run.records()[0]["accuracies"]
         n_finite = sum(len(values) for values in accuracies.values())
         # a training that diverged has no accuracy in the records and counts as 0
-        study.tell(trial, sum(map(sum, accuracies.values())) / max(objective.n_steps, n_finite))
+        study.tell(trial, sum(map(sum, accuracies.values())) / max(objective.n_reports, n_finite))
         if on_run is not None:
-            on_run(objective.n_steps)
+            on_run(objective.n_reports)
     return configure(study.best_trial)
 
 

@@ -48,7 +48,7 @@ class CurveObjective:
         early_stopping: When a training ends early; then the best report is the value, else the
             last one. None: never.
         reduce_on_plateau: When the learning rate is reduced; None: never.
-        penalty: What a diverged trial is told.
+        penalty: Value of a diverged trial.
         device: torch device.
         precision: "auto", "float32" or "bfloat16".
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
@@ -68,10 +68,9 @@ class CurveObjective:
     precision: str = "auto"
     data_dir: Path | None = None
     trainer: str = "auto"
-    report_every: int = 1
 
     @property
-    def n_steps(self) -> int:
+    def n_reports(self) -> int:
         """Number of reports."""
         return self.reports
 
@@ -150,9 +149,9 @@ class CurveRun:
             )
             self._groups.append((run, [member for _, member in group]))
 
-    def advance(self, n_steps: int) -> list[float]:
+    def advance(self) -> list[float]:
         """Train on to the next report and return the metric of each live member."""
-        self.step += n_steps
+        self.step += 1
         for run, members in self._groups:
             began = time.perf_counter()
             run.train(members[0].total * self.step // self._objective.reports - run.step)
@@ -177,7 +176,7 @@ class CurveRun:
         if o.reduce_on_plateau is not None:
             _reduce(run, members, o.reduce_on_plateau, o.higher_is_better)
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
         for member, stays in zip(self._members, alive, strict=True):
             member.alive = stays

@@ -42,20 +42,20 @@ class FitnessCurveRun:
             (task, start(configs, task, seed=seed, **o.options())) for task, seed in cells
         ]
 
-    def advance(self, n_steps: int) -> list[float]:
+    def advance(self) -> list[float]:
         """Train on to the next report and return the mean fitness of each live member."""
-        self.step += n_steps
+        self.step += 1
         o = self._objective
         self._accuracies = [{} for _ in self._accuracies]
         totals = [0.0] * len(self._accuracies)
         for task, run in self._runs:
-            accuracies = run.advance(o.steps * self.step // o.n_steps - run.step)
+            accuracies = run.advance(o.steps * self.step // o.n_reports - run.step)
             for i, (accuracy, loss) in enumerate(zip(accuracies, run.losses(), strict=True)):
                 self._accuracies[i].setdefault(task.name, []).append(accuracy)
                 totals[i] += cell_fitness(accuracy, loss, o.loss_weight)
         return [total / len(self._runs) for total in totals]
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
         for _, run in self._runs:
             run.keep(alive)

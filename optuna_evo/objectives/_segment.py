@@ -34,7 +34,7 @@ class SegmentObjective:
         seed: Seed of the training.
         steps: Optimizer steps of a segment.
         reports: Reports of a segment, evenly spread.
-        penalty: What a diverged trial is told.
+        penalty: Value of a diverged trial.
         device: torch device.
         precision: "auto", "float32", "bfloat16" or "float16".
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
@@ -48,10 +48,9 @@ class SegmentObjective:
     device: str = "cpu"
     precision: str = "auto"
     data_dir: Path | None = None
-    report_every: int = 1
 
     @property
-    def n_steps(self) -> int:
+    def n_reports(self) -> int:
         """Number of reports."""
         return self.reports
 
@@ -110,9 +109,9 @@ class SegmentRun:
             for config, origin in zip(configs, origins, strict=True)
         ]
 
-    def advance(self, n_steps: int) -> list[float]:
+    def advance(self) -> list[float]:
         """Train on to the next report and return the metric of each live member."""
-        self.step += n_steps
+        self.step += 1
         until = self._objective.steps * self.step // self._objective.reports
         for member in self._members:
             began = time.perf_counter()
@@ -121,7 +120,7 @@ class SegmentRun:
             member.seconds += time.perf_counter() - began
         return [member.value for member in self._members]
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
         self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
 

@@ -51,14 +51,13 @@ class EstimatorObjective:
         >>> from optuna_evo.estimators import load_table
         >>> objective = EstimatorObjective(table=load_table("wine"), folds=5, seed=0)
         >>> config = EstimatorConfig(estimator="linear", params={"alpha": 1.0})
-        >>> objective.start([config]).advance(5)
+        >>> objective.start([config]).advance()  # of the first fold
     """
 
     table: Table
     metric: str | None = None
     folds: int = 5
     seed: int = 0
-    report_every: int = 1
 
     def __post_init__(self) -> None:
         check_metric(self.metric_name, self.table.kind, self.table.name)
@@ -72,7 +71,7 @@ class EstimatorObjective:
             )
 
     @property
-    def n_steps(self) -> int:
+    def n_reports(self) -> int:
         """Number of folds."""
         return self.folds
 
@@ -89,7 +88,7 @@ class EstimatorObjective:
 
     @property
     def penalty(self) -> float:
-        """What a trial is told whose predictions are not finite: worse than any sensible one."""
+        """Value of a trial whose predictions are not finite: worse than any sensible one."""
         if self.higher_is_better:
             return -1.0
         return 10 * float(self.table.targets.var()) + 10
@@ -123,20 +122,19 @@ class EstimatorRun:
         self._members = [_Member(config, [], []) for config in configs]
         self._folds = _folds(objective.table, objective.folds, seed)
 
-    def advance(self, n_steps: int) -> list[float]:
-        """Fit on `n_steps` more folds and return the metric of each member on the last."""
+    def advance(self) -> list[float]:
+        """Fit on one more fold and return the metric of each member on it."""
         o = self._objective
-        for _ in range(n_steps):
-            train, valid = self._folds[self.step]
-            for member in self._members:
-                began = time.perf_counter()
-                found = measure(o.table, member.config, train, valid, self._seed)
-                member.seconds.append(time.perf_counter() - began)
-                member.found.append(found)
-            self.step += 1
+        train, valid = self._folds[self.step]
+        self.step += 1
+        for member in self._members:
+            began = time.perf_counter()
+            found = measure(o.table, member.config, train, valid, self._seed)
+            member.seconds.append(time.perf_counter() - began)
+            member.found.append(found)
         return [member.found[-1].get(o.metric_name, math.nan) for member in self._members]
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
         self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
 

@@ -119,10 +119,15 @@ class LineagePages:
         self._every = every
         self._listener = listener
 
-    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+    def started(self, trial_number: int) -> None:
         """Pass it on."""
         if self._listener is not None:
-            self._listener.reported(trial_number, step, n_steps)
+            self._listener.started(trial_number)
+
+    def reported(self, trial_number: int, report: int, n_reports: int) -> None:
+        """Pass it on."""
+        if self._listener is not None:
+            self._listener.reported(trial_number, report, n_reports)
 
     def finished(self, trial: FrozenTrial) -> None:
         """Pass it on; after the last trial of a generation update the figures."""

@@ -82,9 +82,13 @@ class SearchProgress(_TrialBar):
             "starting", total=n_trials, completed=self._done, best=self._shown_best()
         )
 
-    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+    def started(self, trial_number: int) -> None:
+        """Show which trial runs."""
+        self._progress.update(self._task, description=f"{self._where}trial {trial_number}")
+
+    def reported(self, trial_number: int, report: int, n_reports: int) -> None:
         """Show how far the running trial is."""
-        share = f", step {step}/{n_steps}" if n_steps > 1 else ""
+        share = f", report {report}/{n_reports}" if n_reports > 1 else ""
         self._progress.update(self._task, description=f"{self._where}trial {trial_number}{share}")
 
     def finished(self, trial: FrozenTrial) -> None:
@@ -121,7 +125,10 @@ class ComparisonProgress(_TrialBar):
         self._progress.update(self._task, description=spec.name)
         return self
 
-    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+    def started(self, trial_number: int) -> None:
+        """Do nothing: a comparison is counted in trials."""
+
+    def reported(self, trial_number: int, report: int, n_reports: int) -> None:
         """Do nothing: a comparison is counted in trials."""
 
     def finished(self, trial: FrozenTrial) -> None:

@@ -17,8 +17,8 @@ from rich.table import Table
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.reports._summary import best_trials
-from optuna_evo.warm_start import kept_references
-from optuna_evo.warm_start import kept_weights
+from optuna_evo.warm_start import read_references
+from optuna_evo.warm_start import read_weights
 from optuna_evo.warm_start import Reference
 from optuna_evo.warm_start import SourceReader
 
@@ -94,7 +94,7 @@ def summarise_sources(
         parameters: Names of all parameters of its space.
         reader: Reads the sources.
     """
-    names, weights = set(parameters), kept_weights(study)
+    names, weights = set(parameters), read_weights(study)
     sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
     complete = best_trials(study, len(study.get_trials(deepcopy=False)))
     by: dict[str, list[FrozenTrial]] = {}
@@ -110,7 +110,7 @@ def summarise_sources(
         beaten = float(np.mean([sign * portfolio[0] > sign * value for value in without]))
     return SourcesSummary(
         n_parameters=len(names),
-        rows=[_row(r, names, weights, reader) for r in kept_references(study)],
+        rows=[_row(r, names, weights, reader) for r in read_references(study)],
         proposals=proposals,
         best=next((p for p in proposals if p.best_trial == complete[0].number), None),
         beaten=beaten,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import math
 from typing import Any
 from typing import NamedTuple
@@ -13,7 +14,9 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import ERROR
 from optuna_evo.attributes import REUSED_FROM
+from optuna_evo.config import Config
 from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
@@ -41,7 +44,8 @@ class StudySummary(NamedTuple):
 
     `n_reused` trials took the result of an equal one. `accuracies` maps each task to the best
     trial's accuracies, one for each seed. `generations` is empty for samplers without generations.
-    `training` names what is set beside the genome, `notes` the best trial's metrics and weights.
+    `training` names what is set beside the genome, or the parameters where there is none; `notes`
+    the best trial's metrics and weights; `last_error` the last trial that failed, and why.
     """
 
     name: str
@@ -55,11 +59,10 @@ class StudySummary(NamedTuple):
     fingerprint: str
     accuracies: Mapping[str, list[float]]
     generations: list[Generation]
+    last_error: str
 
 
-def summarise(
-    study: optuna.Study, configure: Callable[[FrozenTrial], TrainingConfig | EstimatorConfig]
-) -> StudySummary:
+def summarise(study: optuna.Study, configure: Callable[[FrozenTrial], Config]) -> StudySummary:
     """Summarise a study.
 
     Args:
@@ -81,19 +84,30 @@ def summarise(
         n_reused=sum(REUSED_FROM.is_in(trial.user_attrs) for trial in trials),
         best=best,
         equation=genome.equation() if genome else "",
-        training=_training(config) if config else "",
+        training=_training(config, best.params) if best and config else "",
         notes=_notes(best.user_attrs) if best else "",
         fingerprint=(genome or config).fingerprint() if config else "",
         accuracies=best.user_attrs.get("accuracies", {}) if best else {},
         generations=_generations(study, trials),
+        last_error=_last_error(trials),
     )
 
 
-def _training(config: TrainingConfig | EstimatorConfig) -> str:
-    """Describe what a configuration sets beside its genome; empty if nothing."""
+def _last_error(trials: Sequence[FrozenTrial]) -> str:
+    """Say which trial failed last with a reason; empty if none did."""
+    failed = [t for t in trials if t.state == TrialState.FAIL and ERROR.is_in(t.user_attrs)]
+    return f"trial {failed[-1].number}: {ERROR.read(failed[-1].user_attrs)}" if failed else ""
+
+
+def _training(config: Config, params: Mapping[str, Any]) -> str:
+    """Say what a configuration sets beside its genome; the parameters where it has none."""
     if isinstance(config, EstimatorConfig):
         settings = [f"{key} {value:.4g}" for key, value in config.params.items()]
         return ", ".join([config.estimator, *settings])
+    if not isinstance(config, TrainingConfig):
+        width = max(map(len, params), default=0)
+        shown = {k: f"{v:.6g}" if isinstance(v, float) else str(v) for k, v in params.items()}
+        return "\n".join(f"{key:{width}}  {value}" for key, value in shown.items())
     parts = [f"batch size {config.batch_size}"] if config.batch_size else []
     parts += [f"{config.epochs:.4g} epochs"] if config.epochs else []
     parts += [f"{key} {value:.4g}" for key, value in config.model.items()]

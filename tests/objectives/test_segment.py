@@ -49,11 +49,11 @@ def test_two_segments_over_a_checkpoint_are_one_of_twice_the_steps(
     objective: SegmentObjective,
 ) -> None:
     first = objective.start([CONFIG])
-    first.advance(1)
+    first.advance()
     origin = read_checkpoint(saved(first.checkpoint(0)))
     second = objective.start([CONFIG], origins=[origin])
     whole = dataclasses.replace(objective, steps=8).start([CONFIG])
-    assert second.advance(1) == whole.advance(1)
+    assert second.advance() == whole.advance()
     assert second.checkpoint(0).position == 8 * 24
     for name, weight in whole.checkpoint(0).model.items():
         assert torch.equal(weight, second.checkpoint(0).model[name])
@@ -63,7 +63,7 @@ def test_training_through_segments_does_what_the_lineage_did(objective: SegmentO
     configs = [config(3e-3), config(1e-3, batch_size=7, clip_norm=0.5), config(1e-4, sparsity=0.3)]
     run, values = objective.start(configs[:1]), []
     for nth in (1, 2, 3):
-        values += run.advance(1)
+        values += run.advance()
         if nth < 3:
             origin = read_checkpoint(saved(run.checkpoint(0)))
             run = objective.start([configs[nth]], origins=[origin])
@@ -74,13 +74,13 @@ def test_training_through_segments_does_what_the_lineage_did(objective: SegmentO
 
 def test_reports_in_between_change_nothing(objective: SegmentObjective) -> None:
     often = dataclasses.replace(objective, reports=2).start([CONFIG])
-    often.advance(1)
-    assert often.advance(1) == objective.start([CONFIG]).advance(1)
+    often.advance()
+    assert often.advance() == objective.start([CONFIG]).advance()
 
 
 def test_the_record_says_what_happened(objective: SegmentObjective) -> None:
     run = objective.start([CONFIG])
-    (value,) = run.advance(1)
+    (value,) = run.advance()
     (record,) = run.records()
     assert record["perplexity"] == pytest.approx(math.exp(value), rel=1e-4)
     assert record["optimizer_steps"] == 4 and record["first_step"] == 0
@@ -115,16 +115,16 @@ def test_sparsity_holds_through_the_segment_and_spares_embeddings(
 def test_float16_goes_through_a_gradient_scaler_that_is_kept(objective: SegmentObjective) -> None:
     half = dataclasses.replace(objective, precision="float16")
     run = half.start([CONFIG])
-    (value,) = run.advance(1)
+    (value,) = run.advance()
     state = run.checkpoint(0)
     assert state.scaler["_growth_tracker"] == 4 and math.isfinite(value)
     again = half.start([CONFIG], origins=[read_checkpoint(saved(state))])
-    again.advance(1)
+    again.advance()
     assert again.checkpoint(0).scaler["_growth_tracker"] == 8
 
 
 def test_a_divergence_measures_nan(objective: SegmentObjective) -> None:
-    assert math.isnan(objective.start([config(lr=1e6)]).advance(1)[0])
+    assert math.isnan(objective.start([config(lr=1e6)]).advance()[0])
 
 
 @pytest.mark.parametrize("kept", [0, 100, -1])

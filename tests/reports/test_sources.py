@@ -11,9 +11,9 @@ from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.reports import sources_panel
 from optuna_evo.reports import summarise_sources
 from optuna_evo.search import open_storage
-from optuna_evo.warm_start import keep_references
 from optuna_evo.warm_start import Reference
 from optuna_evo.warm_start import SourceReader
+from optuna_evo.warm_start import write_references
 from tests.warm_start.test_warm_start import old_study
 
 
@@ -40,7 +40,7 @@ def warm_study(storage: Any, direction: str) -> optuna.Study:
     for part, value in PROPOSED:
         attrs = {PROPOSED_BY.key: part}
         study.add_trial(optuna.create_trial(value=sign * value, user_attrs=attrs))
-    keep_references(study, [Reference("old"), Reference("gone")])
+    write_references(study, [Reference("old"), Reference("gone")])
     study.set_user_attr("source_weights", {"old": 0.75})
     return study
 
@@ -83,7 +83,7 @@ def test_sources_are_listed_with_what_is_shared_or_why_they_cannot_be_read(stora
 def test_a_study_yet_to_run_has_sources_and_nothing_else(storage: Any) -> None:
     old_study(storage)
     study = optuna.create_study(study_name="new", storage=storage)
-    keep_references(study, [Reference("old")])
+    write_references(study, [Reference("old")])
     summary = summarise_sources(study, ["lr"], SourceReader(storage))
     assert summary.rows[0].weight is None
     assert (summary.proposals, summary.best, summary.beaten) == ([], None, None)

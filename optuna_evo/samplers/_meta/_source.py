@@ -19,10 +19,8 @@ from optuna.study import Study
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import META_FEATURES
 from optuna_evo.errors import UsageError
-
-
-META_FEATURES = "meta_features"
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +156,7 @@ def read_sources(storage: str | BaseStorage, names: Iterable[str] | None = None)
 
 def read_meta_features(user_attrs: Mapping[str, Any]) -> dict[str, float]:
     """Return the finite numbers of a study's attribute "meta_features", which may be anything."""
-    attr = user_attrs.get(META_FEATURES)
+    attr = META_FEATURES.read(user_attrs)
     if not isinstance(attr, Mapping):
         return {}
     numbers = {str(k): v for k, v in attr.items() if isinstance(v, int | float)}

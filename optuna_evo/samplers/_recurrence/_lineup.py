@@ -16,6 +16,7 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import DIVERGED
 from optuna_evo.samplers._recurrence._segment import read_ticket
 from optuna_evo.samplers._recurrence._segment import Ticket
 
@@ -23,7 +24,6 @@ from optuna_evo.samplers._recurrence._segment import Ticket
 __all__ = ["Lineup", "Place", "Result"]
 
 # what `search` notes on a trial whose loss was not finite, and which was told a penalty
-DIVERGED_KEY = "diverged"
 
 
 class Place(NamedTuple):
@@ -46,7 +46,7 @@ class Result(NamedTuple):
     def has_weights(self) -> bool:
         """Whether others may go on from it: a complete trial that did not diverge."""
         is_whole = self.trial.state == TrialState.COMPLETE and math.isfinite(self.loss)
-        return is_whole and DIVERGED_KEY not in self.trial.user_attrs
+        return is_whole and not DIVERGED.is_in(self.trial.user_attrs)
 
     @property
     def rank(self) -> tuple[bool, float]:
