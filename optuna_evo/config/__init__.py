@@ -4,6 +4,8 @@ from optuna_evo.config._estimator import EstimatorConfig
 from optuna_evo.config._named import NamedOptimizer
 from optuna_evo.config._named import ParamGroup
 from optuna_evo.config._training import Config
+from optuna_evo.config._training import optimizer_from_dict
+from optuna_evo.config._training import optimizer_to_dict
 from optuna_evo.config._training import OptimizerConfig
 from optuna_evo.config._training import SegmentConfig
 from optuna_evo.config._training import TrainingConfig
@@ -13,6 +15,8 @@ __all__ = [
     "Config",
     "EstimatorConfig",
     "NamedOptimizer",
+    "optimizer_from_dict",
+    "optimizer_to_dict",
     "OptimizerConfig",
     "ParamGroup",
     "SegmentConfig",

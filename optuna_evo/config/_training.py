@@ -1,6 +1,7 @@
 """What one training, or one segment of a longer one, trains with."""
 
 from collections.abc import Mapping
+import dataclasses
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -13,7 +14,14 @@ from optuna_evo.errors import UsageError
 from optuna_evo.rules import Genome
 
 
-__all__ = ["Config", "OptimizerConfig", "SegmentConfig", "TrainingConfig"]
+__all__ = [
+    "Config",
+    "optimizer_from_dict",
+    "optimizer_to_dict",
+    "OptimizerConfig",
+    "SegmentConfig",
+    "TrainingConfig",
+]
 
 OptimizerConfig = Genome | NamedOptimizer
 """What optimizer a training has. Each kind is frozen data with `to_dict`, `from_dict`,
@@ -23,6 +31,24 @@ _KINDS: Mapping[str, type[Genome] | type[NamedOptimizer]] = {
     "genome": Genome,
     "torch": NamedOptimizer,
 }
+
+
+def optimizer_to_dict(optimizer: OptimizerConfig) -> dict[str, Any]:
+    """Return plain JSON types under the name of the optimizer's kind."""
+    (kind,) = (key for key, each in _KINDS.items() if isinstance(optimizer, each))
+    return {kind: optimizer.to_dict()}
+
+
+def optimizer_from_dict(data: Mapping[str, Any]) -> OptimizerConfig:
+    """Read what `optimizer_to_dict` returned; other keys are left alone.
+
+    Raises:
+        UsageError: If there is not one optimizer of a known kind (a ValueError).
+    """
+    kinds = [key for key in data if key in _KINDS]
+    if len(kinds) != 1:
+        raise UsageError(f"An optimizer must be one of {[*_KINDS]}, got {sorted(data)}.")
+    return _KINDS[kinds[0]].from_dict(data[kinds[0]])
 
 
 class Config(Protocol):
@@ -103,11 +129,19 @@ class TrainingConfig:
         optimizer = self.optimizer.fingerprint()
         return f"{optimizer}-{digest(own)}" if own else optimizer
 
+    def with_cosine(self) -> Self:
+        """Return the same with a learning rate that decays along a cosine."""
+        optimizer: OptimizerConfig
+        if isinstance(self.optimizer, Genome):
+            optimizer = dataclasses.replace(self.optimizer, use_cosine_decay=True)
+        else:
+            optimizer = dataclasses.replace(self.optimizer, cosine=True)
+        return dataclasses.replace(self, optimizer=optimizer)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` of the same class gives an equal one back."""
-        (kind,) = (key for key, each in _KINDS.items() if isinstance(self.optimizer, each))
         settings = {key: value for key, value in self._settings().items() if value}
-        return {kind: self.optimizer.to_dict(), **settings}
+        return optimizer_to_dict(self.optimizer) | settings
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -116,11 +150,8 @@ class TrainingConfig:
         Raises:
             UsageError: If there is not one optimizer of a known kind.
         """
-        kinds = [key for key in data if key in _KINDS]
-        if len(kinds) != 1:
-            raise UsageError(f"A configuration needs one of {[*_KINDS]}, got {sorted(data)}.")
-        settings = {key: value for key, value in data.items() if key not in kinds}
-        return cls(optimizer=_KINDS[kinds[0]].from_dict(data[kinds[0]]), **settings)
+        settings = {key: value for key, value in data.items() if key not in _KINDS}
+        return cls(optimizer=optimizer_from_dict(data), **settings)
 
     def _settings(self) -> dict[str, Any]:
         return {"batch_size": self.batch_size, "epochs": self.epochs, "model": dict(self.model)}

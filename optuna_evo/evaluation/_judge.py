@@ -244,7 +244,7 @@ def _test_accuracy(
 ) -> float:
     from optuna_evo import trainers
 
-    run = trainers.start(
+    cohort = trainers.start(
         [config],
         task,
         seed=seed,
@@ -253,6 +253,6 @@ def _test_accuracy(
         precision=objective.precision,
         data_dir=objective.data_dir,
     )
-    run.advance(objective.steps)
-    accuracy = run.evaluate(split)[0]
+    cohort.train(objective.steps)
+    accuracy = cohort.evaluate(split)[0]
     return accuracy if math.isfinite(accuracy) else 0.0

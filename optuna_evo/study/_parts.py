@@ -141,7 +141,10 @@ def build_objective(
         )
     if spec.objective.name == "segment":
         reports = spec.objective.reports
-        return SegmentObjective(task=tasks[0], seed=spec.seed, reports=reports, **shared)
+        kind = spec.trainer.kind
+        return SegmentObjective(
+            task=tasks[0], seed=spec.seed, reports=reports, trainer=kind, **shared
+        )
     return FitnessObjective(
         tasks=tasks,
         seeds=range(spec.seed, spec.seed + spec.objective.seeds),

@@ -71,7 +71,8 @@ class Member:
     @property
     def has_diverged(self) -> bool:
         """Whether its losses show now that it has diverged."""
-        return self.is_out or diverged(self._losses[None, : self._n_done])[0]
+        is_over = self._n_done == len(self._losses)
+        return self.is_out or diverged(self._losses[None, : self._n_done], is_over=is_over)[0]
 
     def train(self, inputs: Tensor, targets: Tensor) -> None:
         """Do one step on a batch."""

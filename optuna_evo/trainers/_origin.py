@@ -23,8 +23,6 @@ __all__ = ["build_optimizer", "can_stack", "check_origin", "Origin", "restore", 
 Origin = Checkpoint | None
 """What a member goes on from; None: fresh weights."""
 
-_AVERAGES = ("exp_avg", "exp_avg_sq")
-
 
 class Steppable(Protocol):
     """What a training loop calls of an optimizer."""
@@ -107,7 +105,8 @@ def can_stack(config: TrainingConfig, origin: Origin, setting: Setting) -> bool:
     if len(groups) != 1 or set(groups[0]["params"]) != set(states):
         return False
     rule = config.optimizer.rule
-    reads = {name for name, needed in zip(_AVERAGES, (rule.needs_m, rule.needs_v)) if needed}
+    needs = {"exp_avg": rule.needs_m, "exp_avg_sq": rule.needs_v}
+    reads = {name for name, needed in needs.items() if needed}
     steps = {int(groups[0].get("schedule_step", -1)), *(int(s["step"]) for s in states.values())}
     return steps == {origin.step} and all(
         reads == set(state) - {"step"} for state in states.values()

@@ -292,16 +292,15 @@ class PopulationCohort:
     def _numbers(self, step: int) -> list[tuple[float, ...]]:
         return [
             _scalars(rule, self._first_step + step, group["total_steps"], scale).numbers()
-            for rule, group, scale in zip(
-                self._rules, self._groups, self._lr_scales, strict=True
-            )
+            for rule, group, scale in zip(self._rules, self._groups, self._lr_scales, strict=True)
         ]
 
     def _diverged(self) -> list[bool]:
-        return diverged(self._losses[:, : self._step])
+        is_over = self._step == self._setting.total_steps
+        return diverged(self._losses[:, : self._step], is_over=is_over)
 
     def _take_out_diverged(self) -> None:
-        gone = self._diverged()
+        gone = diverged(self._losses[:, : self._step])
         for row, member in enumerate(self._rows):
             if gone[row]:
                 checkpoint = self._checkpoint(row)

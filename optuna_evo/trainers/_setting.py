@@ -70,8 +70,7 @@ class Setting:
     ) -> "Setting":
         """Check the arguments of `start`, and load the rows.
 
-        Args:
-            first_steps: Steps that members have done before the run.
+        `first_steps` are the steps that members have done before the run.
         """
         check_at_least("seed", seed, 0)
         check_at_least("total_steps", total_steps, 1)

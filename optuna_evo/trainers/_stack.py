@@ -32,7 +32,8 @@ class Stack:
         if len(self._dtypes) > 1:
             raise ValueError(f"A stack needs weights of one type, got {self._dtypes}.")
         # a tied parameter has several names in a state dict, and stands here once
-        first_names = {id(p): name for name, p in (*model.named_parameters(), *model.named_buffers())}
+        own = (*model.named_parameters(), *model.named_buffers())
+        first_names = {id(tensor): name for name, tensor in own}
         self._names = {
             name: first_names[id(tensor)]
             for name, tensor in model.state_dict(keep_vars=True).items()
