@@ -8,17 +8,14 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import math
-from typing import Any
 
 import torch
 from torch import nn
 from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
-from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.optimizers import Scalars
 from optuna_evo.optimizers import update_flat
-from optuna_evo.rules import Genome
 from optuna_evo.rules import Rule
 from optuna_evo.tasks import Split
 from optuna_evo.trainers._checkpoint import Checkpoint
@@ -29,15 +26,16 @@ from optuna_evo.trainers._forward import Forward
 from optuna_evo.trainers._hardware import advice_on_memory
 from optuna_evo.trainers._hardware import evaluation_rows
 from optuna_evo.trainers._hardware import to_device
-from optuna_evo.trainers._origin import check_origin
+from optuna_evo.trainers._origin import averages_of
 from optuna_evo.trainers._origin import Origin
-from optuna_evo.trainers._origin import restore
 from optuna_evo.trainers._setting import check_alive
 from optuna_evo.trainers._setting import clip_and_sparsity
 from optuna_evo.trainers._setting import own_random_state
 from optuna_evo.trainers._setting import Setting
-from optuna_evo.trainers._sparsity import magnitude_masks
 from optuna_evo.trainers._stack import Stack
+from optuna_evo.trainers._stack_checkpoint import checkpoint_of_row
+from optuna_evo.trainers._stack_checkpoint import restore_row
+from optuna_evo.trainers._stack_checkpoint import stacked_masks
 
 
 __all__ = ["PopulationCohort"]
@@ -78,12 +76,18 @@ class PopulationCohort:
         self._stack = Stack(self._model, len(configs))
         self._rules = [config.genome.rule for config in configs]
         self._lr_scales = [1.0] * len(configs)
-        needs_m = any(rule.needs_m for rule in self._rules)
-        needs_v = any(rule.needs_v for rule in self._rules)
-        self._exp_avg = torch.zeros_like(self._stack.weights) if needs_m else None
-        self._exp_avg_sq = torch.zeros_like(self._stack.weights) if needs_v else None
+        names = {name for rule in self._rules for name in averages_of(rule)}
+        self._averages = {name: torch.zeros_like(self._stack.weights) for name in sorted(names)}
         self._groups = [
-            self._restore(row, origin, config.genome)
+            restore_row(
+                self._stack,
+                self._averages,
+                row,
+                origin,
+                config.genome,
+                model=self._model,
+                setting=setting,
+            )
             for row, (config, origin) in enumerate(zip(configs, origins, strict=True))
         ]
         shape = (len(configs), setting.total_steps)
@@ -94,7 +98,8 @@ class PopulationCohort:
         self._clip_norms = torch.tensor(
             [bound or math.inf for bound in bounds], dtype=torch.float64, device=setting.device
         ).to(self._stack.weights.dtype)
-        self._masks = self._make_masks(shares) if any(shares) else None
+        self._masks = stacked_masks(self._stack, self._model, shares) if any(shares) else None
+        self._apply_masks()
         self._members = list(range(len(configs)))  # the live ones
         self._rows = list(self._members)  # whom each row of the stack belongs to
         self._out: dict[int, Checkpoint] = {}  # where diverged members ended
@@ -187,69 +192,21 @@ class PopulationCohort:
             for member in self._members
         ]
 
-    def _restore(self, row: int, origin: Origin, genome: Genome) -> dict[str, Any]:
-        """Put a member's origin into its row; return the parameter group that it would have alone.
-
-        The model and the optimizer that it would have alone are built and thrown away, so that
-        what does not fit alone does not fit here, and with the same words.
-        """
-        check_origin(origin, self._setting)
-        optimizer = EvolvedOptimizer(
-            self._model.parameters(), genome, total_steps=self._setting.schedule_steps
-        )
-        if origin is not None:
-            restore(origin, self._model, optimizer)
-            self._stack.load(row, self._model)
-            for key, flat in (("exp_avg", self._exp_avg), ("exp_avg_sq", self._exp_avg_sq)):
-                states = {n: optimizer.state[p] for n, p in self._model.named_parameters()}
-                if flat is not None and all(key in state for state in states.values()):
-                    self._stack.write(flat, row, {n: s[key] for n, s in states.items()})
-        (group,) = optimizer.state_dict()["param_groups"]
-        return dict(group)
-
-    def _make_masks(self, shares: Sequence[float]) -> Tensor:
-        """Return which weights stay (P, N), and set the others to zero."""
-        masks = torch.ones_like(self._stack.weights)
-        names = {id(p): name for name, p in self._model.named_parameters()}
-        for row, share in enumerate(shares):
-            whole = self._stack.read(self._stack.weights, row)
-            self._model.load_state_dict(self._stack.state_dict(row))
-            own = {names[id(p)]: mask for p, mask in magnitude_masks(self._model, share)}
-            ones = {name: torch.ones_like(weight) for name, weight in whole.items()}
-            self._stack.write(masks, row, ones | own)
-        self._stack.weights *= masks
-        return masks
-
     def _checkpoint(self, row: int) -> Checkpoint:
-        """Return the state of a row, in the form that a member alone has."""
-        step = self._first_step + self._step
-        rule = self._rules[row]
-        averages = {
-            key: list(self._stack.read(flat, row).values())
-            for key, flat, needed in (
-                ("exp_avg", self._exp_avg, rule.needs_m),
-                ("exp_avg_sq", self._exp_avg_sq, rule.needs_v),
-            )
-            if flat is not None and needed
-        }
         group = self._groups[row]
-        lr = group["lr"] * self._lr_scales[row]
-        state = {
-            i: {"step": step, **{key: tensors[i] for key, tensors in averages.items()}}
-            for i in group["params"]
-        }
-        return Checkpoint(
-            task=self._setting.task.name,
-            seed=self._setting.seed,
-            step=step,
-            position=self._first_position + self._step * self._batch_size,
-            model=self._stack.state_dict(row),
-            optimizer={
-                "state": state if step else {},
-                "param_groups": [{**group, "lr": lr, "schedule_step": step}],
-            },
-            scaler={},
+        return checkpoint_of_row(
+            self._stack,
+            self._averages,
+            row,
+            self._rules[row],
+            {**group, "lr": group["lr"] * self._lr_scales[row]},
+            step=self._first_step + self._step,
+            position=self._position(self._step),
+            setting=self._setting,
         )
+
+    def _position(self, step: int) -> int:
+        return self._first_position + step * self._batch_size
 
     def _train_until(self, last: int) -> None:
         """Train without waiting for the device."""
@@ -263,10 +220,10 @@ class PopulationCohort:
     def _train_step(self, step: int, numbers: Tensor) -> Tensor:
         """Do step number `step` and return the losses (P,) before it."""
         setting, stack = self._setting, self._stack
-        position = self._first_position + step * self._batch_size
-        inputs, targets = setting.batch(self._first_step + step, position, self._batch_size)
+        since_fresh, position = self._first_step + step, self._position(step)
+        inputs, targets = setting.batch(since_fresh, position, self._batch_size)
         weights = stack.parameters()
-        setting.seed_dropout(self._first_step + step)
+        setting.seed_dropout(since_fresh)
         with setting.autocast():
             outputs = self._forward(weights, stack.buffers, inputs)
             losses = torch.vmap(setting.task.loss, in_dims=(0, None))(outputs, targets)
@@ -276,10 +233,14 @@ class PopulationCohort:
         )
         flat = stack.flatten(dict(zip(weights, gradients, strict=True)))
         self._clip(flat, step)
-        update_flat(stack.weights, flat, self._exp_avg, self._exp_avg_sq, numbers)
-        if self._masks is not None:
-            stack.weights *= self._masks
+        averages = (self._averages.get("exp_avg"), self._averages.get("exp_avg_sq"))
+        update_flat(stack.weights, flat, *averages, numbers)
+        self._apply_masks()
         return losses.detach()
+
+    def _apply_masks(self) -> None:
+        if self._masks is not None:
+            self._stack.weights *= self._masks
 
     def _clip(self, gradients: Tensor, step: int) -> None:
         """Bound the norm of each member's gradient as `torch.nn.utils.clip_grad_norm_` does."""
@@ -313,14 +274,13 @@ class PopulationCohort:
         return list(values[:, window].mean(dim=1).tolist())
 
     def _compact(self, rows: Sequence[int]) -> None:
-        """Keep these rows of the stack."""
+        """Take all but these rows out of the stack."""
         if len(rows) == len(self._rows):
             return
         index = torch.tensor(rows, dtype=torch.long, device=self._setting.device)
-        self._stack.keep(index)
+        self._stack.select(index)
         self._losses = self._losses[index]
-        self._exp_avg = None if self._exp_avg is None else self._exp_avg[index]
-        self._exp_avg_sq = None if self._exp_avg_sq is None else self._exp_avg_sq[index]
+        self._averages = {name: flat[index] for name, flat in self._averages.items()}
         self._norms = None if self._norms is None else self._norms[index]
         self._masks = None if self._masks is None else self._masks[index]
         self._clip_norms = self._clip_norms[index]

@@ -58,8 +58,8 @@ class Stack:
             view.copy_(gradients[name])
         return flat
 
-    def keep(self, index: Tensor) -> None:
-        """Keep the members of these numbers (n,), in this order."""
+    def select(self, index: Tensor) -> None:
+        """Drop all members but those of these numbers (n,), which get this order."""
         self.weights = self.weights[index]
         self.buffers = {name: buffer[index] for name, buffer in self.buffers.items()}
 
