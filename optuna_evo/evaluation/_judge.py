@@ -260,7 +260,7 @@ def _test_accuracy(
 ) -> float:
     from optuna_evo import trainers
 
-    run = trainers.start(
+    cohort = trainers.start(
         [config],
         task,
         seed=seed,
@@ -269,7 +269,7 @@ def _test_accuracy(
         precision=objective.precision,
         data_dir=objective.data_dir,
     )
-    run.advance(objective.steps)
-    accuracy = run.evaluate(split)[0]
+    cohort.train(objective.steps)
+    accuracy = cohort.evaluate(split)[0]
     # a diverged run stays in the mean: leaving it out would reward instability
     return accuracy if math.isfinite(accuracy) else 0.0

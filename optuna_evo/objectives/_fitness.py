@@ -120,11 +120,12 @@ class FitnessRun:
 
     def _train_cell(self, task: Task, seed: int) -> list[float]:
         o = self._objective
-        run = start(self._configs, task, seed=seed, **o.options())
-        accuracies = run.advance(o.steps)
+        cohort = start(self._configs, task, seed=seed, **o.options())
+        cohort.train(o.steps)
+        accuracies = cohort.evaluate()
         for kept, accuracy in zip(self._accuracies, accuracies, strict=True):
             kept.setdefault(task.name, []).append(accuracy)
-        losses = run.losses()
+        losses = cohort.losses()
         pairs = zip(accuracies, losses, strict=True)
         return [cell_fitness(accuracy, loss, o.loss_weight) for accuracy, loss in pairs]
 

@@ -29,7 +29,9 @@ def reports(run: CurveRun, n: int) -> list[float]:
 def test_the_last_report_is_what_one_training_gives() -> None:
     run = objective(steps=21).start([ADAM])
     values = [run.advance()[0] for _ in range(4)]
-    (whole,) = trainers.start([ADAM], MOONS, seed=3, total_steps=21).advance(21)
+    cohort = trainers.start([ADAM], MOONS, seed=3, total_steps=21)
+    cohort.train(21)
+    (whole,) = cohort.evaluate()
     assert values[-1] == whole and objective().value(values) == whole
     assert run.records()[0]["optimizer_steps"] == 21
 

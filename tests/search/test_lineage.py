@@ -26,7 +26,7 @@ from optuna_evo.study import delete_study
 from optuna_evo.study import load_study
 from optuna_evo.study import run_study
 from optuna_evo.study import StoredStudy
-from optuna_evo.trainers._training import Training
+from optuna_evo.trainers._member import Member
 
 
 OFF = dict.fromkeys(("beta1", "beta2", "warmup_steps", "dropout", "clip_norm", "sparsity"), ())
@@ -215,14 +215,14 @@ def test_a_deleted_study_leaves_no_checkpoints(make: Make, tmp_path: Path) -> No
 def test_out_of_memory_fails_the_trial_with_advice_and_the_study_goes_on(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_step = Training._train_step
+    train = Member.train
 
-    def too_big(training: Training) -> None:
-        if training._batch_size > 64:
+    def too_big(member: Member, *batch: torch.Tensor) -> None:
+        if member.batch_size > 64:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        train_step(training)
+        train(member, *batch)
 
-    monkeypatch.setattr(Training, "_train_step", too_big)
+    monkeypatch.setattr(Member, "train", too_big)
     stored = make(space={**SPEC["space"], "batch_size": [32, 128]}, n_trials=5)
     run_study(stored)
     assert len(complete(stored)) == 5

@@ -33,5 +33,6 @@ class SegmentKind(TrainingKind):
             task=build_tasks(spec)[0],
             seed=spec.seed,
             reports=spec.objective.reports,
+            trainer=spec.trainer.kind,
             **self.options(spec, device, data_dir),
         )
