@@ -15,6 +15,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.random import SeedSequence
 
+from optuna_evo.samplers._streams import hash_name
+
 
 __all__ = ["Ticket"]
 
@@ -75,6 +77,6 @@ class Ticket:
         return np.random.default_rng(self._stream(*key))
 
     def _stream(self, *key: int) -> SeedSequence:
-        study = zlib.crc32(self.study.encode())
+        study = hash_name(self.study)
         place = (self.entropy, study, self.generation, self.slot, self.attempt)
         return SeedSequence([*place, *key])

@@ -17,6 +17,8 @@ from numpy.random import Generator
 from numpy.random import SeedSequence
 from optuna.trial import FrozenTrial
 
+from optuna_evo.samplers._streams import hash_name
+
 
 __all__ = ["read_ticket", "Segment", "segment_of", "Ticket", "TICKET_KEY"]
 
@@ -95,12 +97,12 @@ class Ticket(Segment):
         u = float(np.random.default_rng(self._stream(_INDEPENDENT, key)).random())
         if self.turn or self.attempt or self.member >= population_size:
             return u
-        shared = SeedSequence([self.entropy, zlib.crc32(self.study.encode()), key])
+        shared = SeedSequence([self.entropy, hash_name(self.study), key])
         order = np.random.default_rng(shared).permutation(population_size)
         return (float(order[self.member]) + u) / population_size
 
     def _stream(self, *key: int) -> SeedSequence:
-        study = zlib.crc32(self.study.encode())
+        study = hash_name(self.study)
         return SeedSequence([self.entropy, study, self.member, self.turn, self.attempt, *key])
 
 
