@@ -53,11 +53,16 @@ class Belief:
     targets: Array  # (n,), warped losses
     known: Array
     posterior: Predictive
+    configurations: Sequence[Mapping[str, Any]]  # of the n observations, as they were suggested
 
     @property
     def ranked(self) -> Array:
         """The observations, the best first, (n, d)."""
         return self.units[np.argsort(self.targets, kind="stable")]
+
+    def values(self, row: Array) -> dict[str, Any]:
+        """Return the parameters at a row of units (d,); those of an observation are exact."""
+        return self.encoding.recall(row, self.units, self.configurations)
 
     def fresh(self, candidates: Array) -> NDArray[np.intp]:
         """Return the indices of candidates that would tell something new."""
@@ -82,7 +87,8 @@ class Belief:
 def believe(history: History, memory: LastResult[Kernel]) -> Belief:
     """Learn from a history with at least one observation."""
     encoding = SpaceEncoding(history.space, optional=history.optional)
-    units = encoding.units([o.params for o in history.observations])
+    configurations = [o.params for o in history.observations]
+    units = encoding.units(configurations)
     losses = bound(np.array([o.loss for o in history.observations]))
     features, targets = encoding.features(units), warp(losses)
     kernel = _fit(encoding, features, losses, memory)
@@ -95,7 +101,8 @@ def believe(history: History, memory: LastResult[Kernel]) -> Belief:
         encoding.features(failed),
     )
     known = np.concatenate([units, running, failed])
-    return Belief(encoding, learn_rules(units), units, losses, targets, known, posterior)
+    rules = learn_rules(units)
+    return Belief(encoding, rules, units, losses, targets, known, posterior, configurations)
 
 
 def spread_rows(targets: Array, limit: int) -> NDArray[np.intp]:

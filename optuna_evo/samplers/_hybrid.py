@@ -220,7 +220,7 @@ class HybridSampler(GASampler):
         chosen = int(fresh[screen(belief, units[fresh], None, rng)])
         if chosen < len(litter):
             return litter[chosen], "litter"
-        return belief.encoding.values(units[chosen]), "immigrant"
+        return belief.values(units[chosen]), "immigrant"
 
     def _refine(self, study: Study, trial: FrozenTrial, history: History) -> tuple[Params, str]:
         """Return the configuration to evaluate, and who had a say."""
@@ -233,7 +233,7 @@ class HybridSampler(GASampler):
         learner = self._trained(belief)
         chosen = candidates[screen(belief, candidates, learner, rng)]
         why = "thompson" if learner is None else "thompson + meta-learner"
-        return belief.encoding.values(chosen), why
+        return belief.values(chosen), why
 
     def _trained(self, belief: Belief) -> TrainedMetaLearner | None:
         """Return the meta-learner if it may be trusted."""

@@ -122,7 +122,7 @@ def propose(
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
     candidates = belief.shortlist(drafted[belief.fresh(drafted)])
     drawn = belief.posterior.draw(belief.features(candidates), 1, rng)[0]
-    return belief.encoding.values(candidates[drawn.argmin()])
+    return belief.values(candidates[drawn.argmin()])
 
 
 def draw_uniform(name: str, distribution: BaseDistribution, rng: np.random.Generator) -> Any:

@@ -3,6 +3,7 @@
 from optuna_evo.surrogates._activity import deactivate
 from optuna_evo.surrogates._activity import learn_rules
 from optuna_evo.surrogates._activity import Rule
+from optuna_evo.surrogates._encoding import contains
 from optuna_evo.surrogates._encoding import SpaceEncoding
 from optuna_evo.surrogates._gp import condition
 from optuna_evo.surrogates._gp import fit_kernel
@@ -28,6 +29,7 @@ from optuna_evo.surrogates._warp import warp
 __all__ = [
     "bound",
     "condition",
+    "contains",
     "deactivate",
     "fit_informed",
     "fit_kernel",

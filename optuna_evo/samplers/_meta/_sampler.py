@@ -224,9 +224,10 @@ class MetaPriorSampler(BaseSampler):
         plan = self._plan(study, trial)
         encoding = SpaceEncoding({param_name: param_distribution})
         if param_name in plan.params:
-            units = encoding.snap(encoding.units([plan.params]))
+            units = encoding.units([plan.params])
             if not np.isnan(units).any():
-                return encoding.values(units[0])[param_name]
+                row = encoding.snap(units)[0]
+                return encoding.recall(row, units, [plan.params])[param_name]
         if self._base is not None and plan.from_base:
             return self._base.sample_independent(study, trial, param_name, param_distribution)
         rng = stream(self._seed, study, trial, f"independent/{param_name}")
@@ -250,7 +251,7 @@ class MetaPriorSampler(BaseSampler):
             units = self._next_of_portfolio(knowledge, history, n_open)
             drawn = draw_prior(self._priors, knowledge.encoding, 1, rng)[0]
             units = np.where(np.isnan(units), drawn, units)
-            return Plan("portfolio", knowledge.encoding.values(units))
+            return Plan("portfolio", knowledge.values(units))
         if self._base is not None and not self._prior_has_turn(knowledge, n_tried, rng):
             return Plan("base", {}, from_base=True)
         needed = STARTUP if knowledge is None else 2
@@ -265,7 +266,7 @@ class MetaPriorSampler(BaseSampler):
             belief = believe_informed(history, knowledge, self._informed)
         units = choose(belief, COUNTS, self._priors, n_tried, rng)
         informed = isinstance(belief, InformedBelief) or bool(self._priors)
-        return Plan("prior" if informed else "base", belief.encoding.values(units))
+        return Plan("prior" if informed else "base", belief.values(units))
 
     def _next_of_portfolio(self, knowledge: Knowledge, history: History, n_open: int) -> Array:
         """Return the next configuration that no earlier trial has or is about to get."""

@@ -108,6 +108,9 @@ def recurrent_step(
         new += rule.momentum * feedback.gain * (theta - _unit(axis, previous[name]))
     if mutates < rule.mutation_prob:
         new += rule.noise * noise_scale * z
+    if rho == 1.0 or new == theta:
+        # nothing changes it: not even the rounding of rho * x + (1 - rho) * x, or of exp(ln x)
+        return _anneal(rule, name, distribution, value)
     mixed = axis.value(_reflect(rho * theta + (1.0 - rho) * new))
     return _anneal(rule, name, distribution, mixed)
 
