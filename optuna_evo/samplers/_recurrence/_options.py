@@ -1,4 +1,4 @@
-"""What a RecurrenceSampler may be told: checks with one line for each mistake."""
+"""Argument validation of a `RecurrenceSampler`: one line for each mistake."""
 
 from collections.abc import Iterable
 from collections.abc import Mapping
