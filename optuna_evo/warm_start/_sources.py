@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from optuna_evo.attributes import SOURCE_WEIGHTS
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import SourceWarning
 from optuna_evo.errors import StorageError
@@ -29,7 +30,6 @@ from optuna_evo.errors import UsageError
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
 from optuna_evo.samplers import Source
-from optuna_evo.samplers import SOURCE_WEIGHTS
 from optuna_evo.search import FINISHED
 from optuna_evo.search import open_storage
 from optuna_evo.spec import SPEC_KEY
@@ -220,12 +220,12 @@ def kept_references(study: optuna.Study) -> list[Reference]:
 def keep_weights(study: optuna.Study, sampler: MetaPriorSampler) -> None:
     """Write on a study how far each source is believed by now."""
     if sampler.sources:
-        study.set_user_attr(SOURCE_WEIGHTS, sampler.source_weights(study))
+        study.set_user_attr(SOURCE_WEIGHTS.key, sampler.source_weights(study))
 
 
 def kept_weights(study: optuna.Study) -> dict[str, float]:
     """Return the weights of the sources as last noted, in [0, 1] by reference."""
-    return dict(study.user_attrs.get(SOURCE_WEIGHTS, {}))
+    return dict(SOURCE_WEIGHTS.read(study.user_attrs, {}))
 
 
 def probe_space(space: Callable[[optuna.Trial], Any]) -> dict[str, BaseDistribution]:
