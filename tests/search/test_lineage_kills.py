@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.attributes import PARENT
 from optuna_evo.samplers import segment_of
 from optuna_evo.search import open_storage
 from optuna_evo.search import parent_of
@@ -77,7 +78,7 @@ def trains(folder: Path, worker: Worker) -> bool:
     return any(
         trial.state == TrialState.RUNNING
         and trial.user_attrs.get("worker", "").endswith(f":{worker.pid}")
-        and "parent" in trial.user_attrs
+        and PARENT.is_in(trial.user_attrs)
         for trial in trials(folder)
     )
 

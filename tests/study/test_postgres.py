@@ -8,6 +8,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.errors import SourceWarning
 from optuna_evo.search import open_storage
 from optuna_evo.study import create_study
@@ -87,7 +88,7 @@ def test_a_study_starts_from_one_in_postgres_and_stores_no_password(
     stored = load_study("new", storage)
     run_study(stored, n_more=1, device="cpu")
     (trial,) = stored.study.get_trials()
-    assert trial.user_attrs["proposed_by"] == "portfolio"
+    assert PROPOSED_BY.read(trial.user_attrs) == "portfolio"
     assert trial.params["lr"] == pytest.approx(2e-3, rel=0.5)
     assert "secret" not in str(stored.study.user_attrs)
     assert (tmp_path / "a.db").read_bytes().count(b"secret") == 0

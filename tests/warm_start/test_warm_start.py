@@ -8,6 +8,7 @@ import optuna
 from optuna.distributions import FloatDistribution
 import pytest
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.errors import SourceWarning
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
@@ -83,7 +84,7 @@ def test_the_first_trial_is_near_the_best_of_the_source(storage: Any, direction:
     stored = create_study(training_spec("new", warm_start=["old"]), storage)
     run_study(stored, n_more=1, device="cpu")
     (trial,) = stored.study.get_trials()
-    assert trial.user_attrs["proposed_by"] == "portfolio"
+    assert PROPOSED_BY.read(trial.user_attrs) == "portfolio"
     assert trial.params["lr"] == pytest.approx(2e-3, rel=0.5)
     assert set(trial.params) == set(NAMES)
     assert 0 <= kept_weights(stored.study)["old"] <= 1
@@ -100,7 +101,7 @@ def test_a_warm_study_that_was_stopped_goes_on_to_the_same_trials(tmp_path: Path
         for n in parts:
             run_study(load_study("new", open_storage(url)), n_more=n, device="cpu")
         trials = load_study("new", open_storage(url)).study.get_trials()
-        finished.append([(t.params, t.value, t.user_attrs["proposed_by"]) for t in trials])
+        finished.append([(t.params, t.value, PROPOSED_BY.read(t.user_attrs)) for t in trials])
     assert finished[0] == finished[1]
     assert "portfolio" in {by for *_, by in finished[0]}
 
