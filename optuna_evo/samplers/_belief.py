@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from optuna_evo.samplers._candidates import unseen
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._memory import LastResult
+from optuna_evo.surrogates import ActivityRule
 from optuna_evo.surrogates import bound
 from optuna_evo.surrogates import condition
 from optuna_evo.surrogates import deactivate
@@ -24,7 +25,6 @@ from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import learn_rules
 from optuna_evo.surrogates import Posterior
 from optuna_evo.surrogates import Predictive
-from optuna_evo.surrogates import Rule
 from optuna_evo.surrogates import SpaceEncoding
 from optuna_evo.surrogates import warp
 
@@ -47,7 +47,7 @@ class Belief:
     """
 
     encoding: SpaceEncoding
-    rules: tuple[Rule, ...]
+    rules: tuple[ActivityRule, ...]
     units: Array  # (n, d)
     losses: Array  # (n,), finite
     targets: Array  # (n,), warped losses

@@ -195,7 +195,7 @@ class HybridSampler(BaseSampler):
         if len(offspring) > 1 and history.space:
             # "litter" is part of the stream's key: another word would be another stream
             rng = self._stream(study, trial, "litter")
-            # every second slot is kept for children, whatever the posterior thinks of them
+            # every second slot is the children's alone, whatever the posterior expects of them
             mixed = assignment.slot % 2 == 1
             child, origin = self._stage.choose(history, offspring, rng, with_candidates=mixed)
             self._genetic.propose(study, trial, child)

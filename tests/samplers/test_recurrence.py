@@ -206,7 +206,7 @@ def test_without_weights_it_beats_random_search() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"population_size": 1}, "nobody to learn from"),
+        ({"population_size": 1}, "no other to learn from"),
         ({"retention": 1.5}, r"`retention` must be in \[0, 1\], got 1.5"),
         ({"exploit_quantile": 0.6}, "`exploit_quantile`"),
         ({"cooling": 0.0}, "`cooling`"),

@@ -58,11 +58,14 @@ def loss_noise(population: PopulationState) -> float:
         losses = [r.loss for r in population.ancestry(result, NOISE_WINDOW)]
         bends += [a - 2.0 * b + c for a, b, c in zip(losses, losses[1:], losses[2:], strict=False)]
     known = np.abs([bend for bend in bends if math.isfinite(bend)])
-    return float(np.median(known)) / (0.6745 * math.sqrt(6.0)) if len(known) >= 3 else 0.0
+    if len(known) < 3:
+        return 0.0
+    # 0.6745 standard deviations of a normal variable are the median of its absolute value
+    return float(np.median(known)) / (0.6745 * math.sqrt(6.0))
 
 
 def find_rivals(population: PopulationState, result: Result) -> list[Result]:
-    """Return the other segments of the same index, also those that nobody went on from."""
+    """Return the other segments of the same index, also those that none went on from."""
     index, number = result.segment.index, result.trial.number
     equals = (r for r in population.results.values() if r.segment.index == index)
     return [rival for rival in equals if rival.trial.number != number]
@@ -87,6 +90,7 @@ def _relative(fall: float, others: Sequence[float]) -> float:
     if math.isnan(fall) or len(known) < 2:
         return 0.0
     middle = float(np.median(known))
+    # 1.4826 median absolute deviations are a standard deviation, for a normal variable
     spread = 1.4826 * float(np.median(np.abs(known - middle)))
     if spread == 0.0:
         return float(np.sign(fall - middle))

@@ -42,7 +42,7 @@ class Selection:
             raise ValueError(f"`n_rival_segments` must be at least 0, got {n}. None: always.")
 
     def rivalry(self, index: int) -> float:
-        """Return how far members keep their own ways, from 1 in first segments down to 0."""
+        """Return how far members stay apart, from 1 in first segments down to 0."""
         n = self.n_rival_segments
         return 1.0 if n is None else max(1.0 - index / n, 0.0) if n else 0.0
 
@@ -52,7 +52,7 @@ def choose_parent(
 ) -> Result | None:
     """Return the segment that the member of `own`, its latest, goes on from.
 
-    A segment without weights is nobody's parent: such a member goes on from the best one that has
+    A segment without weights is no parent: such a member goes on from the best one that has
     some, and where there is none, it starts afresh (None).
     """
     better = _choose_better(selection, population, own, rng)
@@ -79,6 +79,7 @@ def _choose_better(
     rivalry, latest = selection.rivalry(own.segment.index), population.latest()
     if rivalry > 0.0:
         rivals = sorted(find_rivals(population, own), key=lambda rival: rival.rank)
+        # truncation selection; the share that exploits grows as rivalry falls
         if rank_among(own, rivals) <= (1.0 - selection.exploit_quantile) * rivalry:
             return None
         better = (rival for rival in rivals if rival.rank < own.rank)

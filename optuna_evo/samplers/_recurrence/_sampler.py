@@ -52,7 +52,7 @@ class RecurrenceSampler(BaseSampler):
 
     Each trial is one segment of training. It belongs to a member of a population and goes on from
     a parent trial: the member's previous segment or, for a poor member, the latest of a better
-    one. `segment_of` says which, so that whoever trains can load the parent's weights. Its
+    one. `segment_of` says which, so that the parent's weights can be loaded. Its
     hyperparameters follow from the parent's by a recurrence:
 
         theta_{t+1} = rho_t * theta_t + (1 - rho_t) * theta_new

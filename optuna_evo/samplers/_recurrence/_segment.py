@@ -56,7 +56,7 @@ class SegmentAssignment(Segment):
     """A segment, with what it takes to draw its hyperparameters.
 
     Args:
-        turn: How many segments were given to the member before this one.
+        turn: How many segments the member had before this one.
         attempt: How many trials of this turn failed before.
         entropy: The seed.
         study: Name of the study that it was made in; in another study it means nothing.
@@ -86,7 +86,7 @@ class SegmentAssignment(Segment):
         return asdict(self)
 
     def selection_rng(self) -> Generator:
-        """Return the stream that chooses whom to exploit."""
+        """Return the stream that chooses the member to exploit."""
         return np.random.default_rng(self._stream(_SELECTION))
 
     def variation_rng(self, name: str) -> Generator:

@@ -102,6 +102,7 @@ def recurrent_step(
     axis = Axis.of(name, distribution)
     theta = _unit(axis, value)
     new = theta
+    # theta_new = f(theta_t, s_t) + eta_t, in the three steps that follow
     if name in settings.anneal and feedback.grad_change > 0.0:
         new = _unit(axis, value * math.exp(-min(feedback.grad_change, MAX_GRAD_CHANGE)))
     if name in previous:
@@ -111,6 +112,7 @@ def recurrent_step(
     if rho == 1.0 or new == theta:
         # nothing changes it: not even the rounding of rho * x + (1 - rho) * x, or of exp(ln x)
         return _anneal(settings, name, distribution, value)
+    # theta_{t+1} = rho_t * theta_t + (1 - rho_t) * theta_new
     mixed = axis.value(_reflect(rho * theta + (1.0 - rho) * new))
     return _anneal(settings, name, distribution, mixed)
 
