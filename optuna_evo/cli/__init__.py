@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from optuna_evo.cli._completion import add_completion
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._study import study
@@ -79,3 +80,4 @@ def dashboard(storage: str | None, host: str, port: int) -> None:
 
 
 cli.add_command(study)
+add_completion(cli)
