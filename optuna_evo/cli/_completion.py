@@ -119,6 +119,6 @@ def _from_server(url: str) -> list[str]:
     import sqlalchemy
 
     options: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT_S}
-    engine = sqlalchemy.create_engine(url, connect_args=options)
+    engine = sqlalchemy.create_engine(url, connect_args=options, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
         return [name for (name,) in connection.exec_driver_sql(_QUERY)]
