@@ -71,7 +71,12 @@ def cli() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
 def dashboard(storage: str | None, host: str, port: int) -> None:
-    """Look at the database in optuna-dashboard (it has no log-in: keep it on this machine)."""
+    """Look at the database in optuna-dashboard (it has no log-in: keep it on this machine).
+
+    \b
+    Example:
+      optuna_evo dashboard --storage sqlite:///studies.db --port 8081
+    """
     from optuna_dashboard import run_server
 
     opened = open_database(storage)

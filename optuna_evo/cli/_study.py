@@ -135,7 +135,12 @@ def study_run(
 @study.command("list")
 @storage_option
 def study_list(storage: str | None) -> None:
-    """List the studies of the database."""
+    """List the studies of the database.
+
+    \b
+    Example:
+      optuna_evo study list --storage sqlite:///studies.db
+    """
     import optuna
     from rich.table import Table
 
@@ -159,7 +164,12 @@ def study_list(storage: str | None) -> None:
 @click.argument("name")
 @storage_option
 def study_show(name: str, storage: str | None) -> None:
-    """Show a study: best genome as an equation, accuracy by task, population, judgement."""
+    """Show a study: best genome as an equation, accuracy by task, population, judgement.
+
+    \b
+    Example:
+      optuna_evo study show digits_optimizer
+    """
     stored = load_stored(name, storage)
     console = new_console()
     print_summary(stored, console)
@@ -171,7 +181,12 @@ def study_show(name: str, storage: str | None) -> None:
 @storage_option
 @run_options
 def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
-    """Compare the best genome so far with tuned and untuned classic optimizers on test data."""
+    """Compare the best genome so far with tuned and untuned classic optimizers on test data.
+
+    \b
+    Example:
+      optuna_evo study judge digits_optimizer --device cuda
+    """
     print_judgement(load_stored(name, storage), new_console(), device, data_dir, afresh=True)
 
 
@@ -270,6 +285,10 @@ def study_copy(name: str, new_name: str, storage: str | None) -> None:
     """Copy a study as NEW_NAME, with its trials and all that is known of them.
 
     A trial that is being trained waits to be trained in the copy.
+
+    \b
+    Example:
+      optuna_evo study copy digits_optimizer digits_longer
     """
     from optuna_evo.study import copy_study
 
@@ -283,7 +302,12 @@ def study_copy(name: str, new_name: str, storage: str | None) -> None:
 @checkpoints_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: bool) -> None:
-    """Delete a study with all its trials and checkpoints."""
+    """Delete a study with all its trials and checkpoints.
+
+    \b
+    Example:
+      optuna_evo study delete digits_optimizer --yes
+    """
     from optuna_evo.study import delete_study
 
     opened = open_database(storage)
