@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check data lint types docs clean
+.PHONY: demo test check data lint types docs mutants clean
 
 demo: $(VENV)/.demo  ## install, then evolve an optimizer on an embedded data set
 	$(BIN)/optuna_evo study run studies/digits_optimizer.toml
@@ -27,6 +27,10 @@ types: $(VENV)/.test
 docs: $(VENV)/.test  ## the site of the public names, with the README in front, in build/docs
 	$(BIN)/python docs/build_site.py build/docs
 
+mutants: $(VENV)/.test  ## by hand: do the tests notice small changes of the code?
+	$(BIN)/pip install --quiet --editable ".[mutants]"
+	$(BIN)/python -m tests.mutants
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -40,4 +44,4 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build mutants *.egg-info
