@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.test_layers import Allowed
 from tests.test_layers import TABLE
@@ -103,6 +104,13 @@ def test_every_file_and_name_that_is_mentioned_exists() -> None:
     assert len(named) >= 6
     for name, file in named:
         assert re.search(rf"\b{name}\b", (ROOT / file).read_text(encoding="utf-8")), (name, file)
+
+
+def test_the_hooks_run_the_checks_that_ci_runs() -> None:
+    recipes = re.findall(r"\$\(BIN\)/((?:ruff|mypy)[ \w]*)", (ROOT / "Makefile").read_text())
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    run = [hook["entry"].removeprefix(".venv/bin/").split(" --")[0] for hook in hooks]
+    assert sorted(run) == sorted(recipe.strip() for recipe in recipes)
 
 
 @pytest.mark.parametrize("kind", RECIPES)
