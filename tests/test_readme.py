@@ -137,3 +137,9 @@ def test_every_command_has_help_with_an_example_of_it(path: str) -> None:
     assert re.search(r"\n\n\x08\nExamples?:\n", text), text
     assert any(line.startswith(path) for line in _shown_commands(text)), text
     assert all(len(line) <= 100 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("group", [cli, cli.commands["study"]], ids=["optuna_evo", "study"])
+def test_no_line_of_a_list_of_commands_is_cut_off(group: click.Group) -> None:
+    shown = group.get_help(click.Context(group, info_name="optuna_evo", terminal_width=80))
+    assert "..." not in shown.partition("Commands:")[2]

@@ -71,7 +71,9 @@ def cli() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
 def dashboard(storage: str | None, host: str, port: int) -> None:
-    """Look at the database in optuna-dashboard (it has no log-in: keep it on this machine).
+    """Look at the database in optuna-dashboard.
+
+    It has no log-in: keep it on this machine.
 
     \b
     Example:

@@ -40,7 +40,7 @@ def study() -> None:
     """Create, run and look at studies."""
 
 
-@study.command("create")
+@study.command("create", short_help="Write a new study, made from a TOML file.")
 @click.argument("name")
 @click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
 @storage_option
@@ -70,7 +70,7 @@ def study_create(
     click.echo(f"Created study {name!r}; run it by: optuna_evo study run {name}")
 
 
-@study.command("run")
+@study.command("run", short_help="Run a study, or go on with it.")
 @click.argument("name_or_spec", metavar="NAME|SPEC")
 @storage_option
 @SET
@@ -160,7 +160,7 @@ def study_list(storage: str | None) -> None:
     new_console().print(table)
 
 
-@study.command("show")
+@study.command("show", short_help="Show the best rule, accuracies, population, judgement.")
 @click.argument("name")
 @storage_option
 def study_show(name: str, storage: str | None) -> None:
@@ -176,7 +176,7 @@ def study_show(name: str, storage: str | None) -> None:
     print_judgement(stored, console, None, None, afresh=False)
 
 
-@study.command("judge")
+@study.command("judge", short_help="Compare the best rule with classic optimizers.")
 @click.argument("name")
 @storage_option
 @run_options
@@ -190,7 +190,7 @@ def study_judge(name: str, storage: str | None, device: str, data_dir: Path | No
     print_judgement(load_stored(name, storage), new_console(), device, data_dir, afresh=True)
 
 
-@study.command("report")
+@study.command("report", short_help="Draw the course of a study.")
 @click.argument("name")
 @storage_option
 @click.option(
@@ -230,7 +230,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     click.echo(f"Wrote {' and '.join(written)}; the dashboard shows the course too.")
 
 
-@study.command("export")
+@study.command("export", short_help="Write the best genome, or the best model and schedule.")
 @click.argument("name")
 @storage_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
@@ -277,7 +277,7 @@ def study_export(
         out.write_text(text + "\n", encoding="utf-8")
 
 
-@study.command("copy")
+@study.command("copy", short_help="Copy a study with its trials.")
 @click.argument("name")
 @click.argument("new_name")
 @storage_option
