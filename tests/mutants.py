@@ -32,7 +32,7 @@ SURVIVED, NO_TESTS = 0, 33  # exit codes of pytest and mutmut; None: not checked
 @click.option("--workers", default=2, show_default=True)
 def main(packages: Sequence[str], sample: int, seed: int, workers: int) -> None:
     """Check a random sample of the mutants of PACKAGES and print who survived."""
-    _mutmut("run", "none", check=False, capture_output=True)  # makes the mutants, then finds none
+    _mutmut("run", "none", check=False, stderr=subprocess.DEVNULL)  # makes them, then finds none
     rng, chosen = default_rng(seed), {}
     for package in packages or PACKAGES:
         names = sorted(read_verdicts(package))
@@ -60,9 +60,9 @@ def report(package: str, verdicts: Mapping[str, int | None]) -> None:
         _mutmut("show", name)
 
 
-def _mutmut(*arguments: str, check: bool = True, capture_output: bool = False) -> None:
+def _mutmut(*arguments: str, check: bool = True, stderr: int | None = None) -> None:
     command = [sys.executable, "-m", "mutmut", *arguments]
-    subprocess.run(command, check=check, capture_output=capture_output)
+    subprocess.run(command, check=check, stderr=stderr)
 
 
 if __name__ == "__main__":
