@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check data lint types clean
+.PHONY: demo test check data lint types docs mutants clean
 
 demo: $(VENV)/.demo  ## install, then evolve an optimizer on an embedded data set
 	$(BIN)/optuna_evo study run studies/digits_optimizer.toml
@@ -12,7 +12,7 @@ demo: $(VENV)/.demo  ## install, then evolve an optimizer on an embedded data se
 test: $(VENV)/.test  ## install, then run all tests of the default suite
 	$(BIN)/python -m pytest -q
 
-check: test data lint types  ## what CI runs
+check: test data lint types docs  ## what CI runs
 
 data: $(VENV)/.test  ## tests on real files in OPTUNA_EVO_DATA or ../shared/data; skipped without
 	$(BIN)/python -m pytest -q -m "data and not slow and not gpu"
@@ -23,6 +23,13 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
+
+docs: $(VENV)/.test  ## the site of the public names, with the README in front, in build/docs
+	$(BIN)/python docs/build_site.py build/docs
+
+mutants: $(VENV)/.test  ## by hand: do the tests notice small changes of the code?
+	$(BIN)/pip install --quiet --editable ".[mutants]"
+	$(BIN)/python -m tests.mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,4 +44,4 @@ $(VENV)/.test: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build mutants *.egg-info

@@ -1,7 +1,44 @@
-"""Evolve optimizers and hyperparameters of PyTorch models with Optuna.
+"""Optuna for people who train PyTorch models.
 
-The names below are loaded when they are first used, so `import optuna_evo` costs neither torch nor
-Optuna. A new name is a line in `_EXPORTS` and its twin for type checkers under `TYPE_CHECKING`.
+Optimizers as data:
+
+* `Genome`: an update rule with its hyperparameters, as frozen data.
+* `Term`, `TermType`: one summand of an update rule, and which summands there are.
+* `catalog`: named genomes, from "sgd" and "adamw" to published discoveries.
+* `EvolvedOptimizer`: any genome as a `torch.optim.Optimizer`.
+* `TrainingConfig`: the optimizer and hyperparameters of one training run.
+* `judge`: a genome beside classic optimizers, default and tuned, on test data.
+
+Samplers, for any Optuna study:
+
+* `GASampler`: a genetic algorithm for conditional spaces; its population lives in the study.
+* `ThompsonSampler`: one draw from a posterior over the objective per ask, for many workers.
+* `HybridSampler`: a genetic phase, then a Thompson bandit in what proved promising.
+* `RecurrenceSampler`: population-based training; hyperparameters evolve while a model trains.
+* `segment_of`: from which trial's weights a trial of a `RecurrenceSampler` goes on.
+* `MetaPriorSampler`: start from old studies and beliefs, which fade as evidence comes in.
+* `Source`, `read_source`, `read_sources`: what an old study found, compactly.
+
+Pruners, for any Optuna study:
+
+* `DivergencePruner`: prune trials whose values are NaN, infinite or exploding.
+* `FlatnessPruner`: end trials whose curve has stopped improving.
+* `AnyPruner`: several pruners as one.
+
+Spaces, from an Optuna trial to what a training needs:
+
+* `suggest_genome`, `genome_params`: a genome from a trial, and the way back.
+* `training_space`: learning rate, weight decay, batch size and dropout.
+* `grid_space`: each hyperparameter from a few values or the range that they span.
+* `estimator_space`: one of scikit-learn's estimators and its hyperparameters.
+
+Whole tasks:
+
+* `smart_hyperparameter_tuning`: tune a training in one call.
+* `Schedule`, `lr_schedule`: hyperparameters over the steps of a training, and a scheduler of them.
+* `EstimatorConfig`, `EstimatorObjective`, `load_table`: scikit-learn's estimators on tables.
+
+What else a study is made of is in `optuna_evo.tasks`; `optuna_evo --help` is the command line.
 """
 
 import importlib
@@ -43,6 +80,8 @@ if TYPE_CHECKING:
 
     __version__: str
 
+# Loaded when first used, so that `import optuna_evo` costs neither torch nor Optuna. A new name is
+# a line here, its twin for type checkers above, and its line in the docstring.
 _EXPORTS = {
     "AnyPruner": "optuna_evo.pruners",
     "catalog": "optuna_evo.rules",

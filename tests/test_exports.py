@@ -5,6 +5,8 @@ import importlib
 import inspect
 from pathlib import Path
 import pkgutil
+import pydoc
+import re
 import subprocess
 import sys
 
@@ -77,3 +79,15 @@ def test_type_checkers_see_exactly_the_lazy_names() -> None:
         for alias in node.names
     }
     assert seen == set(optuna_evo._EXPORTS.items())
+
+
+def test_help_lists_every_public_name_with_a_line_on_it() -> None:
+    described = _described_names(optuna_evo.__doc__ or "")
+    assert sorted(described) == sorted({*optuna_evo.__all__} - {"__version__"})
+    assert all(len(text) >= 20 and text[-1] in ".;" for text in described.values())
+    assert "* `GASampler`: a genetic algorithm" in pydoc.plain(pydoc.render_doc(optuna_evo))
+
+
+def _described_names(text: str) -> dict[str, str]:
+    rows = re.findall(r"^\* ((?:`\w+`(?:, )?)+): (.+)$", text, re.MULTILINE)
+    return {name: row for names, row in rows for name in re.findall(r"\w+", names)}

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from optuna_evo.cli._completion import add_completion
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._study import study
@@ -70,7 +71,14 @@ def cli() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
 def dashboard(storage: str | None, host: str, port: int) -> None:
-    """Look at the database in optuna-dashboard (it has no log-in: keep it on this machine)."""
+    """Look at the database in optuna-dashboard.
+
+    It has no log-in: keep it on this machine.
+
+    \b
+    Example:
+      optuna_evo dashboard --storage sqlite:///studies.db --port 8081
+    """
     from optuna_dashboard import run_server
 
     opened = open_database(storage)
@@ -79,3 +87,4 @@ def dashboard(storage: str | None, host: str, port: int) -> None:
 
 
 cli.add_command(study)
+add_completion(cli)

@@ -22,7 +22,7 @@ from optuna_evo.cli._stored import source_reader
 __all__ = ["study_compare_samplers"]
 
 
-@click.command("compare-samplers")
+@click.command("compare-samplers", short_help="Let samplers search the same; tables and curves.")
 @click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
 @click.option("--samplers", required=True, metavar="A,B,…", help="Such as random,tpe,gp,ga.")
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1))

@@ -51,7 +51,7 @@ def with_figures(stored: "StoredStudy", listener: "Listener") -> "Listener":
     return LineagePages(stored.study, inherit=inherit, every=every, listener=listener)
 
 
-@click.command("lineage")
+@click.command("lineage", short_help="Print the parents and children of the best model.")
 @click.argument("name")
 @storage_option
 @click.option("--all", "show_all", is_flag=True, help="Draw the lineages that died out too.")

@@ -43,7 +43,7 @@ def study() -> None:
     """Create, run and look at studies."""
 
 
-@study.command("create")
+@study.command("create", short_help="Write a new study, made from a TOML file.")
 @click.argument("name")
 @click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
 @storage_option
@@ -73,7 +73,7 @@ def study_create(
     click.echo(f"Created study {name!r}; run it by: optuna_evo study run {name}")
 
 
-@study.command("run")
+@study.command("run", short_help="Run a study, or go on with it.")
 @click.argument("target", metavar="NAME|SPEC|FILE.py:FUNCTION")
 @storage_option
 @definition_options
@@ -155,7 +155,12 @@ def study_run(
 @study.command("list")
 @storage_option
 def study_list(storage: str | None) -> None:
-    """List the studies of the database."""
+    """List the studies of the database.
+
+    \b
+    Example:
+      optuna_evo study list --storage sqlite:///studies.db
+    """
     import optuna
     from rich.table import Table
 
@@ -175,27 +180,37 @@ def study_list(storage: str | None) -> None:
     new_console().print(table)
 
 
-@study.command("show")
+@study.command("show", short_help="Show the best rule, accuracies, population, judgement.")
 @click.argument("name")
 @storage_option
 def study_show(name: str, storage: str | None) -> None:
-    """Show a study: best genome as an equation, accuracy by task, population, judgement."""
+    """Show a study: best genome as an equation, accuracy by task, population, judgement.
+
+    \b
+    Example:
+      optuna_evo study show digits_optimizer
+    """
     stored = load_stored(name, storage)
     console = new_console()
     print_summary(stored, console)
     print_judgement(stored, console, None, None, afresh=False)
 
 
-@study.command("judge")
+@study.command("judge", short_help="Compare the best rule with classic optimizers.")
 @click.argument("name")
 @storage_option
 @run_options
 def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
-    """Compare the best genome so far with tuned and untuned classic optimizers on test data."""
+    """Compare the best genome so far with tuned and untuned classic optimizers on test data.
+
+    \b
+    Example:
+      optuna_evo study judge digits_optimizer --device cuda
+    """
     print_judgement(load_stored(name, storage), new_console(), device, data_dir, afresh=True)
 
 
-@study.command("report")
+@study.command("report", short_help="Draw the course of a study.")
 @click.argument("name")
 @storage_option
 @click.option(
@@ -235,7 +250,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     click.echo(f"Wrote {' and '.join(written)}; the dashboard shows the course too.")
 
 
-@study.command("export")
+@study.command("export", short_help="Write the best genome, or the best model and schedule.")
 @click.argument("name")
 @storage_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
@@ -284,7 +299,7 @@ def study_export(
         out.write_text(text + "\n", encoding="utf-8")
 
 
-@study.command("copy")
+@study.command("copy", short_help="Copy a study with its trials.")
 @click.argument("name")
 @click.argument("new_name")
 @storage_option
@@ -292,6 +307,10 @@ def study_copy(name: str, new_name: str, storage: str | None) -> None:
     """Copy a study as NEW_NAME, with its trials and all that is known of them.
 
     A trial that is being trained waits to be trained in the copy.
+
+    \b
+    Example:
+      optuna_evo study copy digits_optimizer digits_longer
     """
     from optuna_evo.study import copy_study
 
@@ -305,7 +324,12 @@ def study_copy(name: str, new_name: str, storage: str | None) -> None:
 @checkpoints_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: bool) -> None:
-    """Delete a study with all its trials and checkpoints."""
+    """Delete a study with all its trials and checkpoints.
+
+    \b
+    Example:
+      optuna_evo study delete digits_optimizer --yes
+    """
     from optuna_evo.study import delete_study
 
     opened = open_database(storage)

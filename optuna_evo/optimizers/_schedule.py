@@ -24,9 +24,11 @@ def lr_schedule(optimizer: Optimizer, schedule: Schedule, *, name: str = "lr") -
         UsageError: If the schedule holds no such hyperparameter.
 
     Example:
-        >>> import json, torch
+        >>> import torch
         >>> from optuna_evo import lr_schedule, Schedule
-        >>> schedule = Schedule.from_dict(json.load(open("schedule.json")))
+        >>> piece = {"trial": 0, "first_step": 0, "steps": 5, "value": 1.2, "params": {"lr": 0.1}}
+        >>> exported = {"study": "mine", "task": "gpt2", "pieces": [piece]}  # the exported JSON
+        >>> schedule = Schedule.from_dict(exported)
         >>> optimizer = torch.optim.AdamW(torch.nn.Linear(4, 1).parameters())
         >>> scheduler = lr_schedule(optimizer, schedule)  # scheduler.step() after each step
     """

@@ -63,6 +63,7 @@ def suggest_genome(
         ValueError: If `max_terms` is smaller than 1 or a name is not a term type.
 
     Example:
+        >>> import optuna
         >>> study = optuna.create_study()
         >>> genome = suggest_genome(study.ask(), max_terms=2)
     """

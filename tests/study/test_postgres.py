@@ -19,6 +19,7 @@ from optuna_evo.warm_start import write_references
 from tests.cli.test_cli import run
 from tests.cli.test_cli import SPEC
 from tests.cli.test_cli import start
+from tests.cli.test_completion import completed
 from tests.study.test_study import finished
 from tests.study.test_study import small_spec
 from tests.warm_start.test_warm_start import old_study
@@ -112,3 +113,10 @@ def test_a_server_that_is_gone_is_a_warning(
     write_references(stored.study, [Reference("old", "postgresql://me@127.0.0.1:1/db")])
     with pytest.warns(SourceWarning, match="Cannot open postgresql://me@127.0.0.1:1/db"):
         load_study("new", storage)
+
+
+def test_the_shell_completes_the_names_of_studies_in_postgres(
+    url: str, reopen: Callable[[], RDBStorage]
+) -> None:
+    create_study(small_spec(), reopen(), exist_ok=True)
+    assert "small" in completed(f"study show --storage {url} s")
