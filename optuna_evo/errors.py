@@ -11,7 +11,8 @@
     └── PluginError       an own part named "module:attribute" cannot be loaded
 
 The command line prints the message as one line; `--debug` shows the traceback. A `SourceWarning`
-is no error: a study goes on without a source that it cannot read.
+is no error: a study goes on without a source that it cannot read. Nor is a `TableWarning`, which
+says how a table was read.
 """
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "SpecError",
     "StorageError",
     "StudyMismatchError",
+    "TableWarning",
     "UsageError",
 ]
 
@@ -70,3 +72,7 @@ class PluginError(UsageError):
 
 class SourceWarning(UserWarning):
     """A study that was to be a source of a warm start cannot be read; it is left out."""
+
+
+class TableWarning(UserWarning):
+    """How a table was read: what counts as missing, what is left out, which classes are rare."""

@@ -1,13 +1,16 @@
 """Cross-validation as an objective: one step is one fold, so pruners compare trials on the same.
 
 A fifth of the rows are the test, the same ones always, and no search sees them. The rest is cut
-into folds, by classes where there are classes; each fold is for validation once.
+into folds, by classes where there are classes; each fold is for validation once. A class with
+fewer rows than folds is in some of them only.
 
 Shape legend: n rows, c classes.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 from dataclasses import dataclass
 import math
 import time
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.config import EstimatorConfig
+from optuna_evo.errors import TableWarning
 from optuna_evo.estimators import build_estimator
 from optuna_evo.estimators import Table
 from optuna_evo.metrics import check_metric
@@ -45,7 +49,7 @@ class EstimatorObjective:
 
     Raises:
         UsageError: If the metric does not fit the table (a ValueError).
-        ValueError: If there are fewer than two folds, or more than rows of a class.
+        ValueError: If there are fewer than two folds, or more than rows of any class.
 
     Example:
         >>> from optuna_evo.estimators import load_table
@@ -63,12 +67,21 @@ class EstimatorObjective:
     def __post_init__(self) -> None:
         check_metric(self.metric_name, self.table.kind, self.table.name)
         rows, _ = _test_split(self.table)
-        targets = self.table.targets[rows]
-        smallest = len(rows) if self.table.kind == "regression" else np.bincount(targets).min()
-        if not 2 <= self.folds <= smallest:
+        is_regression = self.table.kind == "regression"
+        counts = np.array([len(rows)]) if is_regression else np.bincount(self.table.targets[rows])
+        if not 2 <= self.folds <= counts.max():
+            what = "search" if is_regression else "search that the commonest class has"
             raise ValueError(
-                f"`folds` (objective.reports) must be from 2 to {smallest}, the rows of the "
-                f"smallest class of {self.table.name!r}; got {self.folds}."
+                f"`folds` (objective.reports) must be from 2 to {counts.max()}, the rows for the "
+                f"{what} of {self.table.name!r}; got {self.folds}."
+            )
+        if n_rare := int((counts < self.folds).sum()):
+            warnings.warn(
+                f"{self.table.name}: {n_rare} of {len(counts)} classes have fewer rows for the "
+                f"search than there are folds ({self.folds}), the rarest {counts.min()}, so some "
+                "folds lack them; objective.reports sets the number of folds.",
+                TableWarning,
+                stacklevel=2,
             )
 
     @property
@@ -164,14 +177,34 @@ class _Member:
 def _test_split(table: Table) -> tuple[_Rows, _Rows]:
     from sklearn.model_selection import train_test_split
 
-    is_classes = table.kind == "classification" and np.bincount(table.targets).min() > 1
-    rest, test = train_test_split(
-        np.arange(len(table.targets)),
-        test_size=_TEST_SHARE,
-        random_state=_TEST_SEED,
-        stratify=table.targets if is_classes else None,
-    )
+    with _without_words_on_classes():
+        rest, test = train_test_split(
+            np.arange(len(table.targets)),
+            test_size=_TEST_SHARE,
+            random_state=_TEST_SEED,
+            stratify=_strata(table),
+        )
     return rest, test
+
+
+@contextlib.contextmanager
+def _without_words_on_classes() -> Iterator[None]:
+    """Silence what scikit-learn says of rare and of many classes in every fold."""
+    with warnings.catch_warnings():
+        for begin in ("The least populated class", "The number of unique classes"):
+            warnings.filterwarnings("ignore", message=begin, category=UserWarning)
+        yield
+
+
+def _strata(table: Table) -> NDArray[np.int64] | None:
+    """Return the classes, where a class of one row counts as one with the commonest."""
+    if table.kind == "regression":
+        return None
+    counts = np.bincount(table.targets)
+    strata = np.where(counts[table.targets] > 1, table.targets, counts.argmax())
+    # each part needs a row of each
+    n_test = math.ceil(_TEST_SHARE * len(strata))
+    return strata if len(np.unique(strata)) <= n_test else None
 
 
 def _folds(table: Table, n_folds: int, seed: int) -> list[tuple[_Rows, _Rows]]:
@@ -180,7 +213,10 @@ def _folds(table: Table, n_folds: int, seed: int) -> list[tuple[_Rows, _Rows]]:
 
     rows, _ = _test_split(table)
     make = KFold if table.kind == "regression" else StratifiedKFold
-    parts = make(n_folds, shuffle=True, random_state=seed).split(rows, table.targets[rows])
+    with _without_words_on_classes():
+        parts = list(
+            make(n_folds, shuffle=True, random_state=seed).split(rows, table.targets[rows])
+        )
     return [(rows[train], rows[valid]) for train, valid in parts]
 
 
@@ -190,24 +226,43 @@ def measure(
     """Fit to some rows and return the metrics on others; none if predictions are not finite."""
     from sklearn.exceptions import ConvergenceWarning
 
-    estimator = build_estimator(config, table.kind, seed=seed)
-    with warnings.catch_warnings():
+    if table.kind == "classification" and len(np.unique(table.targets[train])) == 1:
+        # no classifier is fitted to one class: whatever it sees, it predicts that
+        outputs = np.zeros((len(valid), 1))
+        return classification_metrics(_of_all_classes(outputs, table, train), table.targets[valid])
+    estimator = build_estimator(config, table.kind, seed=seed, n_texts=table.n_texts)
+    with _without_words_on_classes():
         # an estimator that has not converged is what its hyperparameters made of it
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(table.features[train], table.targets[train])
-        outputs = _outputs(estimator, table, valid)
+        outputs = _outputs(estimator, table, train, valid)
     if not np.isfinite(outputs).all():
         return {}
     measure = regression_metrics if table.kind == "regression" else classification_metrics
     return measure(outputs, table.targets[valid])
 
 
-def _outputs(estimator: Any, table: Table, rows: _Rows) -> NDArray[np.float64]:
+def _outputs(estimator: Any, table: Table, train: _Rows, rows: _Rows) -> NDArray[np.float64]:
     """Return predictions (n,), or for each class something that grows with its probability."""
     x = table.features[rows]
     if table.kind == "regression":
         return np.asarray(estimator.predict(x))
     if hasattr(estimator, "predict_proba"):
-        return np.asarray(estimator.predict_proba(x))
+        return _of_all_classes(np.asarray(estimator.predict_proba(x)), table, train)
     decision = np.asarray(estimator.decision_function(x))
-    return decision if decision.ndim == 2 else np.stack([-decision, decision], axis=1)
+    if decision.ndim == 1:
+        decision = np.stack([-decision, decision], axis=1)
+    return _of_all_classes(decision, table, train)
+
+
+def _of_all_classes(
+    outputs: NDArray[np.float64], table: Table, train: _Rows
+) -> NDArray[np.float64]:
+    """Return outputs (n, c) where classes without training rows get less than any other."""
+    known = np.unique(table.targets[train])
+    n_classes = int(table.targets.max()) + 1
+    if len(known) == n_classes:
+        return outputs
+    found = np.full((len(outputs), n_classes), outputs.min() - 1)
+    found[:, known] = outputs
+    return found

@@ -63,6 +63,7 @@ SAMPLERS: Mapping[str, str] = {
     "cmaes": "optuna.samplers:CmaEsSampler",
 }
 _META = "meta"
+_TABLE_OPTIONS = ("target", "kind", "drop", "keep")
 PRUNERS: Mapping[str, str] = {
     "none": "optuna.pruners:NopPruner",
     "divergence": "optuna_evo.pruners:DivergencePruner",
@@ -157,8 +158,10 @@ def _build_table_objective(spec: StudySpec, data_dir: Path | None) -> "Estimator
     from optuna_evo.estimators import load_table
     from optuna_evo.objectives import EstimatorObjective
 
-    if unknown := [key for key in spec.task if key not in ("target", "kind")]:
-        raise SpecError(f"Unknown option {unknown[0]!r}: a table takes: target, kind.")
+    if unknown := [key for key in spec.task if key not in _TABLE_OPTIONS]:
+        raise SpecError(
+            f"Unknown option {unknown[0]!r}: a table takes: {', '.join(_TABLE_OPTIONS)}."
+        )
     try:
         table = load_table(spec.tasks[0], **spec.task, data_dir=data_dir)
         return EstimatorObjective(
