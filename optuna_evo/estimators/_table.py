@@ -146,7 +146,8 @@ def _embedded(name: str) -> Table:
 
 
 def _names(option: str, names: Any) -> tuple[str, ...]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    is_list = isinstance(names, list | tuple)
+    if not is_list or not all(isinstance(name, str) for name in names):
         raise UsageError(
             f'`task.{option}` must be a list of columns, such as ["id"]; got {names!r}.'
         )

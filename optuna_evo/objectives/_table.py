@@ -236,10 +236,10 @@ def measure(
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(table.features[train], table.targets[train])
         outputs = _outputs(estimator, table, train, valid)
-    if not np.isfinite(outputs).all():
-        return {}
-    measure = regression_metrics if table.kind == "regression" else classification_metrics
-    return measure(outputs, table.targets[valid])
+        if not np.isfinite(outputs).all():
+            return {}
+        measure = regression_metrics if table.kind == "regression" else classification_metrics
+        return measure(outputs, table.targets[valid])
 
 
 def _outputs(estimator: Any, table: Table, train: _Rows, rows: _Rows) -> NDArray[np.float64]:
