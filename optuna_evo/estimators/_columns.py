@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
-import numbers
 from typing import Any
 from typing import Final
 from typing import NamedTuple
@@ -19,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.errors import DataError
-from optuna_evo.estimators._numbers import decimal_votes
 from optuna_evo.estimators._numbers import read_numbers
+from optuna_evo.estimators._types import day_numbers
+from optuna_evo.estimators._types import plain_texts
+from optuna_evo.estimators._types import typed_values
 
 
-__all__ = ["Column", "has_decimal_comma", "read_column"]
+__all__ = ["Column", "read_column"]
 
 # What pandas reads as missing but for "None", which may be a class; in lower case.
 _EMPTY: Final = frozenset(
@@ -47,7 +48,8 @@ _MAX_KINDS_SHARE: Final = 0.5  # of the rows
 _DATE: Final = r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?"
 # Single precision, in which trees compute, ends here.
 _MAX_NUMBER: Final = float(np.finfo(np.float32).max)
-_N_VOTERS: Final = 200
+_N_SAMPLE: Final = 1_000  # rows of a long column
+_HARDLY: Final = 0.8  # of the sample are no numbers, more than a numeric column ever has
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,141 +110,80 @@ def read_column(
     Raises:
         DataError: If it holds lists, complex or infinite numbers.
     """
-    column = _typed(name, series, source)
-    if column is None:
+    typed = typed_values(name, series, source)
+    if typed is not None:
+        values, is_truth, is_quantity, example = typed
+        column = Column(name, values, None, is_truth, is_quantity, example=example)
+    elif _is_category(series):
+        column = _of_kinds(name, _texts(name, series, source))
+    else:
         column = _of_texts(name, _texts(name, series, source), decimal_comma, is_target)
     if column.texts is None:
         _refuse_infinite(column, source)
     return column
 
 
-def has_decimal_comma(columns: Sequence[Any], separator: str | None) -> bool:
-    """Return whether texts of several columns show a decimal comma rather than a point.
-
-    Where none shows either, files whose fields are parted by semicolons have commas.
-    """
-    points = commas = 0
-    for column in columns:
-        n_point, n_comma = decimal_votes([text.strip() for text in column.unique()[:_N_VOTERS]])
-        points += n_point > n_comma
-        commas += n_comma > n_point
-    return commas > points or (points == commas == 0 and separator == ";")
-
-
-def _typed(name: str, series: Any, source: str) -> Column | None:
-    """Read a column that has a type; None: it holds objects, texts or categories."""
+def _is_category(series: Any) -> bool:
     import pandas as pd
 
-    types = pd.api.types
-    if types.is_bool_dtype(series):
-        return Column(name, series.to_numpy(np.float64, na_value=np.nan), is_truth=True)
-    if types.is_complex_dtype(series):
-        raise DataError(f"The column {name!r} of {source} holds complex numbers.")
-    if types.is_numeric_dtype(series):
-        return Column(name, series.to_numpy(np.float64, na_value=np.nan))
-    if types.is_timedelta64_dtype(series):
-        return _duration(name, series)
-    if isinstance(series.dtype, pd.PeriodDtype):
-        series = series.dt.to_timestamp()
-    if types.is_datetime64_any_dtype(series):
-        return _dates(name, series)
-    return None
-
-
-def _duration(name: str, series: Any) -> Column:
-    values = series.dt.total_seconds().to_numpy(np.float64)
-    return Column(name, values, is_quantity=True)
-
-
-def _dates(name: str, series: Any) -> Column:
-    """Return dates as days since 1970."""
-    import pandas as pd
-
-    series = pd.to_datetime(series, utc=True)
-    days = (series - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-    values = days.to_numpy(np.float64)
-    there = np.flatnonzero(np.isfinite(values))
-    if not len(there):
-        return Column(name, values, is_quantity=True)
-    first = int(there[0])
-    example = (f"{series.iloc[first]:%Y-%m-%d}", f"{values[first]:g} days since 1970")
-    return Column(name, values, is_quantity=True, example=example)
+    return isinstance(series.dtype, pd.CategoricalDtype)
 
 
 def _texts(name: str, series: Any, source: str) -> _Texts:
     import pandas as pd
 
-    if not isinstance(series.dtype, pd.StringDtype):
-        series = _plain_objects(name, series, source)
-    codes, texts = pd.factorize(series.astype("str").str.strip().astype(object), sort=True)
+    series = plain_texts(name, series, source).astype("str").str.strip()
+    codes, texts = pd.factorize(series.astype(object))
     return _Texts([str(text) for text in texts], np.asarray(codes, dtype=np.int64))
 
 
-def _plain_objects(name: str, series: Any, source: str) -> Any:
-    """Return texts of objects; missing ones stay missing."""
-    import pandas as pd
-
-    series = series.astype(object)
-    is_plain = series.map(lambda v: isinstance(v, str | bytes | numbers.Number) or _is_scalar(v))
-    if not is_plain.all():
-        row = int(np.flatnonzero(~is_plain.to_numpy(dtype=bool))[0])
-        kind = type(series.iloc[row]).__name__
-        raise DataError(
-            f"The column {name!r} of {source} holds a {kind} in row {row + 1}; a feature is a "
-            f"number or a text: write its parts into columns, or leave it out by "
-            f"task.drop = [{name!r}]."
-        )
-    decoded = series.map(lambda v: v.decode("latin-1") if isinstance(v, bytes) else v)
-    return decoded.where(~pd.isna(decoded), "").map(str)
-
-
-def _is_scalar(value: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.api.types.is_scalar(value))
-
-
-def _of_texts(name: str, all_texts: _Texts, decimal_comma: bool, is_target: bool) -> Column:
-    texts, counts = all_texts.texts, all_texts.counts()
+def _of_texts(name: str, found: _Texts, decimal_comma: bool, is_target: bool) -> Column:
+    texts, counts = found.texts, found.counts()
     lower = [text.lower() for text in texts]
     is_marker = np.array([text in _MARKERS for text in lower], dtype=bool)
-    is_empty = np.array([text in _EMPTY for text in lower], dtype=bool)
     rest = [text for text, marker in zip(texts, is_marker, strict=True) if not marker]
-    if is_empty.all():
-        return Column(name, all_texts.spread(np.full(len(texts), np.nan)))
-    if rest and all(text.lower() in _TRUTHS for text in rest):
-        truths = all_texts.spread([_TRUTHS.get(text, np.nan) for text in lower])
-        return Column(name, truths, is_truth=True, missing=_said(texts, counts, is_marker))
-    if (dates := _read_dates(rest)) is not None:
-        spread = _dates(name, dates)
-        values = np.full(len(texts), np.nan)
-        values[~is_marker] = spread.values
-        return Column(
-            name,
-            all_texts.spread(values),
-            is_quantity=True,
-            missing=_said(texts, counts, is_marker),
-            example=spread.example,
-        )
-    read = read_numbers(rest, decimal_comma=decimal_comma)
+    if not rest or _hardly_has_numbers(found, is_marker):
+        return _of_kinds(name, found)
     values = np.full(len(texts), np.nan)
+    if all(text.lower() in _TRUTHS for text in rest):
+        values[~is_marker] = [_TRUTHS[text.lower()] for text in rest]
+        missing = _said(texts, counts, is_marker)
+        return Column(name, found.spread(values), is_truth=True, missing=missing)
+    if (dates := _read_dates(rest)) is not None:
+        days = day_numbers(dates)
+        values[~is_marker] = days.values
+        missing = _said(texts, counts, is_marker)
+        return Column(name, found.spread(values), None, False, True, missing, days.example)
+    read = read_numbers(rest, decimal_comma=decimal_comma)
     values[~is_marker] = read.values
     is_number = ~np.isnan(values)
-    if _is_numeric(counts[is_number], counts[~is_number & ~is_marker], is_target):
-        example = None
-        if read.example is not None:
-            example = (read.example, f"{read.values[rest.index(read.example)]:.12g}")
-        return Column(
-            name,
-            all_texts.spread(values),
-            is_quantity=read.has_unit,
-            missing=_said(texts, counts, ~is_number),
-            example=example,
-        )
-    kept = np.flatnonzero(~is_empty)
-    codes = np.full(len(texts), np.nan)
+    if not _is_numeric(counts[is_number], counts[~is_number & ~is_marker], is_target):
+        return _of_kinds(name, found)
+    example = None
+    if read.example is not None:
+        example = (read.example, f"{read.values[rest.index(read.example)]:.12g}")
+    missing = _said(texts, counts, ~is_number)
+    return Column(name, found.spread(values), None, False, read.has_unit, missing, example)
+
+
+def _of_kinds(name: str, found: _Texts) -> Column:
+    """Return texts as codes in the order of the alphabet; numbers, all missing, if none is one."""
+    kept = [place for place, text in enumerate(found.texts) if text.lower() not in _EMPTY]
+    kept.sort(key=found.texts.__getitem__)
+    codes = np.full(len(found.texts), np.nan)
     codes[kept] = np.arange(len(kept))
-    return Column(name, all_texts.spread(codes), texts=[texts[i] for i in kept.tolist()])
+    texts = [found.texts[place] for place in kept]
+    return Column(name, found.spread(codes), texts=texts or None)
+
+
+def _hardly_has_numbers(found: _Texts, is_marker: NDArray[np.bool_]) -> bool:
+    """Return whether a sample of the rows of a long column saves looking at all of its texts."""
+    if len(found.texts) < 2 * _N_SAMPLE:
+        return False
+    codes = np.unique(found.codes[:: max(1, len(found.codes) // _N_SAMPLE)])
+    sample = [found.texts[code] for code in codes.tolist() if not is_marker[code]]
+    values = read_numbers(sample).values
+    return bool(np.isnan(values).mean() > _HARDLY) and _read_dates(sample[:1]) is None
 
 
 def _is_numeric(numeric: NDArray[np.int64], others: NDArray[np.int64], is_target: bool) -> bool:
@@ -267,7 +208,9 @@ def _read_dates(texts: Sequence[str]) -> Any:
     import pandas as pd
 
     series = pd.Series(texts, dtype="str")
-    if not texts or not series.str.fullmatch(_DATE).all():
+    if not texts or not series[:1].str.fullmatch(_DATE).all():  # spares most columns the rest
+        return None
+    if not series.str.fullmatch(_DATE).all():
         return None
     dates = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
     return None if dates.isna().any() else dates

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.estimators._build import MAX_COLUMNS
+from optuna_evo.estimators._build import MAX_COLUMNS_OF_OTHERS
 from optuna_evo.estimators._columns import Column
 from optuna_evo.estimators._columns import read_column
 
@@ -153,7 +154,10 @@ def _encoding_notes(columns: Sequence[Column]) -> Iterator[str]:
         if column.texts is not None and len(column.texts) > MAX_COLUMNS
     ]
     if many:
-        yield f"Encoded by the mean target of each text, not by a column for each: {listed(many)}"
+        yield (
+            "Encoded by the mean target of each text, not by a column for each, where there are "
+            f"more than {MAX_COLUMNS} (trees) or {MAX_COLUMNS_OF_OTHERS} (others): {listed(many)}"
+        )
 
 
 def _counted(column: Column) -> str:

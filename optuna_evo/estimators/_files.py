@@ -1,7 +1,7 @@
-"""Own files as frames of texts: separator, encoding and compression are found out.
+"""Own files as frames: separator, decimal sign, encoding and compression are found out.
 
-What a text means, number or word, is read later (`_columns`), since only a whole column tells. Of
-parquet and feather files the types are kept.
+Columns of plain numbers become numbers. What the texts of others mean is read later (`_columns`),
+since only a whole column tells. Of parquet and feather files the types are kept.
 """
 
 import bz2
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import csv
 from dataclasses import dataclass
+import functools
 import gzip
 import io
 import lzma
@@ -21,6 +22,7 @@ import warnings
 import zipfile
 
 from optuna_evo.errors import DataError
+from optuna_evo.estimators._numbers import decimal_votes
 
 
 __all__ = ["find_file", "Frame", "is_table_file", "read_frame"]
@@ -32,6 +34,7 @@ _SEPARATORS: Final = ("\t", ";", "|", ",")
 _BLANKS: Final = r"\s+"
 _SAMPLE: Final = 1 << 18  # characters that the separator is found by
 _SAMPLE_ROWS: Final = 200
+_N_VOTERS: Final = 200  # texts of a column that the decimal sign is found by
 _BYTE_ORDER_MARKS: Final = {
     b"\xef\xbb\xbf": "utf-8-sig",
     b"\xff\xfe": "utf-16",
@@ -44,13 +47,13 @@ class Frame:
     """A file as it was read.
 
     Args:
-        data: A pandas frame; all texts, or of the types that a binary file has.
-        separator: What parts the fields of a text file; None: a binary file.
+        data: A pandas frame; of a text file with numbers where a whole column is plain ones.
+        decimal_comma: Whether the numbers of a text file have a decimal comma.
         notes: What is worth saying about how it was read.
     """
 
     data: Any
-    separator: str | None
+    decimal_comma: bool = False
     notes: Sequence[str] = ()
 
 
@@ -106,7 +109,7 @@ def _read_binary(path: Path) -> Frame:
     if any(name is not None for name in data.index.names):  # a column that was made the index
         data = data.reset_index()
     data.columns = pd.Index([str(column) for column in data.columns])
-    return Frame(data, None)
+    return Frame(data)
 
 
 def _read_text(path: Path) -> Frame:
@@ -129,24 +132,46 @@ def _read_text(path: Path) -> Frame:
         if not is_closed:  # as R writes names of rows
             names = ["Unnamed: 0", *names]
     _refuse_same_names(path, names)
+    parse = functools.partial(
+        pd.read_csv,
+        sep=separator,
+        encoding=encoding,
+        names=names,
+        header=0,
+        index_col=False if is_closed else None,
+        skiprows=n_skipped,
+        skipinitialspace=True,
+        keep_default_na=False,
+        na_values=[""],
+    )
     with warnings.catch_warnings():
         # that it leaves out the nothing behind the last separator
         warnings.simplefilter("ignore", pd.errors.ParserWarning)
-        data = pd.read_csv(
-            io.BytesIO(raw),
-            sep=separator,
-            encoding=encoding,
-            names=names,
-            header=0,
-            index_col=False if is_closed else None,
-            skiprows=n_skipped,
-            skipinitialspace=True,
-            dtype=str,
-            na_filter=False,
-        )
+        data = parse(io.BytesIO(raw), low_memory=False)
+        is_comma = _has_decimal_comma(data, separator)
+        if is_comma:  # then what looks like 1.234 may be a thousand
+            data = parse(io.BytesIO(raw), dtype=str)
+            is_comma = _has_decimal_comma(data, separator)
     if not isinstance(data.index, pd.RangeIndex):  # all lines but those of the sample are longer
         raise DataError(f"Cannot read the table {path} (its rows have more fields than names).")
-    return Frame(data, separator, _remarks(encoding, names))
+    return Frame(data, is_comma, _remarks(encoding, names))
+
+
+def _has_decimal_comma(data: Any, separator: str) -> bool:
+    """Return whether the columns show a decimal comma rather than a point.
+
+    Where none shows either, files whose fields are parted by semicolons have commas.
+    """
+    points = commas = 0
+    for name in data.columns:
+        if data[name].dtype.kind == "f":
+            points += 1
+        elif data[name].dtype.kind == "O":
+            texts = [text.strip() for text in data[name].dropna().unique()[:_N_VOTERS]]
+            n_point, n_comma = decimal_votes(texts)
+            points += n_point > n_comma
+            commas += n_comma > n_point
+    return commas > points or (commas == points == 0 and separator == ";")
 
 
 def _remarks(encoding: str, names: Sequence[str]) -> list[str]:

@@ -76,6 +76,8 @@ def read_numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> Number
 
     plain = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
     plain = plain.to_numpy(dtype=np.float64)
+    if decimal_comma and (values := _with_comma(texts)) is not None:
+        return Numbers(values, None, False)
     odd = np.flatnonzero(np.isnan(plain))
     n_point, n_comma = decimal_votes([texts[i] for i in odd.tolist()])
     # plain numbers with a point are votes too, but need no reading where nothing contradicts
@@ -102,6 +104,17 @@ def decimal_votes(texts: Sequence[str]) -> tuple[int, int]:
     comma = [bool(_COMMA.fullmatch(body)) for body in bodies]
     n_both = sum(p and c for p, c in zip(point, comma, strict=True))
     return sum(point) - n_both, sum(comma) - n_both
+
+
+def _with_comma(texts: Sequence[str]) -> NDArray[np.float64] | None:
+    """Return numbers at once if all are plain but for a comma that can be a decimal one only."""
+    import pandas as pd
+
+    if any("." in text for text in texts) or all(map(_POINT.fullmatch, texts)):
+        return None
+    series = pd.Series([text.replace(",", ".") for text in texts], dtype=object)
+    values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)
+    return None if np.isnan(values).any() else values
 
 
 def _written(text: str) -> _Written | None:

@@ -24,7 +24,6 @@ from optuna_evo.errors import DataError
 from optuna_evo.errors import TableWarning
 from optuna_evo.errors import UsageError
 from optuna_evo.estimators._alone import alone_predictive
-from optuna_evo.estimators._columns import has_decimal_comma
 from optuna_evo.estimators._features import Features
 from optuna_evo.estimators._features import listed
 from optuna_evo.estimators._features import read_features
@@ -175,11 +174,9 @@ def _own(
     if target in drop:
         raise UsageError(f"`task.drop` names the target of {path.name}, {target!r}.")
     data = data.drop(columns=list(drop))
-    texts = [] if frame.separator is None else [data[name] for name in data.columns]
-    is_comma = has_decimal_comma(texts, frame.separator)
-    y = read_target(target, data[target], path.name, kind, decimal_comma=is_comma)
+    y = read_target(target, data[target], path.name, kind, decimal_comma=frame.decimal_comma)
     data = data.drop(columns=target)
-    x = read_features(data, path.name, keep=keep, decimal_comma=is_comma)
+    x = read_features(data, path.name, keep=keep, decimal_comma=frame.decimal_comma)
     if len(y.rows) < _MIN_ROWS or not len(x.names) or y.n_different < 2:
         raise DataError(_nothing_to_learn(path, x, y))
     features = x.values[y.rows]

@@ -131,14 +131,19 @@ def test_texts_that_are_all_different_are_left_out_and_said(load: Load, column: 
 def test_many_texts_are_one_column_for_an_estimator_and_said(load: Load) -> None:
     from optuna_evo.estimators import build_estimator
 
-    town = RNG.integers(0, 60, N)
+    town = np.arange(N) * 7 % 60
     y = RNG.standard_normal(60)[town] + 0.1 * SIZE
     columns = {"town": [f"town {t}" for t in town], "size": SIZE, "y": y}
     table, said = load(columns)
-    assert "Encoded by the mean target of each text, not by a column for each: 'town' (" in said
+    assert "not by a column for each, where there are more than 20 (trees) or 100" in said
+    assert "(others): 'town' (60 different texts)" in said
     estimator = build_estimator(FOREST, table.kind, seed=0, n_texts=table.n_texts)
     assert (
         estimator.fit(table.features, table.targets)[:-1].transform(table.features).shape[1] == 2
+    )
+    estimator = build_estimator(LINEAR, table.kind, seed=0, n_texts=table.n_texts)
+    assert (
+        estimator.fit(table.features, table.targets)[:1].transform(table.features).shape[1] == 61
     )
     without, _ = load(columns, drop=["town"])
     assert fitted(table, FOREST) < 0.5 * fitted(without, FOREST)
