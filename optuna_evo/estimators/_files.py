@@ -148,30 +148,27 @@ def _read_text(path: Path) -> Frame:
         # that it leaves out the nothing behind the last separator
         warnings.simplefilter("ignore", pd.errors.ParserWarning)
         data = parse(io.BytesIO(raw), low_memory=False)
-        is_comma = _has_decimal_comma(data, separator)
-        if is_comma:  # then what looks like 1.234 may be a thousand
+        points, commas = _decimal_votes(data)
+        if commas or separator == ";":  # then what looks like 1.234 may be a thousand
             data = parse(io.BytesIO(raw), dtype=str)
-            is_comma = _has_decimal_comma(data, separator)
+            points, commas = _decimal_votes(data)
+    # files whose fields are parted by semicolons are so because of their commas
+    is_comma = commas > points or (commas == points == 0 and separator == ";")
     if not isinstance(data.index, pd.RangeIndex):  # all lines but those of the sample are longer
         raise DataError(f"Cannot read the table {path} (its rows have more fields than names).")
     return Frame(data, is_comma, _remarks(encoding, names))
 
 
-def _has_decimal_comma(data: Any, separator: str) -> bool:
-    """Return whether the columns show a decimal comma rather than a point.
-
-    Where none shows either, files whose fields are parted by semicolons have commas.
-    """
+def _decimal_votes(data: Any) -> tuple[int, int]:
+    """Return how many columns of texts show a decimal point, and how many a comma."""
     points = commas = 0
     for name in data.columns:
-        if data[name].dtype.kind == "f":
-            points += 1
-        elif data[name].dtype.kind == "O":
+        if data[name].dtype.kind == "O":
             texts = [text.strip() for text in data[name].dropna().unique()[:_N_VOTERS]]
             n_point, n_comma = decimal_votes(texts)
             points += n_point > n_comma
             commas += n_comma > n_point
-    return commas > points or (commas == points == 0 and separator == ";")
+    return points, commas
 
 
 def _remarks(encoding: str, names: Sequence[str]) -> list[str]:
