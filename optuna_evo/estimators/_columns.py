@@ -42,7 +42,7 @@ _TRUTHS: Final = {"true": 1.0, "false": 0.0}
 # Other texts than the markers stand for missing numbers if they are rare, or few and always the
 # same ones in a column that measures rather than counts up to a handful of kinds.
 _MIN_NUMBERS: Final = 20  # different ones
-_MAX_RARE: Final = 0.05  # of the rows
+_MAX_RARE: Final = 0.1  # of the rows
 _MAX_KINDS: Final = 3  # of other texts
 _MAX_KINDS_SHARE: Final = 0.5  # of the rows
 _DATE: Final = r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?"
@@ -64,6 +64,7 @@ class Column:
         is_quantity: Whether it must be one: money, percentages, dates.
         missing: How often each text that is not empty was taken as missing.
         example: A text that is no plain number, and how it was read; None: there is none.
+        mixed: What to say of texts many of which are numbers; empty: they are not.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Column:
     is_quantity: bool = False
     missing: Mapping[str, int] = field(default_factory=dict)
     example: tuple[str, str] | None = None
+    mixed: str = ""
 
 
 class _Texts(NamedTuple):
@@ -158,7 +160,7 @@ def _of_texts(name: str, found: _Texts, decimal_comma: bool, is_target: bool) ->
     values[~is_marker] = read.values
     is_number = ~np.isnan(values)
     if not _is_numeric(counts[is_number], counts[~is_number & ~is_marker], is_target):
-        return _of_kinds(name, found)
+        return _of_kinds(name, found, _mixed(texts, counts, is_number, is_marker))
     example = None
     if read.example is not None:
         example = (read.example, f"{read.values[rest.index(read.example)]:.12g}")
@@ -166,14 +168,23 @@ def _of_texts(name: str, found: _Texts, decimal_comma: bool, is_target: bool) ->
     return Column(name, found.spread(values), None, False, read.has_unit, missing, example)
 
 
-def _of_kinds(name: str, found: _Texts) -> Column:
+def _mixed(texts: Sequence[str], counts: Any, is_number: Any, is_marker: Any) -> str:
+    """Return what to say of a column with many numbers that measure, yet too many other texts."""
+    n_numbers, others = int(counts[is_number].sum()), np.flatnonzero(~is_number & ~is_marker)
+    n_rows = n_numbers + int(counts[others].sum())
+    if is_number.sum() <= _MIN_NUMBERS or n_numbers < n_rows / 2:
+        return ""
+    return f"{n_numbers} of {n_rows} are numbers, but not such as {texts[others[0]]!r}"
+
+
+def _of_kinds(name: str, found: _Texts, mixed: str = "") -> Column:
     """Return texts as codes in the order of the alphabet; numbers, all missing, if none is one."""
     kept = [place for place, text in enumerate(found.texts) if text.lower() not in _EMPTY]
     kept.sort(key=found.texts.__getitem__)
     codes = np.full(len(found.texts), np.nan)
     codes[kept] = np.arange(len(kept))
     texts = [found.texts[place] for place in kept]
-    return Column(name, found.spread(codes), texts=texts or None)
+    return Column(name, found.spread(codes), texts=texts or None, mixed=mixed)
 
 
 def _hardly_has_numbers(found: _Texts, is_marker: NDArray[np.bool_]) -> bool:

@@ -32,6 +32,8 @@ _ID: Final = re.compile(
     r"|.*[a-z](Id|ID)"
 )
 _N_SHOWN: Final = 6
+_COUNTS: Final = "counts the rows"
+_EMPTY: Final = "is empty"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,17 +107,16 @@ def column_notes(columns: Sequence[Column]) -> list[str]:
         f"{c.name!r} ({c.example[0]!r} is {c.example[1]})" for c in columns if c.example
     ]:
         notes.append(f"Read as numbers: {listed(written)}")
+    if mixed := [f"{c.name!r} ({c.mixed})" for c in columns if c.mixed]:
+        notes.append(f"Read as texts: {listed(mixed)}")
     return notes
-
-
-_COUNTS: Final = "counts the rows"
 
 
 def _reason_to_leave_out(column: Column) -> str | None:
     values = column.values[~np.isnan(column.values)]
     n = len(values)
     if not n:
-        return "is empty"
+        return _EMPTY
     n_different = len(np.unique(values))
     if column.texts is None:
         is_index = n == len(column.values) and _is_index(column.name, values, n_different)
@@ -143,8 +144,9 @@ def _is_index(name: str, values: NDArray[np.float64], n_different: int) -> bool:
 def _left_out_notes(left_out: dict[str, str]) -> Iterator[str]:
     if left_out:
         reasons = [f"{name!r} {reason}" for name, reason in left_out.items()]
-        shown = ", ".join(f'"{name}"' for name in list(left_out)[:1])
-        yield f"Left out: {listed(reasons)}; task.keep = [{shown}] would keep it"
+        filled = [name for name, reason in left_out.items() if reason != _EMPTY]
+        how = f'; task.keep = ["{filled[0]}"] would keep it' if filled else ""
+        yield f"Left out: {listed(reasons)}{how}"
 
 
 def _encoding_notes(columns: Sequence[Column]) -> Iterator[str]:

@@ -34,6 +34,9 @@ _SEPARATORS: Final = ("\t", ";", "|", ",")
 _BLANKS: Final = r"\s+"
 _SAMPLE: Final = 1 << 18  # characters that the separator is found by
 _SAMPLE_ROWS: Final = 200
+_MAX_TITLES: Final = 10  # lines above the names of columns
+_MIN_ROWS: Final = 3  # below them, that make a table
+_SURE: Final = 0.9
 _N_VOTERS: Final = 200  # texts of a column that the decimal sign is found by
 _BYTE_ORDER_MARKS: Final = {
     b"\xef\xbb\xbf": "utf-8-sig",
@@ -117,13 +120,21 @@ def _read_text(path: Path) -> Frame:
 
     raw = _read_bytes(path)
     encoding = _encoding(raw)
+    if b"\0" in raw and encoding != "utf-16":
+        raise DataError(f"Cannot read the table {path} (it is no text, as it holds zero bytes).")
     sample = raw[:_SAMPLE].decode(encoding, errors="ignore")
+    sample = sample.replace("\r\n", "\n").replace("\r", "\n")
     n_skipped, sample, told = _without_separator_line(sample)
     if not sample.strip():
         raise DataError(f"Cannot read the table {path} (it is empty).")
     if len(raw) > _SAMPLE:
         sample = sample[: sample.rfind("\n") + 1]  # the last line may be a part of one
-    separator = told or _separator(sample, may_be_blanks=_ending(path.name) not in (".csv",))
+    may_be_blanks = _ending(path.name) != ".csv"
+    separator = told or _separator(sample, may_be_blanks=may_be_blanks)
+    n_titles = 0
+    if separator is None:
+        n_titles, separator = _below_titles(sample, may_be_blanks=may_be_blanks)
+        sample = "".join(sample.splitlines(keepends=True)[n_titles:])
     rows = _sample_rows(sample, separator)
     names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(rows[0])]
     is_closed = False
@@ -139,7 +150,7 @@ def _read_text(path: Path) -> Frame:
         names=names,
         header=0,
         index_col=False if is_closed else None,
-        skiprows=n_skipped,
+        skiprows=n_skipped + n_titles,
         skipinitialspace=True,
         keep_default_na=False,
         na_values=[""],
@@ -156,7 +167,7 @@ def _read_text(path: Path) -> Frame:
     is_comma = commas > points or (commas == points == 0 and separator == ";")
     if not isinstance(data.index, pd.RangeIndex):  # all lines but those of the sample are longer
         raise DataError(f"Cannot read the table {path} (its rows have more fields than names).")
-    return Frame(data, is_comma, _remarks(encoding, names))
+    return Frame(data, is_comma, _remarks(encoding, names, n_titles))
 
 
 def _decimal_votes(data: Any) -> tuple[int, int]:
@@ -171,8 +182,10 @@ def _decimal_votes(data: Any) -> tuple[int, int]:
     return points, commas
 
 
-def _remarks(encoding: str, names: Sequence[str]) -> list[str]:
+def _remarks(encoding: str, names: Sequence[str], n_titles: int) -> list[str]:
     found = []
+    if n_titles:
+        found.append(f"Left out: its first {n_titles} lines, which are no rows of a table")
     if encoding in ("cp1252", "latin-1"):
         found.append(f"It is not UTF-8, so read as {encoding}")
     if all(_is_number(name) for name in names) and not _is_count(names):
@@ -215,18 +228,32 @@ def _without_separator_line(sample: str) -> tuple[int, str, str | None]:
     return (1, sample[found.end() :], found[1]) if found else (0, sample, None)
 
 
-def _separator(sample: str, *, may_be_blanks: bool) -> str:
-    """Return what parts the most lines into as many fields as the first has, and into the most."""
+def _separator(sample: str, *, may_be_blanks: bool) -> str | None:
+    """Return what parts the most lines into as many fields as the first has, and into the most.
+
+    None: nothing parts the first line.
+    """
     marks = {sep: _agreement(_sample_rows(sample, sep)) for sep in _SEPARATORS}
     best = max(marks, key=lambda sep: marks[sep])  # the first of equals
     if marks[best][0] > 0:
         return best
     is_blanks = may_be_blanks and _agreement(_sample_rows(sample, _BLANKS))[0] == 1
-    return _BLANKS if is_blanks else ","
+    return _BLANKS if is_blanks else None
+
+
+def _below_titles(sample: str, *, may_be_blanks: bool) -> tuple[int, str]:
+    """Return how many lines stand above a table, such as a title, and what parts its fields."""
+    lines = sample.splitlines(keepends=True)
+    for n_titles in range(1, min(_MAX_TITLES, len(lines) - _MIN_ROWS) + 1):
+        rest = "".join(lines[n_titles:])
+        separator = _separator(rest, may_be_blanks=may_be_blanks)
+        if separator and _agreement(_sample_rows(rest, separator))[0] > _SURE:
+            return n_titles, separator
+    return 0, ","  # a single column, so anything will do
 
 
 def _agreement(rows: Sequence[Sequence[str]]) -> tuple[float, int]:
-    width = len(rows[0])
+    width = len(rows[0]) if rows else 0
     if width < 2:
         return 0.0, width
     # one more field: names of rows without a name, or nothing behind a last separator

@@ -94,6 +94,19 @@ def test_a_number_here_and_there_does_not_make_texts_numeric(load: Load) -> None
     assert table.n_texts == (3,) and said == ""
 
 
+def test_numbers_among_too_many_texts_are_texts_and_said(load: Load) -> None:
+    values = [f"{v}" if n % 5 else f"call {n % 40}" for n, v in enumerate(SIZE.round(1))]
+    table, said = load({"a": values, "noise": NOISE, "y": CLASS})
+    assert table.names == ("noise", "a")
+    assert "Read as texts: 'a' (240 of 300 are numbers, but not such as 'call 0')" in said
+
+
+def test_one_in_ten_may_be_any_text(load: Load) -> None:
+    values = [f"{v}" if n % 12 else f"error {n}" for n, v in enumerate(SIZE)]
+    table, said = load({"a": values, "noise": NOISE, "y": CLASS})
+    assert table.n_texts == () and "Taken as missing in 'a' ('error 0' 1x" in said
+
+
 @pytest.mark.parametrize("doors", [["2", "3", "4", "5more"], ["1", "2", "x"], ["I", "II", "3"]])
 def test_a_handful_of_kinds_stays_texts(load: Load, doors: list[str]) -> None:
     table, said = load({"doors": [doors[n % len(doors)] for n in range(N)], "y": CLASS})

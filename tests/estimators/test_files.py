@@ -116,10 +116,22 @@ def test_latin_1_is_read_and_said(tmp_path: Path) -> None:
         written(",").replace("\n", "\r\n"),
         "\n\n" + written(",") + "\n\n",
         "sep=;\n" + written(";", ","),
+        written(",").replace("\n", "\r"),
         written(",").replace("\n", ",\n"),  # lines that end in a separator, the first one too
         written(",").replace("\n", ",\n").replace("price,\n", "price\n", 1),  # or not
     ],
-    ids=["quoted", "quotes", "lines", "blanks", "windows", "empty", "excel", "closed", "half"],
+    ids=[
+        "quoted",
+        "quotes",
+        "lines",
+        "blanks",
+        "windows",
+        "empty",
+        "excel",
+        "mac",
+        "closed",
+        "half",
+    ],
 )
 def test_quoted_fields_and_superfluous_signs_are_read(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t.csv"
@@ -128,6 +140,14 @@ def test_quoted_fields_and_superfluous_signs_are_read(tmp_path: Path, text: str)
         with pytest.warns(TableWarning, match="Left out: 'Unnamed: 3' is empty"):
             assert is_whole(path)
     else:
+        assert is_whole(path)
+
+
+@pytest.mark.parametrize("title", ["Prices\n\n", "# made by me\n# for you\n"])
+def test_titles_above_the_names_are_left_out_and_said(tmp_path: Path, title: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(title + written(";", ","), encoding="utf-8")
+    with pytest.warns(TableWarning, match="its first [12] lines, which are no rows of a table"):
         assert is_whole(path)
 
 
@@ -227,6 +247,7 @@ def test_a_first_line_of_numbers_is_pointed_out(tmp_path: Path) -> None:
         ("a\n" + "1\n2\n" * 9, "t.csv has 18 rows, 0 features and 2 different targets"),
         ("a,b,a\n1,2,3\n", "t.csv has two columns 'a', the 1. and the 3.: rename one"),
         ("a,b\n" + "1,2\n" * 20 + "1,2,3\n", r"t.csv \(.*Expected 2 fields in line 22, saw 3\)"),
+        ("a,b\n" + "1,\0\n" * 20, "t.csv .it is no text, as it holds zero bytes"),
         ("a,b\n" + "1,0.5\n" * 20 + "inf,0.1\n", "column 'a' of t.csv holds inf in row 21; num"),
         ("a,b\n" + "1,0.5\n" * 20 + "1,-inf\n", "column 'b' of t.csv holds -inf in row 21"),
         ("a,b\n" + "1,0.5\n" * 20 + "1e300,0.1\n", r"column 'a' of t.csv holds 1e\+300 in row 21"),
