@@ -165,7 +165,9 @@ def _of_texts(name: str, found: _Texts, decimal_comma: bool, is_target: bool) ->
     if read.example is not None:
         example = (read.example, f"{read.values[rest.index(read.example)]:.12g}")
     missing = _said(texts, counts, ~is_number)
-    return Column(name, found.spread(values), None, False, read.has_unit, missing, example)
+    # a code of classes is written without thousands and signs
+    is_quantity = example is not None
+    return Column(name, found.spread(values), None, False, is_quantity, missing, example)
 
 
 def _mixed(texts: Sequence[str], counts: Any, is_number: Any, is_marker: Any) -> str:

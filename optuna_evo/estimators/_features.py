@@ -24,6 +24,7 @@ __all__ = ["column_notes", "Features", "listed", "read_features"]
 # Texts so different that next to nothing is known of any one of them.
 _MANY_TEXTS: Final = 20
 _DIFFERENT_SHARE: Final = 0.9
+_FILLED_SHARE: Final = 0.9
 # Whole numbers, each once and in order, with no more gaps than rows: some rows are gone.
 _MAX_GAPS: Final = 2.0
 _INDEX: Final = re.compile(r"unnamed: ?\d+(\.\d+)*|(__index_)?level_\d+(__)?", re.IGNORECASE)
@@ -119,7 +120,8 @@ def _reason_to_leave_out(column: Column) -> str | None:
         return _EMPTY
     n_different = len(np.unique(values))
     if column.texts is None:
-        is_index = n == len(column.values) and _is_index(column.name, values, n_different)
+        is_filled = n >= _FILLED_SHARE * len(column.values)  # sums below a table have no number
+        is_index = is_filled and _is_index(column.name, values, n_different)
         return _COUNTS if is_index else None
     is_free = n_different > _MANY_TEXTS and n_different >= _DIFFERENT_SHARE * n
     if is_free or (n_different == n > 1):

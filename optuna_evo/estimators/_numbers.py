@@ -45,12 +45,10 @@ class Numbers(NamedTuple):
     Args:
         values: Array of a number for each text; NaN where there is none.
         example: One of the texts that are worth saying how they were read; None: all are plain.
-        has_unit: Whether they are money or percentages.
     """
 
     values: NDArray[np.float64]
     example: str | None
-    has_unit: bool
 
 
 class _Written(NamedTuple):
@@ -77,7 +75,7 @@ def read_numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> Number
     plain = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
     plain = plain.to_numpy(dtype=np.float64)
     if decimal_comma and (values := _with_comma(texts)) is not None:
-        return Numbers(values, None, False)
+        return Numbers(values, None)
     odd = np.flatnonzero(np.isnan(plain))
     n_point, n_comma = decimal_votes([texts[i] for i in odd.tolist()])
     # plain numbers with a point are votes too, but need no reading where nothing contradicts
@@ -85,7 +83,7 @@ def read_numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> Number
         n_point, n_comma = decimal_votes(texts)
     is_comma = n_comma > n_point or (decimal_comma and n_comma == n_point)
     if not is_comma and not len(odd):
-        return Numbers(plain, None, False)
+        return Numbers(plain, None)
     written = [_written(text) for text in texts]
     unit = _unit_of(written)
     values = np.array([_value(w, is_comma, unit) for w in written], dtype=np.float64)
@@ -94,7 +92,7 @@ def read_numbers(texts: Sequence[str], *, decimal_comma: bool = False) -> Number
     if n_comma:  # a decimal comma that can be nothing else needs no words
         is_new &= [_DECIMAL_COMMA.fullmatch(text) is None for text in texts]
     example = texts[int(is_new.argmax())] if is_new.any() else None
-    return Numbers(values, example, bool(unit))
+    return Numbers(values, example)
 
 
 def decimal_votes(texts: Sequence[str]) -> tuple[int, int]:

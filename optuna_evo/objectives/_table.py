@@ -44,12 +44,13 @@ class EstimatorObjective:
     Args:
         table: The rows.
         metric: Name of one of `optuna_evo.metrics`; None: "accuracy", or "mse" for regression.
-        folds: Number of folds, at least 2.
+        folds: Number of folds, at least 2. A class with fewer rows is in some folds only, and
+            where every class has fewer rows there are fewer folds; a `TableWarning` says so.
         seed: Decides the folds, and what is random in an estimator.
 
     Raises:
         UsageError: If the metric does not fit the table (a ValueError).
-        ValueError: If there are fewer than two folds, or more than rows of any class.
+        ValueError: If there are fewer than two folds, or no class has two rows.
 
     Example:
         >>> from optuna_evo.estimators import load_table
@@ -66,28 +67,20 @@ class EstimatorObjective:
 
     def __post_init__(self) -> None:
         check_metric(self.metric_name, self.table.kind, self.table.name)
-        rows, _ = _test_split(self.table)
-        is_regression = self.table.kind == "regression"
-        counts = np.array([len(rows)]) if is_regression else np.bincount(self.table.targets[rows])
-        if not 2 <= self.folds <= counts.max():
-            what = "search" if is_regression else "search that the commonest class has"
+        counts = _rows_of_classes(self.table)
+        if self.folds < 2 or counts.max() < 2:
             raise ValueError(
-                f"`folds` (objective.reports) must be from 2 to {counts.max()}, the rows for the "
-                f"{what} of {self.table.name!r}; got {self.folds}."
+                f"`folds` (objective.reports) must be from 2 to {counts.max()}, the rows of "
+                f"{self.table.name!r} for the search, or of its commonest class; got {self.folds}."
             )
-        if n_rare := int((counts < self.folds).sum()):
-            warnings.warn(
-                f"{self.table.name}: {n_rare} of {len(counts)} classes have fewer rows for the "
-                f"search than there are folds ({self.folds}), the rarest {counts.min()}, so some "
-                "folds lack them; objective.reports sets the number of folds.",
-                TableWarning,
-                stacklevel=2,
-            )
+        if self.n_steps < self.folds or counts.min() < self.folds:
+            note = _fold_note(counts, self.folds, self.n_steps)
+            warnings.warn(f"{self.table.name}: {note}", TableWarning, stacklevel=2)
 
     @property
     def n_steps(self) -> int:
-        """Number of folds."""
-        return self.folds
+        """Number of folds; fewer than asked for where even the commonest class has fewer rows."""
+        return min(self.folds, int(_rows_of_classes(self.table).max()))
 
     @property
     def metric_name(self) -> str:
@@ -134,7 +127,7 @@ class EstimatorRun:
         self._objective = objective
         self._seed = seed
         self._members = [_Member(config, [], []) for config in configs]
-        self._folds = _folds(objective.table, objective.folds, seed)
+        self._folds = _folds(objective.table, objective.n_steps, seed)
 
     def advance(self, n_steps: int) -> list[float]:
         """Fit on `n_steps` more folds and return the metric of each member on the last."""
@@ -205,6 +198,28 @@ def _strata(table: Table) -> NDArray[np.int64] | None:
     # each part needs a row of each
     n_test = math.ceil(_TEST_SHARE * len(strata))
     return strata if len(np.unique(strata)) <= n_test else None
+
+
+def _rows_of_classes(table: Table) -> _Rows:
+    """Return how many rows of each class the search sees; of numbers to regress on, of all."""
+    rows, _ = _test_split(table)
+    if table.kind == "regression":
+        return np.array([len(rows)])
+    n_classes = int(table.targets.max()) + 1
+    return np.asarray(np.bincount(table.targets[rows], minlength=n_classes), dtype=np.int64)
+
+
+def _fold_note(counts: _Rows, asked: int, n_folds: int) -> str:
+    fewer = f"{n_folds} folds instead of {asked}, since no class has more rows for the search"
+    if len(counts) == 1:
+        return f"{n_folds} folds instead of {asked}, as many as there are rows for the search."
+    if n_folds == counts.min():
+        return f"{fewer}."
+    rare = (
+        f"{int((counts < n_folds).sum())} of {len(counts)} classes have fewer rows for the search "
+        f"than there are folds ({n_folds}), the rarest {counts.min()}, so some folds lack them"
+    )
+    return f"{fewer}; {rare}." if n_folds < asked else f"{rare}; objective.reports sets them."
 
 
 def _folds(table: Table, n_folds: int, seed: int) -> list[tuple[_Rows, _Rows]]:

@@ -219,6 +219,7 @@ def test_the_index_that_pandas_writes_is_left_out_and_said(tmp_path: Path) -> No
         ("key", [f"{n}.0" for n in range(N)]),
         ("key", [f"{n:06d}" for n in range(N)]),
         ("row", np.delete(np.arange(N + 50), RNG.choice(N, 50, replace=False))),
+        ("nr", [*range(1, N - 1), "", ""]),
         ("id", RNG.permutation(N) + 1000),
         ("PassengerId", RNG.permutation(N)),
         ("customer_id", RNG.choice(10**6, N, replace=False)),

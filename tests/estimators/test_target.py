@@ -48,6 +48,11 @@ def test_whole_amounts_of_money_are_no_classes(tmp_path: Path) -> None:
     assert table.kind == "regression" and sorted(set(table.targets)) == [1e3, 2e3, 3e3, 4e3, 5e3]
 
 
+def test_a_few_numbers_with_thousands_are_no_classes(tmp_path: Path) -> None:
+    with pytest.warns(TableWarning, match=r"'y' \('1,000' is 1000\)"):
+        assert load(tmp_path, [f"{1000 * (1 + n % 5):,}" for n in range(N)]).kind == "regression"
+
+
 def test_a_target_that_is_nearly_all_numbers_is_one(tmp_path: Path) -> None:
     texts = [f"{price:,.2f}" for price in PRICES]
     texts[5] = texts[9] = "on request"

@@ -54,7 +54,7 @@ def test_folds_that_a_class_does_not_fill_are_said_once() -> None:
         EstimatorObjective(table=table((100, 97, 3)), folds=5)
     assert [str(w.message) for w in caught] == [
         "made: 1 of 3 classes have fewer rows for the search than there are folds (5), the rarest "
-        "2, so some folds lack them; objective.reports sets the number of folds."
+        "2, so some folds lack them; objective.reports sets them."
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -91,9 +91,39 @@ def test_more_classes_than_test_rows_are_split_without_regard_to_them() -> None:
     assert len(rest) == 12 and len(test) == 3
 
 
-def test_no_class_may_have_fewer_rows_than_folds_everywhere() -> None:
-    with pytest.raises(ValueError, match="must be from 2 to 3, .* the commonest class .* got 5"):
-        EstimatorObjective(table=table((4, 4, 4)), folds=5)
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((5, 5, 5), "made: 4 folds instead of 5, since no class has more rows for the search."),
+        (
+            (5, 5, 3),
+            "made: 4 folds instead of 5, since no class has more rows for the search; 1 of 3 "
+            "classes have fewer rows for the search than there are folds (4), the rarest 2, so "
+            "some folds lack them.",
+        ),
+    ],
+)
+def test_there_are_fewer_folds_where_every_class_has_fewer_rows(
+    counts: tuple[int, ...], said: str
+) -> None:
+    with pytest.warns(TableWarning) as caught:
+        objective = EstimatorObjective(table=table(counts), folds=5)
+    assert [str(w.message) for w in caught] == [said] and objective.n_steps == 4
+    run = objective.start([EstimatorConfig(estimator="linear", params={"alpha": 1.0})])
+    assert all(0 <= run.advance(1)[0] <= 1 for _ in range(4))
+
+
+def test_there_are_no_more_folds_than_rows_to_regress_on() -> None:
+    made = table((10, 10))
+    numbers = Table("made", "regression", made.features, made.features[:, 1], "made up")
+    with pytest.warns(TableWarning, match="16 folds instead of 20, as many as there are rows"):
+        assert EstimatorObjective(table=numbers, folds=20).n_steps == 16
+
+
+@pytest.mark.parametrize(("counts", "folds"), [((60, 60), 1), ((1,) * 12, 5)])
+def test_less_than_two_folds_are_refused(counts: tuple[int, ...], folds: int) -> None:
+    with pytest.raises(ValueError, match="must be from 2 to .* or of its commonest class; got"):
+        EstimatorObjective(table=table(counts), folds=folds)
 
 
 def test_a_study_with_a_class_of_one_row_runs_and_is_tested(tmp_path: Path) -> None:
