@@ -81,10 +81,15 @@ def _study(name: str, meaning: str, writer: str, *readers: str, alias: str = "")
     )
 
 
-def _system(key: str, place: Place, meaning: str) -> Attribute:
+def _system(key: str, place: Place, meaning: str, *readers: str, alias: str = "") -> Attribute:
     """A sampler's state under the sampler's name, as Optuna's samplers have theirs."""
     return Attribute(
-        key=key, place=place, meaning=meaning, writer="samplers", readers=("samplers",)
+        key=key,
+        place=place,
+        meaning=meaning,
+        writer="samplers",
+        readers=("samplers", *readers),
+        aliases=(alias,) if alias else (),
     )
 
 
@@ -195,17 +200,24 @@ SEGMENT: Final = _trial(
     "segment", "Its number along its lineage, from 0 (int).", "samplers", "reports"
 )
 TEMPERATURE: Final = _trial("temperature", "Scale of its noise (float).", "samplers")
-GA_TICKET: Final = _system(
+GA_ASSIGNMENT: Final = _system(
     "GASampler:ticket", "trial system", "Its slot in the population and its parents (table)."
 )
-GA_STUDY: Final = _system(
-    "GASampler:study", "study system", "The name and seed that its random streams have (table)."
+GA_GENERATION: Final = _system(
+    "GASampler:generation",
+    "trial system",
+    "Its generation, where Optuna's genetic samplers have it (int).",
+    "reports",
+    alias="HybridSampler:generation",
 )
-RECURRENCE_TICKET: Final = _system(
+GA_STUDY: Final = _system(
+    "GASampler:study", "study system", "The name that its random streams have (str)."
+)
+RECURRENCE_ASSIGNMENT: Final = _system(
     "RecurrenceSampler:segment", "trial system", "Its segment, parent and genes (table)."
 )
 RECURRENCE_STUDY: Final = _system(
-    "RecurrenceSampler:study", "study system", "As of the GASampler (table)."
+    "RecurrenceSampler:study", "study system", "That name, and a seed for no seed (table)."
 )
 
 # --- trials: measured by a user's objective, read by our samplers

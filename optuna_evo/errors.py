@@ -1,24 +1,26 @@
-"""Errors that a user can mend: what is wrong, what is allowed, how to mend it.
+"""Errors that a user can fix: each message says what is wrong, what is allowed, how to fix it.
 
     OptunaEvoError
     ├── UsageError        the command line or a call is wrong       (exit code 2)
     │   └── SpecError     a study spec is wrong
     ├── StudyMismatchError  the stored study was made from another spec
-    ├── StorageError      the database cannot be opened or is of a newer schema
-    ├── DataError         a data set is not there and cannot be had
+    ├── StorageError      the database cannot be opened or has a newer schema
+    ├── DataError         a data set is missing and cannot be downloaded
     ├── CheckpointError   a checkpoint is missing, damaged or of another training
     ├── MemoryLimitError  a training does not fit into the device's memory
-    └── PluginError       an own part named "module:attribute" cannot be loaded
+    ├── ObjectiveError    the user's own objective raised, or returned something else than a number
+    └── PluginError       the user's own part "module:attribute" cannot be loaded
 
 The command line prints the message as one line; `--debug` shows the traceback. A `SourceWarning`
-is no error: a study goes on without a source that it cannot read. Nor is a `TableWarning`, which
-says how a table was read.
+is not an error: a study continues without a source that it cannot read. Nor is a `TableWarning`,
+which says how a table was read.
 """
 
 __all__ = [
     "CheckpointError",
     "DataError",
     "MemoryLimitError",
+    "ObjectiveError",
     "OptunaEvoError",
     "PluginError",
     "SourceWarning",
@@ -31,7 +33,7 @@ __all__ = [
 
 
 class OptunaEvoError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can fix."""
 
     exit_code = 1
 
@@ -51,11 +53,11 @@ class StudyMismatchError(OptunaEvoError):
 
 
 class StorageError(OptunaEvoError):
-    """The database cannot be opened, written, or is of a newer schema."""
+    """The database cannot be opened or written, or has a newer schema."""
 
 
 class DataError(OptunaEvoError):
-    """A data set is neither in the data folder nor to be downloaded."""
+    """A data set is not in the data folder and cannot be downloaded."""
 
 
 class CheckpointError(OptunaEvoError):
@@ -66,12 +68,16 @@ class MemoryLimitError(OptunaEvoError):
     """A training does not fit into the device's memory."""
 
 
+class ObjectiveError(OptunaEvoError):
+    """An own objective raised an error, or returned what is no number."""
+
+
 class PluginError(UsageError):
-    """An own part named "module:attribute" cannot be loaded."""
+    """The user's own part, named "module:attribute", cannot be loaded."""
 
 
 class SourceWarning(UserWarning):
-    """A study that was to be a source of a warm start cannot be read; it is left out."""
+    """A source of a warm start cannot be read; it is left out."""
 
 
 class TableWarning(UserWarning):

@@ -8,13 +8,14 @@ from optuna.trial import FrozenTrial
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
+from optuna_evo.objectives import build_tasks
+from optuna_evo.objectives import kind_of
 from optuna_evo.rules import Piece
 from optuna_evo.rules import Schedule
 from optuna_evo.search import ancestors
 from optuna_evo.search import best_of
 from optuna_evo.search import living
 from optuna_evo.study import build_space
-from optuna_evo.study import build_tasks
 from optuna_evo.study import checkpoints_of
 from optuna_evo.study import StoredStudy
 
@@ -30,7 +31,7 @@ def winner(stored: StoredStudy) -> FrozenTrial:
     Raises:
         UsageError: If the study has no lineages, or no weights yet.
     """
-    if stored.spec.objective.name != "segment":
+    if not kind_of(stored.spec).has_lineages:
         raise UsageError(
             f'Study {stored.spec.name!r} has no lineages: they go with objective.name = "segment".'
         )

@@ -1,4 +1,4 @@
-"""Metrics of whole sets of rows from plain arrays, by scikit-learn; nothing here knows torch.
+"""Metrics of whole sets of rows from plain arrays, by scikit-learn; nothing here imports torch.
 
     kind                  metrics (* is to be minimised)
     classification        accuracy, f1 (macro), auc (ROC, macro, one against the rest), matthews
@@ -70,7 +70,7 @@ def classification_metrics(scores: Any, classes: Any) -> dict[str, float]:
     """Return the metrics of a classifier; those that are undefined are left out.
 
     Args:
-        scores: Array (n, c), any scores that grow with the probability of a class; or (n,) or
+        scores: Array (n, c), any scores that increase with the probability of a class; or (n,) or
             (n, 1), the logit of class 1, which is predicted where it is above 0.
         classes: Array (n,) or (n, 1) of class numbers in 0..c-1, as whole numbers, floats or
             truth values; or (n, c), 1 in the column of the class and 0 elsewhere.
@@ -89,11 +89,14 @@ def classification_metrics(scores: Any, classes: Any) -> dict[str, float]:
 
     scores, classes = _scores_and_classes(np.asarray(scores), np.asarray(classes))
     predicted = scores.argmax(axis=1)
+    # An area needs rows of the class and rows of others; scikit-learn's own multi-class mode
+    # raises where a class is missing, as one may be in a small validation set.
     there = [c for c in range(scores.shape[1]) if 0 < (classes == c).sum() < len(classes)]
     aucs = [metrics.roc_auc_score(classes == c, scores[:, c]) for c in there]
     is_told_apart = len(np.union1d(classes, predicted)) > 1
     values = {
         "accuracy": metrics.accuracy_score(classes, predicted),
+        # macro: every class counts the same, so that a rare one is not ignored
         "f1": metrics.f1_score(classes, predicted, average="macro", zero_division=0),
         "auc": sum(aucs) / len(aucs) if aucs else math.nan,
         # 0, as scikit-learn has it, but it warns

@@ -1,11 +1,8 @@
 """What all tests share: real data where there is some, skips where there is none, quiet Optuna."""
 
 from collections.abc import Iterator
-import itertools
 import os
 from pathlib import Path
-from types import SimpleNamespace
-import uuid
 
 import pytest
 
@@ -32,14 +29,6 @@ def data_folder() -> Path:
     if folder is None:
         pytest.skip("no OPTUNA_EVO_DATA, no ../shared/data")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _same_study_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Name studies in memory alike in every run: our samplers draw from streams of the name."""
-    numbers = itertools.count()
-    names = SimpleNamespace(uuid4=lambda: uuid.UUID(int=next(numbers)))
-    monkeypatch.setattr("optuna.storages._in_memory.uuid", names)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from optuna_evo.cli._definition import with_sources
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import quiet_optuna
@@ -16,7 +17,6 @@ from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._options import WARM_START
 from optuna_evo.cli._stored import print_source_warnings
 from optuna_evo.cli._stored import source_reader
-from optuna_evo.cli._stored import with_sources
 
 
 __all__ = ["study_compare_samplers"]

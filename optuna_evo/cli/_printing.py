@@ -27,11 +27,11 @@ def print_summary(stored: "StoredStudy", console: "Console") -> None:
 
 def print_sources_line(stored: "StoredStudy") -> None:
     """Print what a study starts from, and how far it believes each source by now."""
-    from optuna_evo.warm_start import kept_references
-    from optuna_evo.warm_start import kept_weights
+    from optuna_evo.warm_start import read_references
+    from optuna_evo.warm_start import read_weights
 
-    weights = kept_weights(stored.study)
-    names = [str(reference) for reference in kept_references(stored.study)]
+    weights = read_weights(stored.study)
+    names = [str(reference) for reference in read_references(stored.study)]
     shown = [f"{name} {weights[name]:.2f}" if name in weights else name for name in names]
     none = f"no finished study of the same space ({', '.join(stored.spec.warm_start)})"
     click.echo(f"Starts from {', '.join(shown) or none}.")

@@ -32,10 +32,9 @@ def study_sources(name: str, storage: str | None, refresh: bool) -> None:
     """
     from optuna_evo.reports import sources_panel
     from optuna_evo.reports import summarise_sources
-    from optuna_evo.study import build_space
     from optuna_evo.study import refresh_sources
-    from optuna_evo.warm_start import kept_references
-    from optuna_evo.warm_start import probe_space
+    from optuna_evo.study import space_parameters
+    from optuna_evo.warm_start import read_references
     from optuna_evo.warm_start import SourceReader
 
     stored = load_stored(name, storage)
@@ -43,11 +42,14 @@ def study_sources(name: str, storage: str | None, refresh: bool) -> None:
     if refresh:
         new = refresh_sources(stored, reader)
         click.echo(f"New sources: {', '.join(map(str, new)) or 'none'}.")
-    if not kept_references(stored.study):
+    if not read_references(stored.study):
         asked = f": {', '.join(stored.spec.warm_start)} found none" * bool(stored.spec.warm_start)
         click.echo(f"Study {name!r} starts from no other study{asked}.")
         return
-    parameters = probe_space(build_space(stored.spec))
+    parameters = space_parameters(stored.spec)
+    if parameters is None:  # what its trials had
+        trials = stored.study.get_trials(deepcopy=False)
+        parameters = {name: d for t in trials for name, d in t.distributions.items()}
     with contextlib.closing(reader):
         summary = summarise_sources(stored.study, parameters, reader)
     new_console().print(sources_panel(summary))

@@ -1,14 +1,15 @@
 """From what a command line names to a stored study."""
 
 from collections.abc import Iterator
-from collections.abc import Sequence
 import contextlib
-import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 import warnings
 
 import click
 
+from optuna_evo.cli._definition import Definition
+from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import quiet_optuna
 from optuna_evo.errors import SourceWarning
@@ -21,25 +22,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "create_stored",
+    "find_spec",
     "load_stored",
     "print_source_warnings",
     "source_reader",
     "stored_or_created",
-    "with_sources",
 ]
 
 
-def create_stored(spec: "StudySpec", storage: str | None, *, exist_ok: bool) -> "StoredStudy":
+def create_stored(
+    spec: "StudySpec", storage: str | None, *, exist_ok: bool, may_extend: bool = False
+) -> "StoredStudy":
     """Write a study to the database, or take the one that is there if it is the same."""
     from optuna_evo.study import check_parts
     from optuna_evo.study import create_study
+    from optuna_evo.study import resolve_spec
 
     quiet_optuna()
+    spec = resolve_spec(spec)
     check_parts(spec)  # before the database is touched
     reader = source_reader(spec, storage)
     opened = open_database(storage, create=True)
     with print_source_warnings():
-        return create_study(spec, opened, exist_ok=exist_ok, reader=reader)
+        return create_study(spec, opened, exist_ok=exist_ok, may_extend=may_extend, reader=reader)
 
 
 def load_stored(name: str, storage: str | None, *, to_run: bool = False) -> "StoredStudy":
@@ -51,28 +56,38 @@ def load_stored(name: str, storage: str | None, *, to_run: bool = False) -> "Sto
         return load_study(name, opened, to_run=to_run)
 
 
+def find_spec(name: str, storage: str | None) -> "StudySpec | None":
+    """Return the spec of a study; None if there is no such study, or no database yet."""
+    import optuna
+
+    from optuna_evo.search import database_exists
+    from optuna_evo.search import default_url
+
+    if not database_exists(storage or default_url()):
+        return None
+    if name not in optuna.get_all_study_names(open_database(storage)):
+        return None
+    return load_stored(name, storage).spec
+
+
 def stored_or_created(
-    name_or_spec: str, storage: str | None, overrides: tuple[str, ...], sources: tuple[str, ...]
+    target: str, storage: str | None, definition: Definition, n_trials: int | None
 ) -> "StoredStudy":
-    """Load a study by its name, or make the one that a SPEC file describes."""
-    from optuna_evo.spec import load_spec
+    """Load a study by its name, or make that of a SPEC file or a FILE.py:FUNCTION.
 
-    if name_or_spec.endswith(".toml"):
-        spec = with_sources(load_spec(name_or_spec, overrides=overrides), sources)
-        return create_stored(spec, storage, exist_ok=True)
-    if overrides:
-        raise click.UsageError("--set goes with a SPEC file; a stored study keeps its spec.")
-    if sources:
-        raise click.UsageError(
-            "--warm-start goes with a SPEC file; a stored study keeps its sources, see "
-            f"`optuna_evo study sources {name_or_spec}`."
-        )
-    return load_stored(name_or_spec, storage, to_run=True)
-
-
-def with_sources(spec: "StudySpec", sources: Sequence[str]) -> "StudySpec":
-    """Add what --warm-start names to a spec."""
-    return dataclasses.replace(spec, warm_start=(*spec.warm_start, *sources))
+    Args:
+        target: What the command line names.
+        storage: The database.
+        definition: What its options say of the study.
+        n_trials: Trials of a study of a function; None: as stored, or the usual number.
+    """
+    if target.endswith(".toml"):
+        return create_stored(definition.spec_of_file(Path(target)), storage, exist_ok=True)
+    if is_function_of_file(target):
+        spec = definition.spec_of_function(target, n_trials, storage)
+        return create_stored(spec, storage, exist_ok=True, may_extend=True)
+    definition.refuse_for_stored(target)
+    return load_stored(target, storage, to_run=True)
 
 
 def source_reader(spec: "StudySpec", storage: str | None) -> "SourceReader | None":
@@ -86,7 +101,7 @@ def source_reader(spec: "StudySpec", storage: str | None) -> "SourceReader | Non
     from optuna_evo.search import database_exists
     from optuna_evo.search import default_url
     from optuna_evo.search import open_storage
-    from optuna_evo.study import build_space
+    from optuna_evo.study import space_parameters
     from optuna_evo.warm_start import resolve_references
     from optuna_evo.warm_start import SourceReader
 
@@ -96,7 +111,7 @@ def source_reader(spec: "StudySpec", storage: str | None) -> "SourceReader | Non
     if database_exists(url):
         return SourceReader(open_storage(url, create=False, read_only=True), url=url)
     reader = SourceReader(InMemoryStorage(), url=url)
-    resolve_references(spec, build_space(spec), reader)
+    resolve_references(spec, space_parameters(spec), reader)
     return reader
 
 

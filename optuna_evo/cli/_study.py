@@ -8,6 +8,10 @@ import sys
 import click
 
 from optuna_evo.cli._compare import study_compare_samplers
+from optuna_evo.cli._definition import Definition
+from optuna_evo.cli._definition import definition_options
+from optuna_evo.cli._definition import is_function_of_file
+from optuna_evo.cli._definition import with_sources
 from optuna_evo.cli._lineage import checkpoints_option
 from optuna_evo.cli._lineage import export_model
 from optuna_evo.cli._lineage import export_schedule
@@ -29,7 +33,6 @@ from optuna_evo.cli._sources import study_sources
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_or_created
-from optuna_evo.cli._stored import with_sources
 
 
 __all__ = ["study"]
@@ -63,7 +66,7 @@ def study_create(
     """
     from optuna_evo.spec import load_spec
 
-    spec = with_sources(load_spec(spec_file, overrides=overrides, name=name), sources)
+    spec = with_sources(load_spec(spec_file, overrides=overrides, changes={"name": name}), sources)
     stored = create_stored(spec, storage, exist_ok=False)
     if spec.warm_start:
         print_sources_line(stored)
@@ -71,20 +74,23 @@ def study_create(
 
 
 @study.command("run")
-@click.argument("name_or_spec", metavar="NAME|SPEC")
+@click.argument("target", metavar="NAME|SPEC|FILE.py:FUNCTION")
 @storage_option
-@SET
-@WARM_START
-@click.option("--trials", type=click.IntRange(min=1), help="At most so many trials now.")
+@definition_options
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    help="At most so many trials now; of a FILE.py:FUNCTION those of the whole study, "
+    "100 if not said.",
+)
 @click.option("--timeout", type=Duration(), help="Begin no trial after this time: 90s, 30m, 2h.")
 @click.option("--judge/--no-judge", default=True, help="End with the comparison on test data.")
 @checkpoints_option
 @run_options
 def study_run(
-    name_or_spec: str,
+    target: str,
     storage: str | None,
-    overrides: tuple[str, ...],
-    sources: tuple[str, ...],
+    definition: Definition,
     trials: int | None,
     timeout: float | None,
     judge: bool,
@@ -92,16 +98,29 @@ def study_run(
     device: str,
     data_dir: Path | None,
 ) -> None:
-    """Run a study: a stored one by its NAME, or the one a SPEC file describes.
+    """Run a study: a stored one by its NAME, the one a SPEC file describes, or your own function.
 
-    A study that was stopped, or killed, goes on in the middle of its generation. Several processes
-    may run one study at the same time.
+    A study that was stopped, or killed, goes on in the middle of its generation: give the same
+    command again, or its name. Several processes may run one study at the same time.
+
+    FILE.py:FUNCTION is any objective written for Optuna, `f(trial) -> float`, as it is; it may
+    report, and raise TrialPruned. The file is imported, so what stands under `if __name__ ==
+    "__main__"` does not run. The study is called FILE/FUNCTION. What you do not say stays as it is
+    stored; for a new study: minimize, the sampler hybrid, the pruner median, 100 trials, seed 0.
+    The generators of Python, numpy and torch are seeded for each trial, so that with our samplers
+    (ga, hybrid, thompson, recurrence, meta) a study that was stopped or killed ends with the
+    trials of one that never was. Samplers of Optuna keep their state in memory: theirs go on with
+    other draws. A value that is not finite counts as pruned.
 
     \b
     Examples:
       optuna_evo study run studies/digits_optimizer.toml
       optuna_evo study run digits_optimizer --trials 50 --timeout 2h
+      optuna_evo study run my_script.py:objective --direction maximize --trials 200
+      optuna_evo study run my_script.py:objective --warm-start auto --sampler tpe --name second
+      optuna_evo study run my_script/objective
     """
+    from optuna_evo.objectives import kind_of
     from optuna_evo.reports import SearchProgress
     from optuna_evo.search import FINISHED
     from optuna_evo.study import run_study
@@ -109,12 +128,13 @@ def study_run(
 
     # so that a politely ended process gives its trial back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    stored = stored_or_created(name_or_spec, storage, overrides, sources)
-    console = new_console()
+    of_function = is_function_of_file(target)
+    stored = stored_or_created(target, storage, definition, trials)
+    kind, console = kind_of(stored.spec), new_console()
     with SearchProgress(stored.study, n_trials=stored.spec.n_trials, console=console) as progress:
         run_study(
             stored,
-            n_more=trials,
+            n_more=None if of_function else trials,
             timeout=timeout,
             device=device,
             data_dir=data_dir,
@@ -126,9 +146,9 @@ def study_run(
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if n_left > 0:
         console.print(f"{n_left} trials are left: optuna_evo study run {stored.spec.name}")
-    elif stored.spec.final.epochs or stored.spec.objective.name == "table":
+    elif kind.has_final(stored.spec):
         print_final(stored, console, device, data_dir)
-    elif judge and stored.spec.judge.seeds and stored.spec.objective.name == "fitness":
+    elif judge and stored.spec.judge.seeds and kind.compares_optimizers:
         print_judgement(stored, console, device, data_dir, afresh=False)
 
 
@@ -242,12 +262,14 @@ def study_export(
 ) -> None:
     """Print the best genome as JSON, ready for `Genome.from_dict`, or write what a study made.
 
+    Of a study without genomes, the best parameters are printed.
+
     \b
     Examples:
       optuna_evo study export digits_optimizer --out genome.json
       optuna_evo study export aeon_gpt2 --weights model --schedule schedule.json
     """
-    from optuna_evo.study import best_genome
+    from optuna_evo.study import best_settings
 
     if weights is not None:
         export_model(name, storage, weights, checkpoints, data_dir)
@@ -255,7 +277,7 @@ def study_export(
         export_schedule(name, storage, schedule)
     if weights is not None or schedule is not None:
         return
-    text = json.dumps(best_genome(load_stored(name, storage)).to_dict(), indent=2)
+    text = json.dumps(best_settings(load_stored(name, storage)), indent=2)
     if out is None:
         click.echo(text)
     else:

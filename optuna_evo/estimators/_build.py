@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn by name, for either kind of table.
+"""scikit-learn's estimators by name, for regression and classification.
 
     name                regression                     classification
     linear              Ridge                          LogisticRegression (C = 1 / alpha)
@@ -48,7 +48,7 @@ def build_estimator(
     Args:
         config: Its name and hyperparameters.
         kind: "classification" or "regression".
-        seed: Decides what is random in it.
+        seed: Seed of its random choices.
         n_texts: For each feature that is a code of texts, which are the last ones, how many
             different ones there are.
 
@@ -69,12 +69,13 @@ def build_estimator(
         )
     is_regression = kind == "regression"
     model = _BUILDERS[config.estimator](dict(config.params), is_regression, seed)
+    # their penalties and tolerances are meant for targets of order one
     if is_regression and config.estimator in ("svm", "mlp"):
         model = TransformedTargetRegressor(model, transformer=StandardScaler())
     is_tree = config.estimator in _TREES
     steps = [_to_numbers(n_texts, is_tree, is_regression, seed)]
     if not is_tree:
-        steps.append(StandardScaler())
+        steps.append(StandardScaler())  # trees depend on the order of values only
     return make_pipeline(*steps, model)
 
 
@@ -86,6 +87,7 @@ def _to_numbers(n_texts: Sequence[int], is_tree: bool, is_regression: bool, seed
     from sklearn.preprocessing import OneHotEncoder
     from sklearn.preprocessing import TargetEncoder
 
+    # keep_empty_features: a column may be empty in one fold only, and all folds need equal shapes
     imputer = SimpleImputer(strategy="median", keep_empty_features=True)
     if not n_texts:
         return imputer
@@ -125,6 +127,7 @@ def _elastic_net(params: dict[str, Any], is_regression: bool, seed: int) -> Any:
 
     if is_regression:
         return ElasticNet(random_state=seed, **params)
+    # saga is scikit-learn's only solver for mixed penalties
     return LogisticRegression(
         C=1 / params["alpha"],
         l1_ratio=params["l1_ratio"],
@@ -146,7 +149,7 @@ def _gradient_boosting(params: dict[str, Any], is_regression: bool, seed: int) -
 
     kind = "Regressor" if is_regression else "Classifier"
     make = getattr(ensemble, f"HistGradientBoosting{kind}")
-    # how long it boosts is a hyperparameter here
+    # no early stopping: the number of iterations is a hyperparameter of the space
     return make(random_state=seed, early_stopping=False, **params)
 
 

@@ -75,8 +75,11 @@ def find_file(name: str, data_dir: Path | None) -> Path:
     places = [Path(name).expanduser(), *([Path(folder).expanduser() / name] if folder else [])]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        looked = " and ".join(str(place) for place in places)
-        raise DataError(f"There is no table {name!r}: looked for {looked}.")
+        searched = " and ".join(str(place) for place in places)
+        raise DataError(
+            f"There is no table {name!r}: searched {searched}. Give the path of its file, or name "
+            "the folder that holds it by `--data-dir` or OPTUNA_EVO_DATA."
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""Tables: those that scikit-learn holds, or any own file of rows and columns.
+"""Tables: scikit-learn's embedded ones, or any file of rows and columns of the user's.
 
     diabetes         442 rows, 10 features, regression
     breast_cancer    569 rows, 30 features, 2 classes
@@ -49,7 +49,7 @@ _MIN_ROWS: Final = 10
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Features and what is to be predicted from them.
+    """Features, and targets to predict from them.
 
     Args:
         name: Name or file name.
@@ -99,14 +99,15 @@ def load_table(
             .bz2, .xz, .zip of it), a parquet or a feather file, as it is or in the data folder.
         target: Column of an own file that is to be predicted; None: the last that is not empty.
         kind: "classification" or "regression"; None: by the target: classes where it holds texts,
-            or at most 20 different whole numbers.
+            or at most 20 distinct values, all whole numbers, of two rows or more each; else
+            regression.
         drop: Columns of an own file that are no features.
         keep: Columns that are, though they count rows or hold texts that are all different.
         data_dir: Data folder; None: `OPTUNA_EVO_DATA`.
 
     Raises:
         UsageError: If there is no such table, column or kind.
-        DataError: If a file cannot be read or has nothing to learn from.
+        DataError: If a file cannot be read or has too few rows, features or targets.
 
     Example:
         >>> load_table("diabetes").features.shape
@@ -207,7 +208,7 @@ def _nothing_to_learn(path: Path, x: Features, y: Target) -> str:
     reasons = "".join(f" {note}." for note in x.notes if not x.names)
     return (
         f"The table {path} has {len(y.rows)} rows, {len(x.names)} features and {y.n_different} "
-        f"different targets; it needs {_MIN_ROWS} rows, 1 feature and 2 targets.{reasons}"
+        f"distinct targets; it needs at least {_MIN_ROWS} rows, 1 feature and 2 targets.{reasons}"
     )
 
 

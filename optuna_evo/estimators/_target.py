@@ -22,7 +22,7 @@ from optuna_evo.estimators._features import column_notes
 __all__ = ["Kind", "read_target", "Target"]
 
 Kind = Literal["classification", "regression"]
-# A column of whole numbers with more different ones than this is a quantity, not a class.
+# A column of whole numbers with more distinct values than this is a quantity, not a class.
 _MAX_CLASSES: Final = 20
 # Fewer rows a class than this on average are names or texts, which nothing can be learned of.
 _MIN_ROWS_A_CLASS: Final = 2
@@ -65,8 +65,8 @@ def read_target(
             raise DataError(_no_classes(column, source, len(different), len(rows)))
     elif kind == "regression" and column.texts is not None:
         raise UsageError(
-            f"The column {name!r} of {source} holds no numbers to regress on, but texts such as "
-            f"{column.texts[0]!r}."
+            f"The column {name!r} of {source} is not numeric: name another `task.target`, or set "
+            f'`task.kind = "classification"`; it holds texts such as {column.texts[0]!r}.'
         )
     values = codes if kind == "classification" else column.values[rows]
     notes = column_notes([column])

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from optuna_evo.objectives._describe_table import describe_table as describe_table
     from optuna_evo.objectives._fitness import FitnessObjective as FitnessObjective
     from optuna_evo.objectives._fitness import FitnessRun as FitnessRun
+    from optuna_evo.objectives._function import FunctionObjective as FunctionObjective
+    from optuna_evo.objectives._function import OpenTrial as OpenTrial
+    from optuna_evo.objectives._kind import FinalResult as FinalResult
+    from optuna_evo.objectives._kind import ObjectiveKind as ObjectiveKind
+    from optuna_evo.objectives._kinds._training import build_tasks as build_tasks
+    from optuna_evo.objectives._kinds._training import pick_device as pick_device
+    from optuna_evo.objectives._registry import kind_of as kind_of
+    from optuna_evo.objectives._registry import OBJECTIVES as OBJECTIVES
     from optuna_evo.objectives._segment import SegmentObjective as SegmentObjective
     from optuna_evo.objectives._segment import SegmentRun as SegmentRun
     from optuna_evo.objectives._segment import train_segments as train_segments
@@ -32,6 +40,14 @@ _EXPORTS = {
     "describe_table": "_describe_table",
     "FitnessObjective": "_fitness",
     "FitnessRun": "_fitness",
+    "FunctionObjective": "_function",
+    "OpenTrial": "_function",
+    "FinalResult": "_kind",
+    "ObjectiveKind": "_kind",
+    "build_tasks": "_kinds._training",
+    "pick_device": "_kinds._training",
+    "kind_of": "_registry",
+    "OBJECTIVES": "_registry",
     "SegmentObjective": "_segment",
     "SegmentRun": "_segment",
     "train_segments": "_segment",

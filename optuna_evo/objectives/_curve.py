@@ -23,8 +23,8 @@ from optuna_evo.tasks import scores
 from optuna_evo.tasks import Split
 from optuna_evo.tasks import Splits
 from optuna_evo.tasks import Task
+from optuna_evo.trainers import Cohort
 from optuna_evo.trainers import load_splits
-from optuna_evo.trainers import Run
 from optuna_evo.trainers import start
 
 
@@ -48,7 +48,7 @@ class CurveObjective:
         early_stopping: When a training ends early; then the best report is the value, else the
             last one. None: never.
         reduce_on_plateau: When the learning rate is reduced; None: never.
-        penalty: What a diverged trial is told.
+        penalty: Value of a diverged trial.
         device: torch device.
         precision: "auto", "float32" or "bfloat16".
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
@@ -68,10 +68,9 @@ class CurveObjective:
     precision: str = "auto"
     data_dir: Path | None = None
     trainer: str = "auto"
-    report_every: int = 1
 
     @property
-    def n_steps(self) -> int:
+    def n_reports(self) -> int:
         """Number of reports."""
         return self.reports
 
@@ -141,58 +140,58 @@ class CurveRun:
         self._objective = objective
         seed = objective.seed + repetition * _SEEDS_A_REPETITION
         self._members = [_Member(objective.total_steps(config)) for config in configs]
-        self._groups: list[tuple[Run, list[_Member]]] = []
+        self._groups: list[tuple[Cohort, list[_Member]]] = []
         for total in sorted({member.total for member in self._members}):
             pairs = zip(configs, self._members, strict=True)
             group = [(config, member) for config, member in pairs if member.total == total]
-            run = _start(
+            cohort = _start(
                 [c for c, _ in group], objective.task, objective, seed=seed, total_steps=total
             )
-            self._groups.append((run, [member for _, member in group]))
+            self._groups.append((cohort, [member for _, member in group]))
 
-    def advance(self, n_steps: int) -> list[float]:
+    def advance(self) -> list[float]:
         """Train on to the next report and return the metric of each live member."""
-        self.step += n_steps
-        for run, members in self._groups:
+        self.step += 1
+        for cohort, members in self._groups:
             began = time.perf_counter()
-            run.train(members[0].total * self.step // self._objective.reports - run.step)
-            self._measure(run, members)
+            cohort.train(members[0].total * self.step // self._objective.reports - cohort.step)
+            self._measure(cohort, members)
             for member in members:
                 member.seconds += (time.perf_counter() - began) / len(members)
         return [member.values[-1] for member in self._members]
 
-    def _measure(self, run: Run, members: Sequence[_Member]) -> None:
+    def _measure(self, cohort: Cohort, members: Sequence[_Member]) -> None:
         o = self._objective
         valid = o.splits().valid
         all_outputs: Sequence[Tensor | None] = [None] * len(members)
         if metric_names(o.task.kind):
-            all_outputs = run.outputs(valid)
+            all_outputs = cohort.outputs(valid)
             values = [_value(o, outputs, valid) for outputs in all_outputs]
         else:  # the outputs of a language model may be too many to keep
-            values = list(run.evaluate(valid))
+            values = list(cohort.evaluate(valid))
         for member, value, outputs in zip(members, values, all_outputs, strict=True):
             member.values.append(value)
             if o.value(member.values) == value:
                 member.outputs = outputs
         if o.reduce_on_plateau is not None:
-            _reduce(run, members, o.reduce_on_plateau, o.higher_is_better)
+            _reduce(cohort, members, o.reduce_on_plateau, o.higher_is_better)
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
         for member, stays in zip(self._members, alive, strict=True):
             member.alive = stays
-        for run, members in self._groups:
-            run.keep([member.alive for member in members])
-        groups = [(run, [m for m in members if m.alive]) for run, members in self._groups]
-        self._groups = [(run, members) for run, members in groups if members]
+        for cohort, members in self._groups:
+            cohort.drop([member.alive for member in members])
+        groups = [(cohort, [m for m in members if m.alive]) for cohort, members in self._groups]
+        self._groups = [(cohort, members) for cohort, members in groups if members]
         self._members = [member for member in self._members if member.alive]
 
     def records(self) -> list[Mapping[str, Any]]:
         """Return the metrics of each member, its training loss, seconds and steps."""
         losses = {
             id(member): loss
-            for run, members in self._groups
-            for member, loss in zip(members, run.losses(), strict=True)
+            for cohort, members in self._groups
+            for member, loss in zip(members, cohort.losses(), strict=True)
         }
         return [self._record(member, losses[id(member)]) for member in self._members]
 
@@ -224,10 +223,10 @@ def _value(objective: CurveObjective, outputs: Tensor | None, split: Split) -> f
 
 
 def _reduce(
-    run: Run, members: Sequence[_Member], policy: ReduceOnPlateau, higher_is_better: bool
+    cohort: Cohort, members: Sequence[_Member], policy: ReduceOnPlateau, higher_is_better: bool
 ) -> None:
     scales = [policy.scale(member.values, higher_is_better=higher_is_better) for member in members]
-    run.scale_lr([new / member.lr_scale for new, member in zip(scales, members, strict=True)])
+    cohort.scale_lr([new / member.lr_scale for new, member in zip(scales, members, strict=True)])
     for member, scale in zip(members, scales, strict=True):
         member.lr_scale = scale
 
@@ -241,7 +240,7 @@ def train_finally(
         config: What to train.
         objective: Task, device and precision.
         epochs: Passes over the training and validation rows together.
-        cosine: Whether the learning rate decays along a cosine, whatever the genome says.
+        cosine: Whether the learning rate decays along a cosine, whatever the optimizer says.
         seed: Seed of the training.
 
     Returns:
@@ -251,14 +250,13 @@ def train_finally(
     splits = load_splits(task, objective.data_dir, torch.device(objective.device))
     total = _steps_of(epochs, len(splits.train), task, config)
     if cosine:
-        genome = dataclasses.replace(config.genome, use_cosine_decay=True)
-        config = dataclasses.replace(config, genome=genome)
-    run = _start([config], task, objective, seed=seed, total_steps=total)
-    run.train(total)
+        config = config.with_cosine()
+    cohort = _start([config], task, objective, seed=seed, total_steps=total)
+    cohort.train(total)
     test = task.load_test(objective.data_dir)
     if objective.metric is None:
-        return run.evaluate(test)[0]
-    return _value(objective, run.outputs(test)[0], test)
+        return cohort.evaluate(test)[0]
+    return _value(objective, cohort.outputs(test)[0], test)
 
 
 def _merged(task: Task, folder: Path | None) -> Splits:
@@ -283,7 +281,7 @@ def _start(
     *,
     seed: int,
     total_steps: int,
-) -> Run:
+) -> Cohort:
     return start(
         configs,
         task,

@@ -39,7 +39,7 @@ class FitnessObjective:
         reports: Reports of a trial whose cells train side by side, the value at each being the
             mean over cells as they stand. None: the cells train one after another and each
             reports once.
-        penalty: What a diverged trial is told.
+        penalty: Value of a diverged trial.
         device: torch device.
         precision: "auto", "float32" or "bfloat16".
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
@@ -57,10 +57,9 @@ class FitnessObjective:
     precision: str = "auto"
     data_dir: Path | None = None
     trainer: str = "auto"
-    report_every: int = 1
 
     @property
-    def n_steps(self) -> int:
+    def n_reports(self) -> int:
         """Number of reports: `reports`, or that of cells."""
         if self.reports is None:
             return len(self.tasks) * len(self.seeds)
@@ -113,24 +112,24 @@ class FitnessRun:
         self._accuracies: list[dict[str, list[float]]] = [{} for _ in configs]
         self._cells = cells
 
-    def advance(self, n_steps: int) -> list[float]:
-        """Train `n_steps` more cells and return the fitness of each live member on the last."""
-        for _ in range(n_steps):
-            values = self._train_cell(*self._cells[self.step])
-            self.step += 1
-        return values
+    def advance(self) -> list[float]:
+        """Train one more cell and return the fitness of each live member on it."""
+        task, seed = self._cells[self.step]
+        self.step += 1
+        return self._train_cell(task, seed)
 
     def _train_cell(self, task: Task, seed: int) -> list[float]:
         o = self._objective
-        run = start(self._configs, task, seed=seed, **o.options())
-        accuracies = run.advance(o.steps)
+        cohort = start(self._configs, task, seed=seed, **o.options())
+        cohort.train(o.steps)
+        accuracies = cohort.evaluate()
         for kept, accuracy in zip(self._accuracies, accuracies, strict=True):
             kept.setdefault(task.name, []).append(accuracy)
-        losses = run.losses()
+        losses = cohort.losses()
         pairs = zip(accuracies, losses, strict=True)
         return [cell_fitness(accuracy, loss, o.loss_weight) for accuracy, loss in pairs]
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
         self._configs = [c for c, stays in zip(self._configs, alive, strict=True) if stays]
         self._accuracies = [a for a, stays in zip(self._accuracies, alive, strict=True) if stays]

@@ -12,7 +12,7 @@ from optuna_evo.config import TrainingConfig
 from optuna_evo.objectives._cells import accuracy_record
 from optuna_evo.objectives._cells import cell_fitness
 from optuna_evo.tasks import Task
-from optuna_evo.trainers import Run
+from optuna_evo.trainers import Cohort
 from optuna_evo.trainers import start
 
 
@@ -38,27 +38,28 @@ class FitnessCurveRun:
         self.step = 0
         self._objective = o = objective
         self._accuracies: list[dict[str, list[float]]] = [{} for _ in configs]
-        self._runs: list[tuple[Task, Run]] = [
+        self._cohorts: list[tuple[Task, Cohort]] = [
             (task, start(configs, task, seed=seed, **o.options())) for task, seed in cells
         ]
 
-    def advance(self, n_steps: int) -> list[float]:
+    def advance(self) -> list[float]:
         """Train on to the next report and return the mean fitness of each live member."""
-        self.step += n_steps
+        self.step += 1
         o = self._objective
         self._accuracies = [{} for _ in self._accuracies]
         totals = [0.0] * len(self._accuracies)
-        for task, run in self._runs:
-            accuracies = run.advance(o.steps * self.step // o.n_steps - run.step)
-            for i, (accuracy, loss) in enumerate(zip(accuracies, run.losses(), strict=True)):
+        for task, cohort in self._cohorts:
+            cohort.train(o.steps * self.step // o.n_reports - cohort.step)
+            accuracies = cohort.evaluate()
+            for i, (accuracy, loss) in enumerate(zip(accuracies, cohort.losses(), strict=True)):
                 self._accuracies[i].setdefault(task.name, []).append(accuracy)
                 totals[i] += cell_fitness(accuracy, loss, o.loss_weight)
-        return [total / len(self._runs) for total in totals]
+        return [total / len(self._cohorts) for total in totals]
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
-        for _, run in self._runs:
-            run.keep(alive)
+        for _, cohort in self._cohorts:
+            cohort.drop(alive)
         self._accuracies = [a for a, stays in zip(self._accuracies, alive, strict=True) if stays]
 
     def records(self) -> list[Mapping[str, Any]]:

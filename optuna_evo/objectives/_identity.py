@@ -12,7 +12,7 @@ from optuna_evo.tasks import Task
 
 __all__ = ["identity"]
 
-# Where a training runs, and what a diverged trial is told, do not change what it reports.
+# Where a training runs, and the value of a diverged trial, do not change what it reports.
 _NO_MATTER = {"device", "penalty", "trainer"}
 
 
@@ -23,6 +23,7 @@ def identity(objective: Any) -> str:
         for field in dataclasses.fields(objective)
         if field.name not in _NO_MATTER
     }
+    values["report_every"] = 1  # a field of earlier versions, so that old fingerprints stand
     values["data_dir"] = str(data_folder(objective.data_dir))
     text = json.dumps([type(objective).__name__, values], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

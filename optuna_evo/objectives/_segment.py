@@ -8,12 +8,12 @@ from pathlib import Path
 import time
 from typing import Any
 
-import torch
-
 from optuna_evo.config import TrainingConfig
 from optuna_evo.tasks import Task
 from optuna_evo.trainers import Checkpoint
-from optuna_evo.trainers import Training
+from optuna_evo.trainers import Cohort
+from optuna_evo.trainers import Origin
+from optuna_evo.trainers import start
 
 
 __all__ = ["SegmentObjective", "SegmentRun", "train_segments"]
@@ -34,10 +34,11 @@ class SegmentObjective:
         seed: Seed of the training.
         steps: Optimizer steps of a segment.
         reports: Reports of a segment, evenly spread.
-        penalty: What a diverged trial is told.
+        penalty: Value of a diverged trial.
         device: torch device.
         precision: "auto", "float32", "bfloat16" or "float16".
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
+        trainer: "auto", "sequential" or "population" (see `trainers.start`).
     """
 
     task: Task
@@ -48,10 +49,10 @@ class SegmentObjective:
     device: str = "cpu"
     precision: str = "auto"
     data_dir: Path | None = None
-    report_every: int = 1
+    trainer: str = "auto"
 
     @property
-    def n_steps(self) -> int:
+    def n_reports(self) -> int:
         """Number of reports."""
         return self.reports
 
@@ -60,7 +61,7 @@ class SegmentObjective:
         configs: Sequence[TrainingConfig],
         *,
         repetition: int = 0,
-        origins: Sequence[Checkpoint | None] | None = None,
+        origins: Sequence[Origin] | None = None,
     ) -> "SegmentRun":
         """Begin to train the configurations, each from its origin or from fresh weights."""
         return SegmentRun(configs, self, repetition, origins or [None] * len(configs))
@@ -69,78 +70,86 @@ class SegmentObjective:
         """Return the last value."""
         return reported[-1]
 
-    def training(
-        self, config: TrainingConfig, origin: Checkpoint | None = None, *, repetition: int = 0
-    ) -> Training:
-        """Begin to train one configuration."""
-        return Training(
-            config,
+    def cohort(
+        self,
+        configs: Sequence[TrainingConfig],
+        origins: Sequence[Origin] | None = None,
+        *,
+        repetition: int = 0,
+    ) -> Cohort:
+        """Begin to train configurations, without what a run records of them."""
+        return start(
+            configs,
             self.task,
             seed=self.seed + repetition * _SEEDS_A_REPETITION,
-            n_steps=self.steps,
-            origin=origin,
-            device=torch.device(self.device),
+            total_steps=self.steps,
+            loss_window=self.steps,  # records are means over the segment
+            device=self.device,
             precision=self.precision,
             data_dir=self.data_dir,
+            trainer=self.trainer,
+            origins=origins,
+            segment=True,
         )
 
 
+@dataclass
 class _Member:
-    def __init__(self, training: Training) -> None:
-        self.training = training
-        self.first_step = training.step
-        self.value = math.nan
-        self.seconds = 0.0
+    first_step: int
+    value: float = math.nan
+    seconds: float = 0.0
 
 
 class SegmentRun:
-    """Segments of a batch of trials, one after another; a step of the run is one report."""
+    """Segments of a batch of trials; a step of the run is one report."""
 
     def __init__(
         self,
         configs: Sequence[TrainingConfig],
         objective: SegmentObjective,
         repetition: int,
-        origins: Sequence[Checkpoint | None],
+        origins: Sequence[Origin],
     ) -> None:
         self.step = 0
         self._objective = objective
-        self._members = [
-            _Member(objective.training(config, origin, repetition=repetition))
-            for config, origin in zip(configs, origins, strict=True)
-        ]
+        self._cohort = objective.cohort(configs, origins, repetition=repetition)
+        self._members = [_Member(origin.step if origin else 0) for origin in origins]
 
-    def advance(self, n_steps: int) -> list[float]:
+    def advance(self) -> list[float]:
         """Train on to the next report and return the metric of each live member."""
-        self.step += n_steps
+        self.step += 1
         until = self._objective.steps * self.step // self._objective.reports
-        for member in self._members:
-            began = time.perf_counter()
-            member.training.train(member.first_step + until - member.training.step)
-            member.value = member.training.measure()
-            member.seconds += time.perf_counter() - began
-        return [member.value for member in self._members]
+        began = time.perf_counter()
+        self._cohort.train(until - self._cohort.step)
+        values = self._cohort.evaluate()
+        seconds = (time.perf_counter() - began) / max(1, len(self._members))
+        for member, value in zip(self._members, values, strict=True):
+            member.value = value
+            member.seconds += seconds
+        return list(values)
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
+        self._cohort.drop(alive)
         self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
 
     def records(self) -> list[Mapping[str, Any]]:
         """Return the steps, losses, gradient norm and seconds of each member's segment."""
-        return [self._record(member) for member in self._members]
+        columns = (self._members, self._cohort.losses(), self._cohort.grad_norms())
+        return [self._record(*each) for each in zip(*columns, strict=True)]
 
     def checkpoint(self, member: int) -> Checkpoint:
         """Return the state of the live member at this place."""
-        return self._members[member].training.checkpoint()
+        return self._cohort.checkpoints()[member]
 
-    def _record(self, member: _Member) -> dict[str, Any]:
-        task, training = self._objective.task, member.training
-        numbers = {"train_loss": training.mean_loss(), "grad_norm": training.mean_grad_norm()}
+    def _record(self, member: _Member, loss: float, norm: float) -> dict[str, Any]:
+        task = self._objective.task
+        numbers = {"train_loss": loss, "grad_norm": norm}
         if task.kind == "language_model" and not task.higher_is_better:
             numbers["perplexity"] = math.exp(min(member.value, 100.0))
         return {
             "first_step": member.first_step,
-            "optimizer_steps": training.step - member.first_step,
+            "optimizer_steps": self._cohort.step,
             "seconds": round(member.seconds, 3),
             **task.notes,
             **{name: round(x, 6) for name, x in numbers.items() if math.isfinite(x)},
@@ -166,8 +175,11 @@ def train_segments(
     values: list[float] = []
     state: Checkpoint | None = None
     for config in configs:
-        training = objective.training(config, state)
-        training.train(objective.steps)
-        values.append(training.measure())
-        state = training.checkpoint()
+        if values and math.isnan(values[-1]):
+            values.append(math.nan)
+            continue
+        cohort = objective.cohort([config], [state])
+        cohort.train(objective.steps)
+        values += cohort.evaluate()
+        (state,) = cohort.checkpoints()
     return values, state

@@ -56,14 +56,13 @@ class EstimatorObjective:
         >>> from optuna_evo.estimators import load_table
         >>> objective = EstimatorObjective(table=load_table("wine"), folds=5, seed=0)
         >>> config = EstimatorConfig(estimator="linear", params={"alpha": 1.0})
-        >>> objective.start([config]).advance(5)
+        >>> objective.start([config]).advance()  # of the first fold
     """
 
     table: Table
     metric: str | None = None
     folds: int = 5
     seed: int = 0
-    report_every: int = 1
 
     def __post_init__(self) -> None:
         check_metric(self.metric_name, self.table.kind, self.table.name)
@@ -73,12 +72,12 @@ class EstimatorObjective:
                 f"`folds` (objective.reports) must be from 2 to {counts.max()}, the rows of "
                 f"{self.table.name!r} for the search, or of its commonest class; got {self.folds}."
             )
-        if self.n_steps < self.folds or counts.min() < self.folds:
-            note = _fold_note(counts, self.folds, self.n_steps)
+        if self.n_reports < self.folds or counts.min() < self.folds:
+            note = _fold_note(counts, self.folds, self.n_reports)
             warnings.warn(f"{self.table.name}: {note}", TableWarning, stacklevel=2)
 
     @property
-    def n_steps(self) -> int:
+    def n_reports(self) -> int:
         """Number of folds; fewer than asked for where even the commonest class has fewer rows."""
         return min(self.folds, int(_rows_of_classes(self.table).max()))
 
@@ -95,7 +94,7 @@ class EstimatorObjective:
 
     @property
     def penalty(self) -> float:
-        """What a trial is told whose predictions are not finite: worse than any sensible one."""
+        """Value of a trial whose predictions are not finite: worse than any sensible one."""
         if self.higher_is_better:
             return -1.0
         return 10 * float(self.table.targets.var()) + 10
@@ -127,22 +126,21 @@ class EstimatorRun:
         self._objective = objective
         self._seed = seed
         self._members = [_Member(config, [], []) for config in configs]
-        self._folds = _folds(objective.table, objective.n_steps, seed)
+        self._folds = _folds(objective.table, objective.n_reports, seed)
 
-    def advance(self, n_steps: int) -> list[float]:
-        """Fit on `n_steps` more folds and return the metric of each member on the last."""
+    def advance(self) -> list[float]:
+        """Fit on one more fold and return the metric of each member on it."""
         o = self._objective
-        for _ in range(n_steps):
-            train, valid = self._folds[self.step]
-            for member in self._members:
-                began = time.perf_counter()
-                found = measure(o.table, member.config, train, valid, self._seed)
-                member.seconds.append(time.perf_counter() - began)
-                member.found.append(found)
-            self.step += 1
+        train, valid = self._folds[self.step]
+        self.step += 1
+        for member in self._members:
+            began = time.perf_counter()
+            found = measure(o.table, member.config, train, valid, self._seed)
+            member.seconds.append(time.perf_counter() - began)
+            member.found.append(found)
         return [member.found[-1].get(o.metric_name, math.nan) for member in self._members]
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
         self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
 

@@ -14,7 +14,7 @@ from optuna_evo.pruners._flatness import as_frozen
 
 
 class Verdict(Enum):
-    """What a pruner thinks of a running trial."""
+    """What a pruner says of a running trial."""
 
     KEEP = "keep"
     FLAT = "flat"  # finished early: its value is as good as it gets
@@ -32,9 +32,9 @@ class JudgesFlatness(Protocol):
 class AnyPruner(BasePruner):
     """Stop a trial when any of several pruners would.
 
-    All members are asked every time, because some of them (successive halving) keep book of what
-    they were asked. A trial is poor if a member prunes it that does not call it flat, and flat if
-    every member that would stop it calls it flat.
+    All members are asked every time, because some of them (successive halving) record what they
+    were asked. A trial is poor if a member prunes it that does not call it flat, and flat if every
+    member that would stop it calls it flat.
 
     Args:
         pruners:
@@ -64,7 +64,7 @@ class AnyPruner(BasePruner):
         return self.verdict(study, trial) is not Verdict.KEEP
 
     def is_flat(self, study: Study, trial: FrozenTrial | Trial) -> bool:
-        """Return whether the trial should stop and nobody calls it poor."""
+        """Return whether the trial should stop and no member calls it poor."""
         return self.verdict(study, trial) is Verdict.FLAT
 
     def verdict(self, study: Study, trial: FrozenTrial | Trial) -> Verdict:
@@ -76,7 +76,7 @@ class AnyPruner(BasePruner):
 
 
 def verdict(pruner: BasePruner, study: Study, trial: FrozenTrial) -> Verdict:
-    """Return what any pruner thinks of a trial; only those with `is_flat` can call it flat."""
+    """Return what any pruner says of a trial; only those with `is_flat` can call it flat."""
     if isinstance(pruner, AnyPruner):
         return pruner.verdict(study, trial)
     if not pruner.prune(study, trial):

@@ -1,7 +1,8 @@
-"""What there is to say about a study, computed before anything is drawn."""
+"""A study at a glance, computed before anything is drawn."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import math
 from typing import Any
 from typing import NamedTuple
@@ -12,11 +13,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import ERROR
+from optuna_evo.attributes import REUSED_FROM
+from optuna_evo.config import Config
 from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.metrics import ALL_METRICS
-from optuna_evo.search import REUSED_KEY
 
 
 __all__ = ["best_trials", "Generation", "generation_of", "StudySummary", "summarise"]
@@ -40,7 +44,8 @@ class StudySummary(NamedTuple):
 
     `n_reused` trials took the result of an equal one. `accuracies` maps each task to the best
     trial's accuracies, one for each seed. `generations` is empty for samplers without generations.
-    `training` names what is set beside the genome, `notes` the best trial's metrics and weights.
+    `training` names what is set beside the genome, or the parameters where there is none; `notes`
+    the best trial's metrics and weights; `last_error` the last trial that failed, and why.
     """
 
     name: str
@@ -54,11 +59,10 @@ class StudySummary(NamedTuple):
     fingerprint: str
     accuracies: Mapping[str, list[float]]
     generations: list[Generation]
+    last_error: str
 
 
-def summarise(
-    study: optuna.Study, configure: Callable[[FrozenTrial], TrainingConfig | EstimatorConfig]
-) -> StudySummary:
+def summarise(study: optuna.Study, configure: Callable[[FrozenTrial], Config]) -> StudySummary:
     """Summarise a study.
 
     Args:
@@ -77,22 +81,33 @@ def summarise(
         name=study.study_name,
         direction=study.direction.name.lower(),
         counts=counts,
-        n_reused=sum(REUSED_KEY in trial.user_attrs for trial in trials),
+        n_reused=sum(REUSED_FROM.is_in(trial.user_attrs) for trial in trials),
         best=best,
         equation=genome.equation() if genome else "",
-        training=_training(config) if config else "",
+        training=_training(config, best.params) if best and config else "",
         notes=_notes(best.user_attrs) if best else "",
         fingerprint=(genome or config).fingerprint() if config else "",
         accuracies=best.user_attrs.get("accuracies", {}) if best else {},
         generations=_generations(study, trials),
+        last_error=_last_error(trials),
     )
 
 
-def _training(config: TrainingConfig | EstimatorConfig) -> str:
-    """Say what a configuration sets beside its genome; empty if nothing."""
+def _last_error(trials: Sequence[FrozenTrial]) -> str:
+    """Say which trial failed last with a reason; empty if none did."""
+    failed = [t for t in trials if t.state == TrialState.FAIL and ERROR.is_in(t.user_attrs)]
+    return f"trial {failed[-1].number}: {ERROR.read(failed[-1].user_attrs)}" if failed else ""
+
+
+def _training(config: Config, params: Mapping[str, Any]) -> str:
+    """Say what a configuration sets beside its genome; the parameters where it has none."""
     if isinstance(config, EstimatorConfig):
         settings = [f"{key} {value:.4g}" for key, value in config.params.items()]
         return ", ".join([config.estimator, *settings])
+    if not isinstance(config, TrainingConfig):
+        width = max(map(len, params), default=0)
+        shown = {k: f"{v:.6g}" if isinstance(v, float) else str(v) for k, v in params.items()}
+        return "\n".join(f"{key:{width}}  {value}" for key, value in shown.items())
     parts = [f"batch size {config.batch_size}"] if config.batch_size else []
     parts += [f"{config.epochs:.4g} epochs"] if config.epochs else []
     parts += [f"{key} {value:.4g}" for key, value in config.model.items()]
@@ -103,7 +118,7 @@ def _training(config: TrainingConfig | EstimatorConfig) -> str:
 
 
 def _notes(attrs: Mapping[str, Any]) -> str:
-    """Say which metrics a trial reached, and which weights its model started from."""
+    """Name the metrics that a trial reached, and the weights its model started from."""
     parts = [f"{name} {attrs[name]:.4g}" for name in ALL_METRICS if name in attrs]
     return ", ".join([*parts, *([attrs["weights"]] if "weights" in attrs else [])])
 
@@ -140,7 +155,7 @@ def _generation(study: optuna.Study, number: int, trials: list[FrozenTrial]) -> 
         number=number,
         n_trials=len(trials),
         n_pruned=sum(t.state == TrialState.PRUNED for t in trials),
-        n_diverged=sum("diverged" in t.user_attrs for t in trials),
+        n_diverged=sum(DIVERGED.is_in(t.user_attrs) for t in trials),
         best=float(pick(values)) if values else math.nan,
         median=float(np.median(values)) if values else math.nan,
     )

@@ -5,8 +5,10 @@ import math
 
 from rich.console import Group
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from optuna_evo.evaluation import Interval
 from optuna_evo.evaluation import JudgeRow
@@ -19,17 +21,19 @@ _STATES = ("complete", "pruned", "fail", "running", "waiting")
 
 
 def study_panel(summary: StudySummary) -> RenderableType:
-    """Draw the best genome as an equation, its accuracy by task, and the generations."""
+    """Draw the best trial, its accuracy by task where it has some, and the generations."""
     counts = ", ".join(f"{summary.counts[s]} {s}" for s in _STATES if summary.counts[s])
     if summary.n_reused:
         counts += f" ({summary.n_reused} took the result of an equal trial)"
     parts: list[RenderableType] = [
-        f"[bold]{summary.name}[/bold] ({summary.direction}): {counts or 'no trials'}"
+        f"[bold]{escape(summary.name)}[/bold] ({summary.direction}): {counts or 'no trials'}"
     ]
+    if summary.last_error:
+        parts.append(Text(f"failed last: {summary.last_error}"))
     if summary.best is not None:
         title = f"best: trial {summary.best.number}, value {summary.best.value:.4f}"
         text = "\n".join(filter(None, (summary.equation, summary.training, summary.notes)))
-        parts.append(Panel(text, title=title, subtitle=summary.fingerprint, expand=False))
+        parts.append(Panel(Text(text), title=title, subtitle=summary.fingerprint, expand=False))
     if summary.accuracies:
         parts.append(_accuracy_table(summary))
     if summary.generations:
@@ -42,7 +46,7 @@ def judge_table(rows: Sequence[JudgeRow], *, n_trials: int, steps: int) -> Rende
 
     Args:
         rows: What `judge` returned, the judged optimizer first.
-        n_trials: Genomes that the search tried, said with the table.
+        n_trials: Genomes that the search tried; the caption names it.
         steps: Optimizer steps of every training.
     """
     judged = rows[0]

@@ -3,7 +3,6 @@
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._hybrid import HybridSampler
 from optuna_evo.samplers._meta._sampler import MetaPriorSampler
-from optuna_evo.samplers._meta._sampler import SOURCE_WEIGHTS
 from optuna_evo.samplers._meta._source import read_source
 from optuna_evo.samplers._meta._source import read_sources
 from optuna_evo.samplers._meta._source import Source
@@ -25,6 +24,5 @@ __all__ = [
     "Segment",
     "segment_of",
     "Source",
-    "SOURCE_WEIGHTS",
     "ThompsonSampler",
 ]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from optuna_evo.samplers._candidates import unseen
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._memory import LastResult
+from optuna_evo.surrogates import ActivityRule
 from optuna_evo.surrogates import bound
 from optuna_evo.surrogates import condition
 from optuna_evo.surrogates import deactivate
@@ -24,7 +25,6 @@ from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import learn_rules
 from optuna_evo.surrogates import Posterior
 from optuna_evo.surrogates import Predictive
-from optuna_evo.surrogates import Rule
 from optuna_evo.surrogates import SpaceEncoding
 from optuna_evo.surrogates import warp
 
@@ -47,17 +47,22 @@ class Belief:
     """
 
     encoding: SpaceEncoding
-    rules: tuple[Rule, ...]
+    rules: tuple[ActivityRule, ...]
     units: Array  # (n, d)
     losses: Array  # (n,), finite
     targets: Array  # (n,), warped losses
     known: Array
     posterior: Predictive
+    configurations: Sequence[Mapping[str, Any]]  # of the n observations, as they were suggested
 
     @property
     def ranked(self) -> Array:
         """The observations, the best first, (n, d)."""
         return self.units[np.argsort(self.targets, kind="stable")]
+
+    def values(self, row: Array) -> dict[str, Any]:
+        """Return the parameters at a row of units (d,); those of an observation are exact."""
+        return self.encoding.recall(row, self.units, self.configurations)
 
     def fresh(self, candidates: Array) -> NDArray[np.intp]:
         """Return the indices of candidates that would tell something new."""
@@ -82,7 +87,8 @@ class Belief:
 def believe(history: History, memory: LastResult[Kernel]) -> Belief:
     """Learn from a history with at least one observation."""
     encoding = SpaceEncoding(history.space, optional=history.optional)
-    units = encoding.units([o.params for o in history.observations])
+    configurations = [o.params for o in history.observations]
+    units = encoding.units(configurations)
     losses = bound(np.array([o.loss for o in history.observations]))
     features, targets = encoding.features(units), warp(losses)
     kernel = _fit(encoding, features, losses, memory)
@@ -95,7 +101,8 @@ def believe(history: History, memory: LastResult[Kernel]) -> Belief:
         encoding.features(failed),
     )
     known = np.concatenate([units, running, failed])
-    return Belief(encoding, learn_rules(units), units, losses, targets, known, posterior)
+    rules = learn_rules(units)
+    return Belief(encoding, rules, units, losses, targets, known, posterior, configurations)
 
 
 def spread_rows(targets: Array, limit: int) -> NDArray[np.intp]:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class LastResult(Generic[T]):
-    """Keep what was last computed, and from what: asks between two fits need not repeat it."""
+    """Remember what was last computed, and from what: asks between two fits need not repeat it."""
 
     def __init__(self) -> None:
         self._last: tuple[bytes, T] | None = None

@@ -83,6 +83,7 @@ def screen(
     highest expected improvement wins; a trusted meta-learner has a share in what is expected.
     """
     features = belief.features(candidates)
+    # each draw's own minimiser: Thompson sampling, as often as there are draws
     nominees = np.unique(belief.posterior.draw(features, n_draws, rng).argmin(axis=1))
     mean, variance = belief.posterior.mean_and_variance(features[nominees])
     if learner is not None:
@@ -94,6 +95,7 @@ def screen(
 
 def log_expected_improvement(mean: Array, spread: Array, best: float) -> Array:
     """Return ln E[max(best - f, 0)] for f ~ N(mean, spread^2), finite far from the best."""
+    # ln of s * (z * Phi(z) + phi(z)), eq. 15 of Jones, Schonlau and Welch 1998
     z = (best - mean) / spread
     # For z << 0, phi(z) + z * Phi(z) underflows; its expansion is phi(z) / z^2.
     near = norm.pdf(z) + z * norm.cdf(z)

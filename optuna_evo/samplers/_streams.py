@@ -5,6 +5,7 @@ trial and its retries: those are one trial, and the streams of later ones do not
 """
 
 import secrets
+from typing import Final
 import zlib
 
 import numpy as np
@@ -12,6 +13,19 @@ from numpy.random import Generator
 from numpy.random import SeedSequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial
+
+
+_UNNAMED_PREFIX: Final = "no-name-"  # Optuna's, followed by a random UUID
+
+
+def hash_name(study_name: str) -> int:
+    """Return what a study's name adds to the key of its streams.
+
+    Studies of different names differ at equal seeds. A name that Optuna made up counts as empty:
+    it is random, and a seeded sampler must give the same trials in every unnamed study.
+    """
+    unnamed = study_name.startswith(_UNNAMED_PREFIX)
+    return zlib.crc32(b"" if unnamed else study_name.encode())
 
 
 def entropy(seed: int | None) -> int:
@@ -29,8 +43,8 @@ def entropy(seed: int | None) -> int:
 
 def stream(seed: int, study: Study, trial: FrozenTrial, purpose: str) -> Generator:
     """Return the stream of one trial for one purpose."""
-    name, what = zlib.crc32(study.study_name.encode()), zlib.crc32(purpose.encode())
-    key = (seed, name, _place(study, trial), what)
+    purpose_hash = zlib.crc32(purpose.encode())
+    key = (seed, hash_name(study.study_name), _place(study, trial), purpose_hash)
     return np.random.default_rng(SeedSequence(key))
 
 

@@ -121,8 +121,9 @@ def propose(
     belief = believe(history, memory)
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
     candidates = belief.shortlist(drafted[belief.fresh(drafted)])
+    # f ~ p(f | data), then its minimiser: asynchronous as in Kandasamy et al. 2018
     drawn = belief.posterior.draw(belief.features(candidates), 1, rng)[0]
-    return belief.encoding.values(candidates[drawn.argmin()])
+    return belief.values(candidates[drawn.argmin()])
 
 
 def draw_uniform(name: str, distribution: BaseDistribution, rng: np.random.Generator) -> Any:

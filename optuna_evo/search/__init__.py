@@ -7,14 +7,14 @@ from optuna_evo.search._ancestry import parent_of
 from optuna_evo.search._checkpoints import AtomicFileSystemStore
 from optuna_evo.search._checkpoints import CheckpointStore
 from optuna_evo.search._checkpoints import open_checkpoints
-from optuna_evo.search._leases import WORKER_KEY
 from optuna_evo.search._lineage import Lineage
 from optuna_evo.search._loop import FINISHED
-from optuna_evo.search._loop import Listener
 from optuna_evo.search._loop import search
+from optuna_evo.search._protocols import Inheritance
+from optuna_evo.search._protocols import Listener
+from optuna_evo.search._protocols import Objective
+from optuna_evo.search._protocols import Run
 from optuna_evo.search._reuse import Curves
-from optuna_evo.search._reuse import REUSED_KEY
-from optuna_evo.search._reuse import SAMPLER_SECONDS_KEY
 from optuna_evo.search._storage import database_exists
 from optuna_evo.search._storage import default_url
 from optuna_evo.search._storage import make_durable
@@ -30,15 +30,15 @@ __all__ = [
     "database_exists",
     "default_url",
     "FINISHED",
+    "Inheritance",
     "Lineage",
     "Listener",
     "living",
     "make_durable",
     "open_checkpoints",
+    "Objective",
     "open_storage",
     "parent_of",
-    "REUSED_KEY",
-    "SAMPLER_SECONDS_KEY",
+    "Run",
     "search",
-    "WORKER_KEY",
 ]

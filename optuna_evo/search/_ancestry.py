@@ -1,6 +1,6 @@
 """Who goes on from whom, and which trials' weights are still needed: read from the trials alone.
 
-A trial that goes on from another one's weights names it in its user attribute `parent`. Weights
+A trial that goes on from another one's weights names it in the attribute `PARENT`. Weights
 are left behind by complete trials that did not diverge.
 """
 
@@ -11,6 +11,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import PARENT
 from optuna_evo.samplers import segment_of
 
 
@@ -21,24 +23,22 @@ __all__ = [
     "has_weights",
     "living",
     "needed",
-    "PARENT_KEY",
     "parent_of",
     "relatives",
 ]
 
-PARENT_KEY = "parent"
 _TO_COME = (TrialState.RUNNING, TrialState.WAITING)
 
 
 def parent_of(trial: FrozenTrial) -> int | None:
     """Return the number of the trial whose weights a trial goes on from; None: fresh ones."""
-    parent = trial.user_attrs.get(PARENT_KEY)
+    parent = PARENT.read(trial.user_attrs)
     return parent if isinstance(parent, int) else None
 
 
 def has_weights(trial: FrozenTrial) -> bool:
     """Tell whether a trial has left weights behind that one can go on from."""
-    return trial.state == TrialState.COMPLETE and "diverged" not in trial.user_attrs
+    return trial.state == TrialState.COMPLETE and not DIVERGED.is_in(trial.user_attrs)
 
 
 def ancestors(trials: Sequence[FrozenTrial], number: int | None) -> Iterator[FrozenTrial]:

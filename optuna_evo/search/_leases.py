@@ -1,6 +1,6 @@
 """Who trains which trial, and how a dead worker's trial comes back.
 
-A trial that is being trained carries the user attribute `worker` ("host:pid") and a heartbeat. It
+A trial that is being trained carries its worker's name, "host:pid", and a heartbeat. It
 is given back, as a waiting copy with the same parameters and the same place in its generation, in
 three cases: its worker says so (interrupted), its worker ran on this host and is no longer alive
 (killed), or its heartbeat has been silent for the storage's grace period (a lost machine).
@@ -20,10 +20,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import WORKER
 
-__all__ = ["ask", "heartbeat", "reclaim", "release", "WORKER_KEY"]
 
-WORKER_KEY = "worker"
+__all__ = ["ask", "heartbeat", "reclaim", "release"]
 
 
 def this_worker() -> str:
@@ -38,13 +38,13 @@ def ask(study: optuna.Study) -> optuna.Trial:
     trial belongs to nobody, so the trial is queued with its name first and then asked for.
     """
     if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.enqueue_trial({}, user_attrs={WORKER_KEY: this_worker()})
+        study.enqueue_trial({}, user_attrs={WORKER.key: this_worker()})
     with warnings.catch_warnings():
         # Optuna expects heartbeats in `optimize` only; `heartbeat` below gives them
         warnings.filterwarnings("ignore", message="Heartbeat of storage")
         trial = study.ask()
-    if trial.user_attrs.get(WORKER_KEY) != this_worker():
-        trial.set_user_attr(WORKER_KEY, this_worker())
+    if trial.user_attrs.get(WORKER.key) != this_worker():
+        trial.set_user_attr(WORKER.key, this_worker())
     return trial
 
 
@@ -64,7 +64,7 @@ def reclaim(study: optuna.Study) -> int:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    dead = [t for t in running if _is_dead(t.user_attrs.get(WORKER_KEY, ""))]
+    dead = [t for t in running if _is_dead(WORKER.read(t.user_attrs, ""))]
     for trial in dead:
         release(study, trial.number)
     return len(dead)

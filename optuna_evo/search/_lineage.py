@@ -11,20 +11,22 @@ it: at any time there are at most as many as members and running trials together
 
 from collections.abc import Sequence
 import logging
+from typing import cast
 from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial
 
+from optuna_evo.attributes import LOST_CHECKPOINT
+from optuna_evo.attributes import PARENT
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import CheckpointError
 from optuna_evo.samplers import segment_of
 from optuna_evo.search._ancestry import deepest
 from optuna_evo.search._ancestry import needed
-from optuna_evo.search._ancestry import PARENT_KEY
 from optuna_evo.search._ancestry import relatives
 from optuna_evo.search._checkpoints import CheckpointStore
-from optuna_evo.search._loop import Run
+from optuna_evo.search._protocols import Run
 
 
 if TYPE_CHECKING:
@@ -32,9 +34,8 @@ if TYPE_CHECKING:
     from optuna_evo.objectives import SegmentRun
     from optuna_evo.trainers import Checkpoint
 
-__all__ = ["Lineage", "LOST_KEY"]
+__all__ = ["Lineage"]
 
-LOST_KEY = "lost_checkpoint"
 _logger = logging.getLogger(__name__)
 
 # How far back a new process looks for checkpoints that a killed one did not come to remove.
@@ -42,7 +43,7 @@ _LOOK_BACK = 256
 
 
 class Lineage:
-    """Start trials from checkpoints and keep theirs (a `search.Keeper`).
+    """Start trials from checkpoints and save theirs (a `search.Inheritance`).
 
     Args:
         study: The study.
@@ -73,15 +74,12 @@ class Lineage:
         origins = [self._origin(trial) for trial in trials]
         return self._objective.start(configs, repetition=repetition, origins=origins)
 
-    def keep(self, trial: optuna.Trial, run: Run, place: int) -> None:
+    def save(self, trial: optuna.Trial, run: Run, place: int) -> None:
         """Write the checkpoint of a trial, after making room for it."""
-        from optuna_evo.objectives import SegmentRun
-
-        assert isinstance(run, SegmentRun)
         self._clear(successor=trial.number)
-        self._store.save(trial.number, run.checkpoint(place))
+        self._store.save(trial.number, cast("SegmentRun", run).checkpoint(place))
 
-    def told(self) -> None:
+    def clean_up(self) -> None:
         """Remove the checkpoints that nobody needs."""
         self._clear()
 
@@ -100,8 +98,8 @@ class Lineage:
             where = f"trial {found}" if found is not None else "fresh weights"
             message = f"{lost} Going on from {where}."
             _logger.warning("Trial %d: %s", trial.number, message)
-            trial.set_user_attr(LOST_KEY, message)
-        trial.set_user_attr(PARENT_KEY, found)
+            trial.set_user_attr(LOST_CHECKPOINT.key, message)
+        trial.set_user_attr(PARENT.key, found)
         return origin
 
     def _parent(self, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int | None:

@@ -2,7 +2,8 @@
 
 A trial is a batch member: `batch_size` trials are asked and trained together, whether the trainer
 takes them one after another or all at once. Divergence is decided here and nowhere else: a trial
-whose value is not finite is told the objective's penalty, so that samplers learn from it.
+whose value is not finite gets the objective's penalty, or is pruned where there is none, so that
+samplers learn from it.
 """
 
 from collections.abc import Callable
@@ -12,103 +13,37 @@ import enum
 import math
 import time
 from typing import Any
-from typing import Protocol
 from typing import TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import ERROR
+from optuna_evo.attributes import FINGERPRINT
+from optuna_evo.attributes import OBJECTIVE
+from optuna_evo.attributes import REPETITION
+from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.config import Config
+from optuna_evo.errors import OptunaEvoError
 from optuna_evo.search import _leases as leases
+from optuna_evo.search._protocols import Inheritance
+from optuna_evo.search._protocols import Listener
+from optuna_evo.search._protocols import Objective
+from optuna_evo.search._protocols import Run
 from optuna_evo.search._reuse import Curves
-from optuna_evo.search._reuse import FINGERPRINT_KEY
-from optuna_evo.search._reuse import OBJECTIVE_KEY
-from optuna_evo.search._reuse import REPETITION_KEY
-from optuna_evo.search._reuse import SAMPLER_SECONDS_KEY
 from optuna_evo.search._reuse import SharingRun
 from optuna_evo.search._storage import make_durable
 
 
-__all__ = ["FINISHED", "Keeper", "Listener", "Objective", "Run", "search"]
+__all__ = ["FINISHED", "search"]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _MAX_FAILURES_IN_A_ROW = 3
 _A = TypeVar("_A")
 _R = TypeVar("_R")
 _C = TypeVar("_C", bound=Config)
-_C_contra = TypeVar("_C_contra", bound=Config, contravariant=True)
-
-
-class Run(Protocol):
-    """Training of the members of a batch, side by side."""
-
-    @property
-    def step(self) -> int:
-        """Report steps done so far."""
-
-    def advance(self, n_steps: int) -> Sequence[float]:
-        """Go on by `n_steps` and return one value for each live member, NaN for a diverged one."""
-
-    def keep(self, alive: Sequence[bool]) -> None:
-        """Drop the members that are not `alive`."""
-
-    def records(self) -> Sequence[Mapping[str, Any]]:
-        """Return what is worth keeping of each live member, as user attributes."""
-
-
-class Objective(Protocol[_C_contra]):
-    """What turns training into the value of a trial.
-
-    An objective whose trainings are a pure function of configuration and repetition says so by a
-    method `fingerprint() -> str`, the same text for objectives that train and value alike. Then
-    nothing is trained twice: see `optuna_evo.search._reuse`.
-    One whose trials may be complete before their last step says so by a method
-    `is_enough(reported: Sequence[float]) -> bool`.
-    """
-
-    @property
-    def n_steps(self) -> int:
-        """Report steps of a whole trial."""
-
-    @property
-    def report_every(self) -> int:
-        """Steps between two reports."""
-
-    @property
-    def penalty(self) -> float:
-        """What a diverged trial is told."""
-
-    def start(self, configs: Sequence[_C_contra], *, repetition: int) -> Run:
-        """Begin to train; another `repetition` uses other seeds."""
-
-    def value(self, reported: Sequence[float]) -> float:
-        """Return the value of a trial from all it reported."""
-
-
-class Keeper(Protocol[_C_contra]):
-    """What lets trials go on from what earlier trials left behind, such as their weights."""
-
-    def start(
-        self, trials: Sequence[optuna.Trial], configs: Sequence[_C_contra], *, repetition: int
-    ) -> Run:
-        """Begin to train the trials, in place of `Objective.start`."""
-
-    def keep(self, trial: optuna.Trial, run: Run, place: int) -> None:
-        """Make safe what the live member at `place` leaves behind; it is told complete next."""
-
-    def told(self) -> None:
-        """Clear away what nobody needs now that a trial was told."""
-
-
-class Listener(Protocol):
-    """What is told while a search goes on."""
-
-    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
-        """Take note that a trial reported its value at `step`."""
-
-    def finished(self, trial: FrozenTrial) -> None:
-        """Take note that a trial was told."""
 
 
 class _Verdict(enum.Enum):
@@ -128,14 +63,15 @@ def search(
     timeout: float | None = None,
     batch_size: int = 1,
     listener: Listener | None = None,
-    keeper: Keeper[_C] | None = None,
+    inheritance: Inheritance[_C] | None = None,
 ) -> int:
     """Run trials until the study has `n_trials` finished ones.
 
     Trials of dead workers are taken up again first. An interrupted or failing batch gives nothing
     up: interrupted trials go back to the queue; a trial whose training raises fails with the
-    reason in its user attribute `error`, and the search goes on unless that happens three times
-    in a row. What a trial of the study has trained already is not trained again (`reuse`).
+    reason among its user attributes, and the search goes on unless that happens three times in a
+    row: then the last error is raised. What a trial of the study has trained already is not done
+    again.
 
     Args:
         study: The study, with its sampler and pruner.
@@ -145,9 +81,9 @@ def search(
         n_more: At most so many trials by this call; None: no limit.
         timeout: Seconds after which no new batch is begun; None: no limit.
         batch_size: Trials trained together.
-        listener: Is told of reports and finished trials.
-        keeper: Starts the trials and keeps what they leave behind; None: the objective starts them
-            and nothing is kept but values.
+        listener: Follows what happens.
+        inheritance: Starts the trials and saves what they leave behind; None: the objective starts
+            them, and nothing is left but values.
 
     Returns:
         The number of trials that this call finished.
@@ -166,13 +102,16 @@ def search(
         trials = [trial for trial, _ in asked]
         try:
             with leases.heartbeat(study, trials):
-                done += _run_batch(study, asked, space, objective, curves, listener, keeper)
+                done += _run_batch(study, asked, space, objective, curves, listener, inheritance)
             make_durable(study)
             failures = 0
         except Exception as error:
             failures += 1
             _fail(study, trials, error)
             if failures == _MAX_FAILURES_IN_A_ROW:
+                if isinstance(error, OptunaEvoError):
+                    times = f"{failures} trials in a row failed; the last one: {error}"
+                    raise type(error)(times) from error
                 raise
         except BaseException:
             for trial in trials:
@@ -194,26 +133,31 @@ def _run_batch(
     objective: Objective[_C],
     curves: Curves,
     listener: Listener | None,
-    keeper: Keeper[_C] | None,
+    inheritance: Inheritance[_C] | None,
 ) -> int:
     """Train the trials of each repetition together and tell them all."""
     repetitions: dict[int, list[tuple[optuna.Trial, _C]]] = {}
     identity = _fingerprint(objective)
     for trial, seconds in asked:
         config, more = _timed(space, trial)
-        trial.set_user_attr(SAMPLER_SECONDS_KEY, round(seconds + more, 6))
-        trial.set_user_attr(FINGERPRINT_KEY, config.fingerprint())
+        trial.set_user_attr(SAMPLER_SECONDS.key, round(seconds + more, 6))
+        if fingerprint := config.fingerprint():
+            trial.set_user_attr(FINGERPRINT.key, fingerprint)
         if identity is not None:
-            trial.set_user_attr(OBJECTIVE_KEY, identity)
-        repetition = int(trial.user_attrs.get(REPETITION_KEY, 0))
+            trial.set_user_attr(OBJECTIVE.key, identity)
+        repetition = int(REPETITION.read(trial.user_attrs, 0))
         repetitions.setdefault(repetition, []).append((trial, config))
     for repetition, members in repetitions.items():
         alike = [trial for trial, _ in members]
-        if keeper is None:
+        for trial in alike:
+            if listener is not None:
+                listener.started(trial.number)
+        if inheritance is None:
             run = _start(members, objective, curves, repetition)
         else:
-            run = keeper.start(alike, [config for _, config in members], repetition=repetition)
-        _train(study, alike, run, objective, listener, keeper)
+            configs = [config for _, config in members]
+            run = inheritance.start(alike, configs, repetition=repetition)
+        _train(study, alike, run, objective, listener, inheritance)
     return len(asked)
 
 
@@ -234,7 +178,7 @@ def _start(
     identity = _fingerprint(objective)
     if identity is None:
         return objective.start([config for _, config in members], repetition=repetition)
-    curves.look()
+    curves.update()
     known = [curves.find(config, identity, repetition) for _, config in members]
     numbered = [(trial.number, config) for trial, config in members]
     return SharingRun(numbered, known, objective, repetition)
@@ -252,37 +196,55 @@ def _train(
     run: Run,
     objective: Objective[_C],
     listener: Listener | None,
-    keeper: Keeper[_C] | None,
+    inheritance: Inheritance[_C] | None,
 ) -> None:
     live = [(trial, list[float]()) for trial in trials]
+    report = 0
     while live:
-        values = run.advance(objective.report_every)
-        for (trial, reported), value in zip(live, values, strict=True):
-            reported.append(value)
-            trial.report(value, run.step)
-            if listener is not None:
-                listener.reported(trial.number, run.step, objective.n_steps)
-        # all have reported before the first is judged, so that a batch is judged alike
-        last = run.step >= objective.n_steps
-        verdicts = [
-            _judge(study, trial, reported, last or _is_enough(objective, reported))
-            for trial, reported in live
-        ]
+        report += 1
+        verdicts = _advance(study, live, run, objective, report, listener)
         some_end = any(verdict is not _Verdict.GO_ON for verdict in verdicts)
         records = run.records() if some_end else [{}] * len(live)
         ends = zip(live, verdicts, records, strict=True)
         for place, ((trial, reported), verdict, record) in enumerate(ends):
-            if keeper is not None and verdict is _Verdict.ENOUGH:
-                keeper.keep(trial, run, place)
+            if inheritance is not None and verdict is _Verdict.ENOUGH:
+                inheritance.save(trial, run, place)
             if verdict is not _Verdict.GO_ON:
-                told = _tell(study, trial, reported, verdict, record, objective)
-                if keeper is not None:
-                    keeper.told()
+                finished = _tell(study, trial, reported, verdict, record, objective)
+                if inheritance is not None:
+                    inheritance.clean_up()
                 if listener is not None:
-                    listener.finished(told)
+                    listener.finished(finished)
         alive = [verdict is _Verdict.GO_ON for verdict in verdicts]
-        run.keep(alive)
+        run.drop(alive)
         live = [member for member, stays in zip(live, alive, strict=True) if stays]
+
+
+def _advance(
+    study: optuna.Study,
+    live: Sequence[tuple[optuna.Trial, list[float]]],
+    run: Run,
+    objective: Objective[_C],
+    report: int,
+    listener: Listener | None,
+) -> list[_Verdict]:
+    """Go on to a report, the first being 1, and decide on each live member."""
+    try:
+        values = run.advance()
+    except optuna.TrialPruned:  # a trial that asks the pruner by itself
+        return [_Verdict.POOR] * len(live)
+    for (trial, reported), value in zip(live, values, strict=True):
+        reported.append(value)
+        if objective.n_reports:
+            trial.report(value, report)
+        if objective.n_reports and listener is not None:
+            listener.reported(trial.number, report, objective.n_reports)
+    # all have reported before the pruner decides on the first, so that a batch is treated alike
+    last = report >= objective.n_reports
+    return [
+        _decide(study, trial, reported, last or _is_enough(objective, reported))
+        for trial, reported in live
+    ]
 
 
 def _is_enough(objective: Objective[_C], reported: Sequence[float]) -> bool:
@@ -290,7 +252,7 @@ def _is_enough(objective: Objective[_C], reported: Sequence[float]) -> bool:
     return bool(is_enough and is_enough(reported))
 
 
-def _judge(
+def _decide(
     study: optuna.Study, trial: optuna.Trial, reported: Sequence[float], last: bool
 ) -> _Verdict:
     if not math.isfinite(reported[-1]):
@@ -318,16 +280,22 @@ def _tell(
     if verdict is _Verdict.POOR:
         return study.tell(trial, state=TrialState.PRUNED)
     if verdict is _Verdict.DIVERGED:
-        trial.set_user_attr("diverged", True)
+        trial.set_user_attr(DIVERGED.key, True)
+        if objective.penalty is None:
+            return study.tell(trial, state=TrialState.PRUNED)
         return study.tell(trial, objective.penalty)
     return study.tell(trial, objective.value(reported))
 
 
 def _fail(study: optuna.Study, trials: Sequence[optuna.Trial], error: Exception) -> None:
-    """Fail what the batch has not told yet, with the reason on each trial."""
+    """Fail the trials of a batch that have not finished yet, with the reason on each."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    untold = {trial.number for trial in running}
+    unfinished = {trial.number for trial in running}
+    # our own errors are sentences; of others the type says half
+    reason = (
+        str(error) if isinstance(error, OptunaEvoError) else f"{type(error).__name__}: {error}"
+    )
     for trial in trials:
-        if trial.number in untold:
-            trial.set_user_attr("error", f"{type(error).__name__}: {error}"[:1000])
+        if trial.number in unfinished:
+            trial.set_user_attr(ERROR.key, reason[:1000])
             study.tell(trial, state=TrialState.FAIL)

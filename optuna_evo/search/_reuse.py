@@ -13,46 +13,31 @@ from dataclasses import dataclass
 import functools
 from typing import Any
 from typing import Generic
-from typing import TYPE_CHECKING
 from typing import TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import ATTRIBUTES
+from optuna_evo.attributes import FINGERPRINT
+from optuna_evo.attributes import GRAD_NORM
+from optuna_evo.attributes import OBJECTIVE
+from optuna_evo.attributes import REPETITION
+from optuna_evo.attributes import REUSED_FROM
 from optuna_evo.config import Config
+from optuna_evo.search._protocols import Objective
+from optuna_evo.search._protocols import Run
 
 
-if TYPE_CHECKING:
-    from optuna_evo.search._loop import Objective
-    from optuna_evo.search._loop import Run
+__all__ = ["Curves", "SharingRun"]
 
-__all__ = [
-    "Curves",
-    "FINGERPRINT_KEY",
-    "OBJECTIVE_KEY",
-    "REPETITION_KEY",
-    "REUSED_KEY",
-    "SAMPLER_SECONDS_KEY",
-    "SharingRun",
-]
-
-
-REUSED_KEY = "reused_from"
-FINGERPRINT_KEY = "fingerprint"
-OBJECTIVE_KEY = "trained_on"
-REPETITION_KEY = "reevaluation"
-SAMPLER_SECONDS_KEY = "sampler_seconds"
 # What belongs to one trial and not to what it trained.
 _NOT_RECORDED = {
-    FINGERPRINT_KEY,
-    OBJECTIVE_KEY,
-    REPETITION_KEY,
-    SAMPLER_SECONDS_KEY,
-    "worker",
-    "diverged",
-    "error",
-    "proposed_by",
+    key
+    for attribute in ATTRIBUTES
+    if attribute.place == "trial" and attribute is not GRAD_NORM
+    for key in (attribute.key, *attribute.aliases)
 }
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _C = TypeVar("_C", bound=Config)
@@ -61,8 +46,8 @@ _C = TypeVar("_C", bound=Config)
 class Curves:
     """What the finished trials of a study reported, found by what they trained.
 
-    Each trial is looked at once, when it has finished; a look-up takes the same time however many
-    there are.
+    Each trial is read once, when it has finished; a look-up takes the same time however many there
+    are.
 
     Args:
         study: The study.
@@ -74,8 +59,8 @@ class Curves:
         self._unfinished: list[int] = []
         self._known: dict[Hashable, FrozenTrial] = {}
 
-    def look(self) -> None:
-        """Take note of trials that have finished since the last look."""
+    def update(self) -> None:
+        """Read the trials that have finished since the last call."""
         trials = self._study.get_trials(deepcopy=False)
         numbers = [*self._unfinished, *range(self._n_seen, len(trials))]
         self._n_seen = len(trials)
@@ -85,7 +70,7 @@ class Curves:
             if not trial.state.is_finished():
                 self._unfinished.append(number)
             elif trial.state in _FINISHED and trial.intermediate_values:
-                self._keep(trial)
+                self._add(trial)
 
     def find(self, config: Config, objective: str, repetition: int) -> FrozenTrial | None:
         """Return a finished trial that trained the same; None if there is none.
@@ -97,11 +82,12 @@ class Curves:
         """
         return self._known.get((config.fingerprint(), objective, repetition))
 
-    def _keep(self, trial: FrozenTrial) -> None:
+    def _add(self, trial: FrozenTrial) -> None:
         attrs = trial.user_attrs
-        if FINGERPRINT_KEY not in attrs or OBJECTIVE_KEY not in attrs:
+        if not FINGERPRINT.is_in(attrs) or not OBJECTIVE.is_in(attrs):
             return
-        key = (attrs[FINGERPRINT_KEY], attrs[OBJECTIVE_KEY], int(attrs.get(REPETITION_KEY, 0)))
+        repetition = int(REPETITION.read(attrs, 0))
+        key = (FINGERPRINT.read(attrs), OBJECTIVE.read(attrs), repetition)
         known = self._known.get(key)
         if known is None or len(known.intermediate_values) < len(trial.intermediate_values):
             self._known[key] = trial
@@ -119,7 +105,7 @@ class _Member(Generic[_C]):
 class _Part:
     """A run and the trainings that are its live members."""
 
-    run: "Run"
+    run: Run
     trainings: list[int]
 
 
@@ -137,7 +123,7 @@ class SharingRun(Generic[_C]):
         self,
         members: Sequence[tuple[int, _C]],
         known: Sequence[FrozenTrial | None],
-        objective: "Objective[_C]",
+        objective: Objective[_C],
         repetition: int,
     ) -> None:
         self.step = 0
@@ -151,30 +137,32 @@ class SharingRun(Generic[_C]):
         self._values: dict[int, float] = {}
         self._train([member for member in self._members if member.known is None])
 
-    def advance(self, n_steps: int) -> list[float]:
-        """Go on by `n_steps` and return one value for each live member."""
-        self.step += n_steps
+    def advance(self) -> list[float]:
+        """Go on to the next report and return one value for each live member."""
+        self.step += 1
         for part in self._parts:
-            self._values.update(zip(part.trainings, part.run.advance(n_steps), strict=True))
+            self._values.update(zip(part.trainings, part.run.advance(), strict=True))
         ended = [m for m in self._members if m.known and self.step not in _curve(m.known)]
         for part in self._train(ended):
-            self._values.update(zip(part.trainings, part.run.advance(self.step), strict=True))
+            for _ in range(self.step):  # up to where the others are
+                values = part.run.advance()
+            self._values.update(zip(part.trainings, values, strict=True))
         return [
             _curve(m.known)[self.step] if m.known else self._values[m.training]
             for m in self._members
         ]
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`, and what only they trained."""
         self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
         wanted = {m.training for m in self._members}
         for part in self._parts:
-            part.run.keep([training in wanted for training in part.trainings])
+            part.run.drop([training in wanted for training in part.trainings])
             part.trainings = [training for training in part.trainings if training in wanted]
         self._parts = [part for part in self._parts if part.trainings]
 
     def records(self) -> list[Mapping[str, Any]]:
-        """Return what is worth keeping of each live member; whose training it shared, if any."""
+        """Return the record of each live member, and whose training it shared, if any."""
         trained: dict[int, Mapping[str, Any]] = {}
         for part in self._parts:
             trained.update(zip(part.trainings, part.run.records(), strict=True))
@@ -200,10 +188,10 @@ class SharingRun(Generic[_C]):
     ) -> Mapping[str, Any]:
         if member.known is None:
             owner = self._owners[member.training]
-            shared = {} if owner == member.number else {REUSED_KEY: owner}
+            shared = {} if owner == member.number else {REUSED_FROM.key: owner}
             return {**trained[member.training], **shared}
         attrs = member.known.user_attrs
-        reused = {REUSED_KEY: attrs.get(REUSED_KEY, member.known.number)}
+        reused = {REUSED_FROM.key: REUSED_FROM.read(attrs, member.known.number)}
         if self.step != max(_curve(member.known)):  # the record is that of a longer training
             return reused
         return {key: value for key, value in attrs.items() if key not in _NOT_RECORDED} | reused

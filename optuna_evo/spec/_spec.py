@@ -6,6 +6,7 @@ the study, so any machine that reaches the database can go on with it.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import copy
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -22,21 +23,19 @@ from optuna_evo.spec._tables import to_table
 
 
 __all__ = [
+    "changed_spec",
     "FinalSpec",
     "JudgeSpec",
     "LineageSpec",
     "load_spec",
     "ObjectiveSpec",
     "Part",
-    "SPEC_KEY",
     "StudySpec",
     "TrainerSpec",
 ]
 
-SPEC_KEY = "optuna_evo:spec"  # the study attribute that holds a spec's stored form
 _DIRECTIONS = ("maximize", "minimize")
 _INHERITANCES = ("parent", "shared", "none")
-_OBJECTIVES = ("fitness", "accuracy", "segment", "table")
 _TRAINERS = ("auto", "sequential", "population")
 _PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -98,7 +97,7 @@ class TrainerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveSpec:
-    """How training runs become the value that a trial is told.
+    """How training runs become the values of trials.
 
     "fitness": a trial trains once for each task and seed; the value of such a cell is the
     validation accuracy + loss_weight * max(0, 1 - mean training loss of the last loss_window
@@ -114,8 +113,12 @@ class ObjectiveSpec:
     "table": a trial fits an estimator of scikit-learn to the one table that `tasks` names; it
     reports the metric of each fold, and its value is the mean.
 
+    Your own is an object with the methods of `optuna_evo.search.Objective`, or a plain function of
+    Optuna, `f(trial) -> float`, which suggests its parameters itself and may report and prune.
+
     Args:
-        name: "fitness", "accuracy", "segment" or "table".
+        name: "fitness", "accuracy", "segment", "table", or your own, "module:attribute" or
+            "FILE.py:attribute".
         seeds: Seeds for each task ("fitness").
         loss_weight: Weight of the training-loss bonus, >= 0 ("fitness").
         loss_window: Steps that the training loss is averaged over ("fitness").
@@ -125,7 +128,7 @@ class ObjectiveSpec:
             ("segment"); folds ("table").
         metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
             the task's own metric ("accuracy"), "accuracy" or "mse" ("table").
-        divergence_penalty: What a diverged trial is told; a table has its own.
+        divergence_penalty: Value of a diverged trial; tables and own objectives have their own.
     """
 
     name: str = "fitness"
@@ -138,7 +141,6 @@ class ObjectiveSpec:
     divergence_penalty: float = -1.0
 
     def __post_init__(self) -> None:
-        _check_one_of("objective.name", self.name, _OBJECTIVES)
         _check_at_least("objective.reports", self.reports, 1)
         _check_at_least("objective.seeds", self.seeds, 1)
         _check_at_least("objective.loss_weight", self.loss_weight, 0)
@@ -205,14 +207,16 @@ class StudySpec:
 
     Args:
         name: The study's name in the database.
-        tasks: Names of tasks, or own ones as "module:attribute"; of a table or its file ("table").
+        tasks: Names of tasks, or own ones as "module:attribute"; of a table or its file ("table");
+            none where an own objective needs none.
         n_trials: Trials that the study ends after (finished ones: complete or pruned).
         seed: Seed of the sampler and of all training runs.
         direction: "maximize" or "minimize".
         batch_size: Trials that are asked and trained together.
         task: Options that the tasks are made with, such as the size of a language model; of a
             table's file `target`, `kind`, `drop` and `keep` (see `load_table`).
-        space: Function from a trial to a `TrainingConfig`.
+        space: Function from a trial to a `TrainingConfig`; a plain function of Optuna as the
+            objective is its own.
         sampler: Sampler; `seed` is passed on to it.
         pruner: Pruner.
         trainer: See `TrainerSpec`.
@@ -227,7 +231,7 @@ class StudySpec:
     """
 
     name: str
-    tasks: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
     n_trials: int = 100
     seed: int = 0
     direction: str = "maximize"
@@ -247,34 +251,10 @@ class StudySpec:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise SpecError("`name` must not be empty.")
-        if not self.tasks:
-            raise SpecError('`tasks` must name at least one task, such as tasks = ["digits"].')
         _check_at_least("n_trials", self.n_trials, 1)
         _check_at_least("seed", self.seed, 0)
         _check_at_least("batch_size", self.batch_size, 1)
         _check_one_of("direction", self.direction, _DIRECTIONS)
-        self._check_objective()
-
-    def _check_objective(self) -> None:
-        name = self.objective.name
-        if name != "fitness" and len(self.tasks) > 1:
-            raise SpecError(
-                f"The objective {name!r} trains on one task, got {len(self.tasks)}: "
-                'name one, or use objective.name = "fitness".'
-            )
-        if name != "accuracy":
-            for key, value in (
-                ("trainer.epochs", self.trainer.epochs),
-                ("trainer.early_stopping", self.trainer.early_stopping),
-                ("trainer.reduce_on_plateau", self.trainer.reduce_on_plateau),
-                ("final.epochs", self.final.epochs),
-            ):
-                if value:
-                    raise SpecError(f'`{key}` goes with objective.name = "accuracy".')
-        if self.objective.metric and name not in ("accuracy", "table"):
-            raise SpecError('`objective.metric` goes with objective.name = "accuracy" or "table".')
-        if name != "segment" and self.trainer.precision == "float16":
-            raise SpecError('`trainer.precision` "float16" goes with objective.name = "segment".')
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -291,14 +271,17 @@ class StudySpec:
 
 
 def load_spec(
-    path: str | Path, *, overrides: Sequence[str] = (), name: str | None = None
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
 ) -> StudySpec:
     """Read a TOML file into a spec.
 
     Args:
         path: The file. A study without a `name` in it is called like the file.
         overrides: "a.b=c" each; the value is read as TOML, or as a string where that fails.
-        name: Takes the place of the name in the file.
+        changes: Values by key that take the place of those in the file, before `overrides`.
 
     Raises:
         SpecError: If the file cannot be read or the spec is wrong.
@@ -310,12 +293,18 @@ def load_spec(
         raise SpecError(f"Cannot read the spec {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} is not valid TOML: {error}.") from error
-    for override in overrides:
-        set_entry(data, override)
     data.setdefault("name", path.stem)
-    if name is not None:
-        data["name"] = name
-    return StudySpec.from_dict(data)
+    return changed_spec(data, changes or {}, overrides)
+
+
+def changed_spec(
+    data: Mapping[str, Any], changes: Mapping[str, Any], overrides: Sequence[str]
+) -> StudySpec:
+    """Build a spec from a table with changes and "a.b=c" overrides, as `load_spec` does."""
+    table = {**copy.deepcopy(dict(data)), **changes}
+    for override in overrides:
+        set_entry(table, override)
+    return StudySpec.from_dict(table)
 
 
 def _check_at_least(name: str, value: float, minimum: float) -> None:

@@ -8,10 +8,11 @@ from optuna_evo.study._copying import copy_study
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import build_space
-from optuna_evo.study._parts import build_tasks
 from optuna_evo.study._parts import check_parts
-from optuna_evo.study._parts import pick_device
+from optuna_evo.study._parts import resolve_spec
+from optuna_evo.study._parts import space_parameters
 from optuna_evo.study._run import best_genome
+from optuna_evo.study._run import best_settings
 from optuna_evo.study._run import best_trial
 from optuna_evo.study._run import judge_study
 from optuna_evo.study._run import run_study
@@ -29,11 +30,11 @@ from optuna_evo.study._tuning import smart_hyperparameter_tuning
 
 __all__ = [
     "best_genome",
+    "best_settings",
     "best_trial",
     "build_objective",
     "build_sampler",
     "build_space",
-    "build_tasks",
     "check_parts",
     "checkpoints_of",
     "comparison_specs",
@@ -43,12 +44,13 @@ __all__ = [
     "delete_study",
     "judge_study",
     "load_study",
-    "pick_device",
     "read_comparison",
     "refresh_sources",
+    "resolve_spec",
     "run_comparison",
     "run_study",
     "show_in_dashboard",
+    "space_parameters",
     "smart_hyperparameter_tuning",
     "stored_judgement",
     "StoredStudy",

@@ -17,6 +17,7 @@ from optuna_evo.search import Listener
 from optuna_evo.spec import Part
 from optuna_evo.spec import StudySpec
 from optuna_evo.study._parts import check_parts
+from optuna_evo.study._parts import resolve_spec
 from optuna_evo.study._run import best_trial
 from optuna_evo.study._run import run_study
 from optuna_evo.study._stored import create_study
@@ -51,6 +52,7 @@ def comparison_specs(spec: StudySpec, samplers: Sequence[str], n_seeds: int) -> 
     """
     if n_seeds < 1:
         raise UsageError(f"`seeds` must be at least 1, got {n_seeds}.")
+    spec = resolve_spec(spec)
     labels = [label.strip() for label in samplers if label.strip()]
     if not labels:
         raise UsageError("Name at least one sampler to compare, such as random,tpe.")
@@ -82,7 +84,7 @@ def run_comparison(
         storage: The database.
         device: As in `run_study`.
         data_dir: As in `run_study`.
-        listener: Makes what is told of the trials of a study.
+        listener: Returns what follows the trials of a study.
         reader: Reads the sources; None: a new one.
 
     Raises:
@@ -96,8 +98,8 @@ def run_comparison(
     for spec in in_turn:
         stored = load_study(spec.name, storage, reader=reader)
         if len(stored.study.get_trials(deepcopy=False, states=FINISHED)) < spec.n_trials:
-            told = listener(spec) if listener is not None else None
-            run_study(stored, device=device, data_dir=data_dir, listener=told)
+            heard_by = listener(spec) if listener is not None else None
+            run_study(stored, device=device, data_dir=data_dir, listener=heard_by)
 
 
 def count_finished(specs: Specs, storage: BaseStorage) -> int:

@@ -12,9 +12,10 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import SPEC
+from optuna_evo.attributes import WORKER
 from optuna_evo.errors import UsageError
-from optuna_evo.search import WORKER_KEY
-from optuna_evo.spec import SPEC_KEY
+from optuna_evo.objectives import kind_of
 from optuna_evo.spec import StudySpec
 
 
@@ -47,8 +48,8 @@ def copy_study(name: str, new_name: str, storage: BaseStorage) -> optuna.Study:
         raise UsageError(f"There is a study {new_name!r} already; choose another name.")
     old = optuna.load_study(study_name=name, storage=storage)
     attrs = dict(old.user_attrs)
-    if SPEC_KEY in attrs:
-        attrs[SPEC_KEY] = _renamed(attrs[SPEC_KEY], new_name)
+    if SPEC.is_in(attrs):
+        attrs[SPEC.key] = _renamed(SPEC.read(attrs), new_name)
     new = optuna.create_study(study_name=new_name, storage=storage, directions=old.directions)
     try:
         _fill(new, old, attrs)
@@ -60,7 +61,7 @@ def copy_study(name: str, new_name: str, storage: BaseStorage) -> optuna.Study:
 
 def _renamed(spec: dict[str, object], name: str) -> dict[str, object]:
     renamed = StudySpec.from_dict(spec | {"name": name})
-    if renamed.objective.name == "segment":
+    if kind_of(renamed).has_lineages:
         raise UsageError(
             "The trials of this study go on from checkpoints, which belong to one study: make a "
             "new one by `optuna_evo study create`."
@@ -79,7 +80,7 @@ def _fill(new: optuna.Study, old: optuna.Study, attrs: dict[str, object]) -> Non
         if note is not None and int(note[1]) in ids:
             key = f"dashboard:{ids[int(note[1])]}:{note[2]}"
         storage.set_study_system_attr(new._study_id, key, value)
-    for key in sorted(attrs, key=lambda key: key == SPEC_KEY):
+    for key in sorted(attrs, key=lambda key: key == SPEC.key):
         new.set_user_attr(key, attrs[key])
 
 
@@ -90,5 +91,6 @@ def _template(trial: FrozenTrial) -> FrozenTrial:
     waiting.state = TrialState.WAITING
     waiting.intermediate_values = {}
     waiting.datetime_start = None
-    waiting.user_attrs.pop(WORKER_KEY, None)
+    for key in (WORKER.key, *WORKER.aliases):
+        waiting.user_attrs.pop(key, None)
     return waiting

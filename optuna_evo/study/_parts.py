@@ -1,4 +1,4 @@
-"""The parts that a spec names, built: samplers, pruners, spaces, tasks, the objective."""
+"""The parts that a spec names, built: samplers, pruners, spaces, the objective."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -7,44 +7,35 @@ import functools
 import inspect
 from pathlib import Path
 from typing import Any
-from typing import TYPE_CHECKING
 import zlib
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 
-from optuna_evo.config import EstimatorConfig
-from optuna_evo.config import SegmentConfig
 from optuna_evo.errors import SpecError
-from optuna_evo.errors import UsageError
-from optuna_evo.metrics import check_metric
+from optuna_evo.objectives import kind_of
 from optuna_evo.plugins import load_attribute
 from optuna_evo.samplers import check_priors
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import RecurrenceSampler
 from optuna_evo.samplers import Source
+from optuna_evo.search import Objective
 from optuna_evo.spec import Part
 from optuna_evo.spec import StudySpec
 from optuna_evo.warm_start import probe_space
 
-
-if TYPE_CHECKING:
-    from optuna_evo.objectives import CurveObjective
-    from optuna_evo.objectives import EstimatorObjective
-    from optuna_evo.objectives import FitnessObjective
-    from optuna_evo.objectives import SegmentObjective
-    from optuna_evo.tasks import Task
 
 __all__ = [
     "build_objective",
     "build_pruner",
     "build_sampler",
     "build_space",
-    "build_tasks",
     "check_parts",
-    "pick_device",
     "PRUNERS",
+    "resolve_spec",
     "SAMPLERS",
+    "space_parameters",
     "SPACES",
 ]
 
@@ -63,7 +54,6 @@ SAMPLERS: Mapping[str, str] = {
     "cmaes": "optuna.samplers:CmaEsSampler",
 }
 _META = "meta"
-_TABLE_OPTIONS = ("target", "kind", "drop", "keep")
 PRUNERS: Mapping[str, str] = {
     "none": "optuna.pruners:NopPruner",
     "divergence": "optuna_evo.pruners:DivergencePruner",
@@ -87,110 +77,41 @@ SPACES: Mapping[str, str] = {
 }
 
 
+def resolve_spec(spec: StudySpec) -> StudySpec:
+    """Return a spec with what its objective alone knows filled in; twice is the same as once.
+
+    Raises:
+        SpecError: If there is no such objective, or the spec does not fit it.
+        PluginError: If an own objective cannot be loaded.
+    """
+    return kind_of(spec).resolve(spec)
+
+
 def check_parts(spec: StudySpec) -> None:
-    """Build once all that a spec names.
+    """Build once all that a resolved spec names.
 
     Raises:
         SpecError: If something cannot be built.
         PluginError: If an own part cannot be loaded.
     """
+    kind = kind_of(spec)
+    kind.check(spec)
     sampler = build_sampler(spec, 0)
-    if spec.objective.name == "segment":
+    if kind.has_lineages:
         _check_lineage(spec, sampler)
     build_pruner(spec)
-    space = build_space(spec)
-    if spec.priors:
-        check_priors(spec.priors, probe_space(space))
-    if spec.objective.name == "table":
-        table = _build_table_objective(spec, None)
-        _check_direction(spec, repr(table.metric_name), table.higher_is_better)
-        return
-    tasks = build_tasks(spec)
-    if spec.objective.name != "fitness":
-        _check_task_direction(spec, tasks[0])
+    build_space(spec)
+    parameters = space_parameters(spec)
+    if spec.priors and parameters is not None:
+        check_priors(spec.priors, parameters)
+    kind.check_data(spec)
 
 
 def build_objective(
     spec: StudySpec, *, device: str = "auto", data_dir: Path | None = None
-) -> "FitnessObjective | CurveObjective | SegmentObjective | EstimatorObjective":
+) -> Objective[Any]:
     """Build what a study's trials train and how they are valued."""
-    if spec.objective.name == "table":
-        return _build_table_objective(spec, data_dir)
-    from optuna_evo.objectives import CurveObjective
-    from optuna_evo.objectives import FitnessObjective
-    from optuna_evo.objectives import SegmentObjective
-
-    tasks = build_tasks(spec)
-    shared: dict[str, Any] = {
-        "steps": spec.trainer.steps,
-        "penalty": spec.objective.divergence_penalty,
-        "device": pick_device(device),
-        "precision": spec.trainer.precision,
-        "data_dir": data_dir,
-    }
-    if spec.objective.name == "accuracy":
-        return CurveObjective(
-            task=tasks[0],
-            seed=spec.seed,
-            epochs=spec.trainer.epochs,
-            reports=spec.objective.reports,
-            metric=spec.objective.metric,
-            early_stopping=spec.trainer.early_stopping,
-            reduce_on_plateau=spec.trainer.reduce_on_plateau,
-            trainer=spec.trainer.kind,
-            **shared,
-        )
-    if spec.objective.name == "segment":
-        reports = spec.objective.reports
-        return SegmentObjective(task=tasks[0], seed=spec.seed, reports=reports, **shared)
-    return FitnessObjective(
-        tasks=tasks,
-        seeds=range(spec.seed, spec.seed + spec.objective.seeds),
-        loss_weight=spec.objective.loss_weight,
-        loss_window=spec.objective.loss_window,
-        reports=spec.objective.reports if spec.objective.side_by_side else None,
-        trainer=spec.trainer.kind,
-        **shared,
-    )
-
-
-def _build_table_objective(spec: StudySpec, data_dir: Path | None) -> "EstimatorObjective":
-    from optuna_evo.estimators import load_table
-    from optuna_evo.objectives import EstimatorObjective
-
-    if unknown := [key for key in spec.task if key not in _TABLE_OPTIONS]:
-        raise SpecError(
-            f"Unknown option {unknown[0]!r}: a table takes: {', '.join(_TABLE_OPTIONS)}."
-        )
-    try:
-        table = load_table(spec.tasks[0], **spec.task, data_dir=data_dir)
-        return EstimatorObjective(
-            table=table,
-            metric=spec.objective.metric,
-            folds=spec.objective.reports,
-            seed=spec.seed,
-        )
-    except ValueError as error:
-        raise SpecError(str(error)) from error
-
-
-def pick_device(name: str) -> str:
-    """Return the torch device for "auto" or a device's name.
-
-    Raises:
-        UsageError: If there is no such device here.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"Device {name!r} cannot be used here: {reason}") from error
-    return name
+    return kind_of(spec).build(spec, device=device, data_dir=data_dir)  # type: ignore[no-any-return]
 
 
 def build_sampler(
@@ -241,8 +162,12 @@ def build_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
 def build_space(spec: StudySpec) -> Callable[[Any], Any]:
     """Build the search space; on a finished trial it gives back what that trial trained with.
 
-    What it gives is a `TrainingConfig`, for the objective "table" an `EstimatorConfig`.
+    What it gives is what the objective takes: a `TrainingConfig`, an `EstimatorConfig`, or the
+    trial itself where the objective suggests its parameters.
     """
+    kind = kind_of(spec)
+    if own := kind.own_space(spec):
+        return own
     function = _resolve(spec.space, "space", SPACES)
     options = dict(spec.space.options)
     parameters = inspect.signature(function).parameters
@@ -256,32 +181,15 @@ def build_space(spec: StudySpec) -> Callable[[Any], Any]:
         config = space(probe)
     except (TypeError, ValueError) as error:
         raise SpecError(f"The space {spec.space.name!r} cannot be used: {error}") from error
-    if isinstance(config, EstimatorConfig) != (spec.objective.name == "table"):
-        raise SpecError(
-            f'The space {spec.space.name!r} does not go with objective.name = "'
-            f'{spec.objective.name}": estimators go with "table", and nothing else does.'
-        )
-    if getattr(config, "epochs", None) is not None and spec.objective.name != "accuracy":
-        raise SpecError(
-            f"The space {spec.space.name!r} sets epochs, which only objective.name = "
-            '"accuracy" trains for; leave them out by space.epochs = [].'
-        )
-    if isinstance(config, SegmentConfig) and spec.objective.name != "segment":
-        raise SpecError(
-            f'The space {spec.space.name!r} sets what only objective.name = "segment" trains '
-            f"with, got {spec.objective.name!r}."
-        )
+    kind.check_config(spec, config)
     return space
 
 
-def build_tasks(spec: StudySpec) -> "list[Task]":
-    """Look up the tasks that a study names."""
-    from optuna_evo import tasks
-
-    try:
-        return [tasks.get(name, **spec.task) for name in spec.tasks]
-    except ValueError as error:
-        raise SpecError(str(error)) from error
+def space_parameters(spec: StudySpec) -> dict[str, BaseDistribution] | None:
+    """Return the parameters that a study's space suggests; None if only its trials will tell."""
+    if kind_of(spec).own_space(spec):
+        return None
+    return probe_space(build_space(spec))
 
 
 def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> None:
@@ -301,28 +209,6 @@ def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> Non
             f'`lineage.inherit` "shared" trains one model in turn: batch_size must be 1, '
             f"got {spec.batch_size}."
         )
-
-
-def _check_task_direction(spec: StudySpec, task: "Task") -> None:
-    metric = spec.objective.metric
-    try:
-        higher = check_metric(metric, task.kind, task.name) if metric else task.higher_is_better
-    except UsageError as error:
-        raise SpecError(str(error)) from error
-    what = repr(metric) if metric else f"of the task {task.name!r}"
-    _check_direction(spec, what, higher)
-    penalty = spec.objective.divergence_penalty
-    if not higher and penalty <= 0:
-        raise SpecError(
-            f"`objective.divergence_penalty`, what a diverged trial is told, is {penalty}; where "
-            f"the metric {what} is minimised, set it to a value worse than any you expect."
-        )
-
-
-def _check_direction(spec: StudySpec, metric: str, higher_is_better: bool) -> None:
-    wanted = "maximize" if higher_is_better else "minimize"
-    if spec.direction != wanted:
-        raise SpecError(f'The metric {metric} goes with direction = "{wanted}".')
 
 
 def _resolve(part: Part, kind: str, registry: Mapping[str, str]) -> Any:

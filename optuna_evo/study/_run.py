@@ -1,16 +1,20 @@
 """Run a stored study, end it, and show what it found."""
 
 from collections.abc import Callable
-import math
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from optuna_evo.attributes import FINAL
+from optuna_evo.attributes import JUDGEMENT
+from optuna_evo.attributes import META_FEATURES
+from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
 from optuna_evo.evaluation import judge
 from optuna_evo.evaluation import JudgeRow
+from optuna_evo.objectives import kind_of
 from optuna_evo.reports import best_trials
 from optuna_evo.reports import show_lineages
 from optuna_evo.reports import study_note
@@ -19,17 +23,20 @@ from optuna_evo.reports import tuning_course
 from optuna_evo.reports import tuning_figure
 from optuna_evo.rules import Genome
 from optuna_evo.samplers import MetaPriorSampler
+from optuna_evo.search import Lineage
 from optuna_evo.search import Listener
 from optuna_evo.search import search
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_space
 from optuna_evo.study._stored import checkpoints_of
+from optuna_evo.study._stored import mark_schema
 from optuna_evo.study._stored import StoredStudy
-from optuna_evo.warm_start import keep_weights
+from optuna_evo.warm_start import write_weights
 
 
 __all__ = [
     "best_genome",
+    "best_settings",
     "best_trial",
     "judge_study",
     "run_study",
@@ -38,9 +45,6 @@ __all__ = [
     "train_best",
 ]
 
-_META_FEATURES_KEY = "meta_features"
-_JUDGE_KEY = "optuna_evo:judge"
-_FINAL_KEY = "optuna_evo:final"
 _FIGURE_ID = "tuning-course"
 
 
@@ -63,21 +67,19 @@ def run_study(
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ….
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
         checkpoints: Where checkpoints lie (see `LineageSpec`); None: where the spec says.
-        listener: Is told what happens.
+        listener: Follows what happens.
 
     Returns:
         The number of trials finished by this call.
     """
-    from optuna_evo.objectives import SegmentObjective
-    from optuna_evo.search import Lineage
-
     spec = stored.spec
-    objective = build_objective(spec, device=device, data_dir=data_dir)
-    keeper = None
-    if isinstance(objective, SegmentObjective):
+    objective: Any = build_objective(spec, device=device, data_dir=data_dir)
+    inheritance = None
+    if kind_of(spec).has_lineages:
         store = checkpoints_of(stored, checkpoints)
-        keeper = Lineage(stored.study, objective, store, inherit=spec.lineage.inherit)
-    _keep_meta_features(stored, objective)
+        inheritance = Lineage(stored.study, objective, store, inherit=spec.lineage.inherit)
+    mark_schema(stored.study)
+    _write_meta_features(stored, objective)
     n_done = search(
         stored.study,
         space=build_space(spec),
@@ -87,32 +89,39 @@ def run_study(
         timeout=timeout,
         batch_size=spec.batch_size,
         listener=listener,
-        keeper=keeper,
+        inheritance=inheritance,
     )
     if isinstance(stored.study.sampler, MetaPriorSampler):
-        keep_weights(stored.study, stored.study.sampler)
+        write_weights(stored.study, stored.study.sampler)
     return n_done
 
 
-def _keep_meta_features(stored: StoredStudy, objective: Any) -> None:
+def _write_meta_features(stored: StoredStudy, objective: Any) -> None:
     """Write what is known about the task on the study, for studies that will start from it."""
-    from optuna_evo.objectives import describe
-    from optuna_evo.objectives import describe_table
-    from optuna_evo.objectives import EstimatorObjective
-
-    if _META_FEATURES_KEY in stored.study.user_attrs:
+    if META_FEATURES.is_in(stored.study.user_attrs):
         return
-    is_table = isinstance(objective, EstimatorObjective)
-    features = describe_table(objective.table) if is_table else describe(objective)
-    stored.study.set_user_attr(_META_FEATURES_KEY, features)
+    if features := kind_of(stored.spec).describe(objective):
+        stored.study.set_user_attr(META_FEATURES.key, dict(features))
 
 
 def best_genome(stored: StoredStudy) -> Genome:
     """Return the genome of the best complete trial; raises like `best_trial`."""
     config = build_space(stored.spec)(best_trial(stored))
     if not isinstance(config, TrainingConfig):
-        raise UsageError(f"Study {stored.spec.name!r} searches over estimators, not over genomes.")
+        what = "estimators" if isinstance(config, EstimatorConfig) else "parameters of its own"
+        raise UsageError(f"Study {stored.spec.name!r} searches over {what}, not over genomes.")
     return config.genome
+
+
+def best_settings(stored: StoredStudy) -> dict[str, Any]:
+    """Return the best genome as plain types, or the best parameters where there is no genome.
+
+    Raises:
+        UsageError: If no trial is complete yet.
+    """
+    best = best_trial(stored)
+    config = build_space(stored.spec)(best)
+    return config.genome.to_dict() if isinstance(config, TrainingConfig) else dict(best.params)
 
 
 def best_trial(stored: StoredStudy) -> FrozenTrial:
@@ -137,7 +146,7 @@ def judge_study(
     data_dir: Path | None = None,
     on_run: Callable[[int, int], None] | None = None,
 ) -> list[JudgeRow]:
-    """Compare the best genome with classic optimizers on test data and keep the rows in the study.
+    """Compare the best genome with classic optimizers on test data and write the rows on it.
 
     Args:
         stored: The study.
@@ -145,11 +154,9 @@ def judge_study(
         data_dir: As in `run_study`.
         on_run: Called with the trainings done and to be done.
     """
-    from optuna_evo.objectives import FitnessObjective
-
-    objective = build_objective(stored.spec, device=device, data_dir=data_dir)
-    if not isinstance(objective, FitnessObjective):
+    if not kind_of(stored.spec).compares_optimizers:
         raise UsageError('The comparison of optimizers goes with objective.name = "fitness".')
+    objective: Any = build_objective(stored.spec, device=device, data_dir=data_dir)
     rows = judge(
         best_genome(stored),
         objective,
@@ -158,7 +165,7 @@ def judge_study(
         seed=stored.spec.seed,
         on_run=on_run,
     )
-    stored.study.set_user_attr(_JUDGE_KEY, [row.to_dict() for row in rows])
+    stored.study.set_user_attr(JUDGEMENT.key, [row.to_dict() for row in rows])
     return rows
 
 
@@ -167,44 +174,32 @@ def train_best(
 ) -> float:
     """Train the best configuration on all rows but the test's and measure it on those, once.
 
-    Of a table all metrics are kept, and its objective's is returned.
-
-    The result is kept in the study; while the best trial stays the best, it is not measured again.
+    What was measured is written on the study; while the best trial stays the best, it is not
+    measured again. Where there are several metrics, all are written and the objective's is
+    returned.
 
     Args:
-        stored: A study with the objective "accuracy" or "table".
+        stored: A study whose objective knows test data.
         device: As in `run_study`.
         data_dir: As in `run_study`.
 
     Returns:
         The metric on the test split; NaN if the training diverged.
-    """
-    from optuna_evo.objectives import CurveObjective
-    from optuna_evo.objectives import EstimatorObjective
-    from optuna_evo.objectives import train_finally
 
-    objective = build_objective(stored.spec, device=device, data_dir=data_dir)
+    Raises:
+        UsageError: If the objective has no final training, or no trial is complete.
+    """
     best = best_trial(stored)
-    kept = stored.study.user_attrs.get(_FINAL_KEY, {})
-    if kept.get("trial") == best.number:
-        return float(kept["test_metric"])
+    known = FINAL.read(stored.study.user_attrs, {})
+    if known.get("trial") == best.number:
+        return float(known["test_metric"])
+    objective = build_objective(stored.spec, device=device, data_dir=data_dir)
     config = build_space(stored.spec)(best)
-    kept = {"trial": best.number}
-    if isinstance(objective, EstimatorObjective):
-        kept["test_metrics"] = objective.test(config)
-        kept["test_metric"] = kept["test_metrics"].get(objective.metric_name, math.nan)
-    elif isinstance(objective, CurveObjective):
-        kept["test_metric"] = train_finally(
-            config,
-            objective,
-            epochs=stored.spec.final.epochs,
-            cosine=stored.spec.final.cosine,
-            seed=stored.spec.seed,
-        )
-    else:
-        raise UsageError('The final training goes with objective.name = "accuracy" or "table".')
-    stored.study.set_user_attr(_FINAL_KEY, kept)
-    return float(kept["test_metric"])
+    result = kind_of(stored.spec).final(stored.spec, objective, config)
+    metrics = {"test_metrics": dict(result.metrics)} if result.metrics else {}
+    measured = {"trial": best.number, "test_metric": result.metric, **metrics}
+    stored.study.set_user_attr(FINAL.key, measured)
+    return float(result.metric)
 
 
 def show_in_dashboard(stored: StoredStudy) -> None:
@@ -222,13 +217,13 @@ def show_in_dashboard(stored: StoredStudy) -> None:
     save_note(stored.study, study_note(summary))
     figure = tuning_figure(tuning_course(stored.study))
     save_plotly_graph_object(stored.study, figure, graph_object_id=_FIGURE_ID)
-    if stored.spec.objective.name == "segment":
+    if kind_of(stored.spec).has_lineages:
         show_lineages(stored.study, inherit=stored.spec.lineage.inherit)
 
 
 def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:
     """Return the rows of the last judgement; None if there is none or a better genome since."""
-    data = stored.study.user_attrs.get(_JUDGE_KEY)
+    data = JUDGEMENT.read(stored.study.user_attrs)
     if not data:
         return None
     rows = [JudgeRow.from_dict(row) for row in data]

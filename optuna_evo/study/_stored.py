@@ -12,24 +12,28 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
+from optuna_evo.attributes import SCHEMA
+from optuna_evo.attributes import SCHEMA_VERSION
+from optuna_evo.attributes import SOURCES
+from optuna_evo.attributes import SPEC
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
+from optuna_evo.objectives import kind_of
 from optuna_evo.search import CheckpointStore
 from optuna_evo.search import open_checkpoints
-from optuna_evo.spec import SPEC_KEY
 from optuna_evo.spec import StudySpec
 from optuna_evo.study._parts import build_pruner
 from optuna_evo.study._parts import build_sampler
-from optuna_evo.study._parts import build_space
 from optuna_evo.study._parts import check_parts
-from optuna_evo.warm_start import keep_references
-from optuna_evo.warm_start import kept_references
+from optuna_evo.study._parts import resolve_spec
+from optuna_evo.study._parts import space_parameters
 from optuna_evo.warm_start import load_sources
+from optuna_evo.warm_start import read_references
 from optuna_evo.warm_start import Reference
 from optuna_evo.warm_start import resolve_references
 from optuna_evo.warm_start import SourceReader
-from optuna_evo.warm_start import SOURCES_KEY
+from optuna_evo.warm_start import write_references
 
 
 __all__ = [
@@ -37,12 +41,10 @@ __all__ = [
     "create_study",
     "delete_study",
     "load_study",
+    "mark_schema",
     "refresh_sources",
     "StoredStudy",
 ]
-
-_SCHEMA_KEY = "optuna_evo:schema"
-_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def create_study(
     storage: BaseStorage,
     *,
     exist_ok: bool = False,
+    may_extend: bool = False,
     reader: SourceReader | None = None,
 ) -> StoredStudy:
     """Write a new study with its resolved spec and the sources it starts from to the database.
@@ -70,6 +73,7 @@ def create_study(
         storage: Where to.
         exist_ok: Whether a study of this name made from the same spec is taken as it is, with the
             sources it has.
+        may_extend: Whether a study that differs in its number of trials only takes the new one.
         reader: Reads the sources; None: a new one.
 
     Raises:
@@ -79,6 +83,7 @@ def create_study(
         StudyMismatchError: If there is one made from another spec.
         StorageError: If the database of a source cannot be opened.
     """
+    spec = resolve_spec(spec)
     check_parts(spec)
     reader = reader or SourceReader(storage)
     public = tuple(str(reader.reference(text)) for text in spec.warm_start)
@@ -86,6 +91,8 @@ def create_study(
     if spec.name in optuna.get_all_study_names(storage):
         _adopt_if_blank(spec, storage, reader)
         stored = load_study(spec.name, storage, reader=reader)
+        if may_extend and stored.spec.n_trials != spec.n_trials:
+            stored = _extended(stored, spec)
         if difference := _difference(stored.spec, spec):
             raise StudyMismatchError(
                 f"Study {spec.name!r} was made from another spec: {difference}. Give the new one "
@@ -99,7 +106,7 @@ def create_study(
             )
         return stored
     with contextlib.closing(reader):
-        references = resolve_references(spec, build_space(spec), reader) if public else []
+        references = resolve_references(spec, space_parameters(spec), reader) if public else []
     try:
         study = optuna.create_study(
             study_name=spec.name,
@@ -107,27 +114,42 @@ def create_study(
             direction="minimize" if spec.direction == "minimize" else "maximize",
         )
     except optuna.exceptions.DuplicatedStudyError:  # another worker was faster
-        return create_study(spec, storage, exist_ok=exist_ok, reader=reader)
+        return create_study(spec, storage, exist_ok=exist_ok, may_extend=may_extend, reader=reader)
     _write_spec(study, spec, references)
     return load_study(spec.name, storage, reader=reader)
 
 
 def _write_spec(study: optuna.Study, spec: StudySpec, sources: Sequence[Reference]) -> None:
     """Write all that a study is, the spec last: without it the study counts as not yet made."""
-    study.set_user_attr(_SCHEMA_KEY, _SCHEMA)
+    mark_schema(study)
     if spec.warm_start:
-        keep_references(study, sources)
-    study.set_user_attr(SPEC_KEY, spec.to_dict())
+        write_references(study, sources)
+    study.set_user_attr(SPEC.key, spec.to_dict())
+
+
+def _extended(stored: StoredStudy, spec: StudySpec) -> StoredStudy:
+    """Write the new number of trials on a study, if that is all that differs."""
+    extended = dataclasses.replace(stored.spec, n_trials=spec.n_trials)
+    if _difference(extended, spec):
+        return stored
+    stored.study.set_user_attr(SPEC.key, extended.to_dict())
+    return StoredStudy(extended, stored.study)
+
+
+def mark_schema(study: optuna.Study) -> None:
+    """Write the schema that trials have from now on; a study of an earlier one may have both."""
+    if SCHEMA.read(study.user_attrs, 0) < SCHEMA_VERSION:
+        study.set_user_attr(SCHEMA.key, SCHEMA_VERSION)
 
 
 def _adopt_if_blank(spec: StudySpec, storage: BaseStorage, reader: SourceReader) -> None:
     """Finish the creation of a study whose creator was killed between its name and its spec."""
     study = optuna.load_study(study_name=spec.name, storage=storage)
-    if study.user_attrs.keys() <= {_SCHEMA_KEY, SOURCES_KEY} and not study.get_trials(
+    if study.user_attrs.keys() <= {SCHEMA.key, SOURCES.key} and not study.get_trials(
         deepcopy=False
     ):
         with contextlib.closing(reader):
-            references = resolve_references(spec, build_space(spec), reader)
+            references = resolve_references(spec, space_parameters(spec), reader)
         _write_spec(study, spec, references)
 
 
@@ -158,15 +180,16 @@ def load_study(
         raise UsageError(f"There is no study {name!r} in this database; there are: {known}.")
     study = optuna.load_study(study_name=name, storage=storage)
     attrs = study.user_attrs
-    if SPEC_KEY not in attrs:
+    if not SPEC.is_in(attrs):
         raise UsageError(f"Study {name!r} was not made by optuna_evo: it holds no spec.")
-    if attrs.get(_SCHEMA_KEY, 0) > _SCHEMA:
+    schema = SCHEMA.read(attrs, 0)
+    if schema > SCHEMA_VERSION:
         raise StorageError(
-            f"Study {name!r} was made by a newer optuna_evo (schema {attrs[_SCHEMA_KEY]}, this "
-            f"one knows {_SCHEMA}): pip install --upgrade optuna-evo."
+            f"Study {name!r} was made by a newer optuna_evo (schema {schema}, this one knows "
+            f"{SCHEMA_VERSION}): pip install --upgrade optuna-evo."
         )
-    spec = StudySpec.from_dict(attrs[SPEC_KEY])
-    references = kept_references(study) if to_run else []
+    spec = StudySpec.from_dict(SPEC.read(attrs))
+    references = read_references(study) if to_run else []
     with contextlib.closing(reader or SourceReader(storage)) as reader:
         sources = load_sources(references, reader)
     study.sampler = build_sampler(spec, len(study.get_trials(deepcopy=False)), sources)
@@ -182,14 +205,14 @@ def refresh_sources(stored: StoredStudy, reader: SourceReader) -> list[Reference
     Raises:
         StorageError: If a database cannot be opened.
     """
-    spec, kept = stored.spec, kept_references(stored.study)
+    spec, known = stored.spec, read_references(stored.study)
     autos = [text for text in spec.warm_start if Reference.parse(text).is_auto]
     only_autos = dataclasses.replace(spec, warm_start=tuple(autos))
     with contextlib.closing(reader):
-        found = resolve_references(only_autos, build_space(spec), reader) if autos else []
-    new = [reference for reference in found if reference not in kept]
+        found = resolve_references(only_autos, space_parameters(spec), reader) if autos else []
+    new = [reference for reference in found if reference not in known]
     if new:
-        keep_references(stored.study, [*kept, *new])
+        write_references(stored.study, [*known, *new])
     return new
 
 
@@ -207,9 +230,9 @@ def delete_study(name: str, storage: BaseStorage, *, checkpoints: str | None = N
     if name not in optuna.get_all_study_names(storage):
         raise UsageError(f"There is no study {name!r} in this database.")
     study = optuna.load_study(study_name=name, storage=storage)
-    if SPEC_KEY in study.user_attrs:
-        spec = StudySpec.from_dict(study.user_attrs[SPEC_KEY])
-        if spec.objective.name == "segment":
+    if SPEC.is_in(study.user_attrs):
+        spec = StudySpec.from_dict(SPEC.read(study.user_attrs))
+        if kind_of(spec).has_lineages:
             n_trials = len(study.get_trials(deepcopy=False))
             checkpoints_of(StoredStudy(spec, study), checkpoints).clear(n_trials)
     optuna.delete_study(study_name=name, storage=storage)

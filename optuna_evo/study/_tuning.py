@@ -78,7 +78,7 @@ def smart_hyperparameter_tuning(
         device: "auto", "cpu", "cuda", ….
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
         picture: PNG file to write the course of the tuning to; None: none.
-        listener: Is told of reports and finished trials.
+        listener: Follows reports and finished trials.
 
     Raises:
         UsageError: If an argument is out of range.

@@ -1,8 +1,9 @@
 """Models that predict a trial's result from its configuration: numpy and scipy, never torch."""
 
+from optuna_evo.surrogates._activity import ActivityRule
 from optuna_evo.surrogates._activity import deactivate
 from optuna_evo.surrogates._activity import learn_rules
-from optuna_evo.surrogates._activity import Rule
+from optuna_evo.surrogates._encoding import contains
 from optuna_evo.surrogates._encoding import SpaceEncoding
 from optuna_evo.surrogates._gp import condition
 from optuna_evo.surrogates._gp import fit_kernel
@@ -28,6 +29,7 @@ from optuna_evo.surrogates._warp import warp
 __all__ = [
     "bound",
     "condition",
+    "contains",
     "deactivate",
     "fit_informed",
     "fit_kernel",
@@ -40,7 +42,7 @@ __all__ = [
     "MetaLearner",
     "Posterior",
     "Predictive",
-    "Rule",
+    "ActivityRule",
     "source_shares",
     "SourceModels",
     "SourceRows",

@@ -17,7 +17,7 @@ MAX_PARENT_LEVELS = 32
 
 
 @dataclass(frozen=True)
-class Rule:
+class ActivityRule:
     """Parameter `child` is missing where `parent` has one of `absent` (NaN: parent missing)."""
 
     child: int
@@ -25,23 +25,23 @@ class Rule:
     absent: tuple[float, ...]
 
 
-def learn_rules(units: Array) -> tuple[Rule, ...]:
+def learn_rules(units: Array) -> tuple[ActivityRule, ...]:
     """Find a rule for each parameter that some rows of units (n, d) lack, parents first."""
     present = ~np.isnan(units)
     optional = [j for j in range(units.shape[1]) if 0 < present[:, j].sum() < len(units)]
     # A parameter is never rarer than its children, so parents come first in this order.
     optional.sort(key=lambda j: (-int(present[:, j].sum()), j))
     always = [j for j in range(units.shape[1]) if present[:, j].all()]
-    rules: list[Rule] = []
-    for place, child in enumerate(optional):
-        found = [_rule(units, child, p) for p in [*always, *optional[:place]]]
+    rules: list[ActivityRule] = []
+    for k, child in enumerate(optional):
+        found = [_rule(units, child, p) for p in [*always, *optional[:k]]]
         scored = [(errors, rule) for errors, rule in (f for f in found if f is not None)]
         if scored:
             rules.append(min(scored, key=lambda s: (s[0], s[1].parent))[1])
     return tuple(rules)
 
 
-def deactivate(units: Array, rules: Sequence[Rule]) -> Array:
+def deactivate(units: Array, rules: Sequence[ActivityRule]) -> Array:
     """Return rows of units (m, d) with NaN where a rule says that the parameter is missing."""
     masked = units.copy()
     for rule in rules:
@@ -49,7 +49,7 @@ def deactivate(units: Array, rules: Sequence[Rule]) -> Array:
     return masked
 
 
-def _rule(units: Array, child: int, parent: int) -> tuple[int, Rule] | None:
+def _rule(units: Array, child: int, parent: int) -> tuple[int, ActivityRule] | None:
     """Return the number of rows that the best rule with this parent gets wrong, and the rule."""
     values = units[:, parent]
     levels = np.unique(values)
@@ -62,7 +62,7 @@ def _rule(units: Array, child: int, parent: int) -> tuple[int, Rule] | None:
         errors += int(min(there.sum(), (~there).sum()))
         if 2 * there.sum() < len(there):
             absent.append(float(level))
-    return (errors, Rule(child, parent, tuple(absent))) if absent else None
+    return (errors, ActivityRule(child, parent, tuple(absent))) if absent else None
 
 
 def _matches(values: Array, wanted: Sequence[float]) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from optuna.distributions import IntDistribution
 
 UNIT_MARGIN = 0.5  # how far outside a range that has since moved an old value may lie
 HALF_CHOICE = math.sqrt(0.5)
+ON_GRID = 1e-8  # of a step: how near to its grid Optuna takes a value to be on it
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,22 @@ class Axis:
         return int(round(inside)) if isinstance(dist, IntDistribution) else float(inside)
 
 
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Tell whether a number is in a parameter's range and on its grid; a category never is."""
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        return False
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not distribution.low <= value <= distribution.high:
+        return False
+    if isinstance(distribution, IntDistribution):
+        whole = int(value)  # of an int exact, also beyond 2**53
+        return bool(whole == value and (whole - distribution.low) % distribution.step == 0)
+    if distribution.step is None:
+        return True
+    k = (value - distribution.low) / distribution.step
+    return bool(abs(k - round(k)) < ON_GRID)
+
+
 class SpaceEncoding:
     """Turn configurations of a (mixed, conditional) space into vectors and back.
 
@@ -144,6 +162,34 @@ class SpaceEncoding:
             for axis, unit in zip(self.axes, units, strict=True)
             if not math.isnan(unit)
         }
+
+    def recall(
+        self,
+        row: NDArray[np.float64],
+        units: NDArray[np.float64],
+        configurations: Sequence[Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """Decode a row that may share numbers with known configurations: those are exact.
+
+        exp(ln x) and low + k * step are often one rounding away from x. A number that is handed on
+        must not change by that: it would be another training run, with another fingerprint.
+
+        Args:
+            row: The units to decode, (d,), snapped; parameters at NaN are left out.
+            units: The known configurations as units, (n, d).
+            configurations: The same as they were suggested, n of them.
+        """
+        params = self.values(row)
+        same = self.snap(units) == row
+        for j, axis in enumerate(self.axes):
+            if axis.is_category:
+                continue
+            for i in np.flatnonzero(same[:, j]).tolist():
+                value = configurations[i][axis.name]
+                if contains(axis.distribution, value):
+                    params[axis.name] = type(params[axis.name])(value)
+                    break
+        return params
 
     def features(self, units: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what a model sees of rows of units, (n, c)."""

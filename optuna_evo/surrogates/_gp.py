@@ -7,9 +7,9 @@ parameter. For a category dist_j is 0 or 1, so the effects of its choices are ex
 arms: the conjugate hierarchical model, in which a choice that was never tried is predicted from
 those that were, with their spread, and w_j says how much is pooled between them.
 
-Hyperparameters are the maximum of the marginal likelihood times weak priors; the gradient is exact
-(Rasmussen and Williams 2006, eq. 5.9). The prior of the lengths grows with the square root of d
-(Hvarfner, Hellsten and Nardi 2024).
+Hyperparameters are the maximum of the marginal likelihood times weak priors; the gradient is
+exact. Equation numbers are those of Rasmussen and Williams 2006. The prior of the lengths grows
+with the square root of d (Hvarfner, Hellsten and Nardi 2024).
 """
 
 from dataclasses import dataclass
@@ -77,14 +77,14 @@ class Posterior:
         """Return the marginal posterior of candidates (m, c): two arrays (m,)."""
         cross = self.kernel(self.features, candidates, self.groups)
         half = solve_triangular(self.factor, cross, lower=True, check_finite=False)
-        variance = self.kernel.scale - np.einsum("nm,nm->m", half, half)
-        return cross.T @ self.alpha, np.maximum(variance, 1e-12)
+        variance = self.kernel.scale - np.einsum("nm,nm->m", half, half)  # eq. 2.26
+        return cross.T @ self.alpha, np.maximum(variance, 1e-12)  # eq. 2.25
 
     def draw(self, candidates: Array, n_draws: int, rng: np.random.Generator) -> Array:
         """Return joint posterior draws at candidates (m, c): one row a draw, (q, m)."""
         cross = self.kernel(self.features, candidates, self.groups)
         half = solve_triangular(self.factor, cross, lower=True, check_finite=False)
-        covariance = self.kernel(candidates, candidates, self.groups) - half.T @ half
+        covariance = self.kernel(candidates, candidates, self.groups) - half.T @ half  # eq. 2.24
         factor = robust_cholesky(covariance, self.kernel.scale)
         white = rng.standard_normal((n_draws, len(candidates)))
         return np.asarray(cross.T @ self.alpha + white @ factor.T)
@@ -122,7 +122,7 @@ def condition(
 
 
 def matern52(squared: Array) -> Array:
-    """Return the Matern-5/2 correlation at squared distances."""
+    """Return the Matern-5/2 correlation at squared distances, eq. 4.17."""
     root = np.sqrt(5.0 * squared)
     return np.asarray((1.0 + root + root * root / 3.0) * np.exp(-root))
 
@@ -155,8 +155,9 @@ def _negative_log_posterior(
     inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
     alpha = inverse @ targets
     z = (theta - prior_mean) / prior_spread
+    # eq. 5.8 without its constant, and the priors
     value = 0.5 * targets @ alpha + np.log(np.diag(factor)).sum() + 0.5 * z @ z
-    pull = np.outer(alpha, alpha) - inverse
+    pull = np.outer(alpha, alpha) - inverse  # of eq. 5.9: tr(pull dK) / 2
     # d k / d squared distance = -5/6 * scale * (1 + root) * exp(-root)
     slope = pull * (-5.0 / 6.0 * scale) * (1.0 + root) * decay
     by_weight = weights * np.tensordot(distances, slope, axes=2)

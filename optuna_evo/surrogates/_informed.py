@@ -7,7 +7,7 @@ with m_s the posterior mean of source s, trend = sum_s share_s * m_s, and g a pr
 lengths of the sources as their prior. The coefficients are Gaussian, so all of it is one Gaussian
 process with a linear kernel added (Rasmussen and Williams 2006, section 2.7). Marginal likelihood
 sets the spread of the coefficients and of g: as evidence grows, what the sources get wrong is
-explained by g, and useless sources are left with nothing. Shares follow how well a source orders
+explained by g, and useless sources get weight 0. Shares follow how well a source orders
 the target's results, with shrinkage towards equal ones.
 """
 
@@ -110,6 +110,7 @@ def inform(
 ) -> InformedPosterior:
     """Condition on observations (n, c), (n,)."""
     means = models.means(features, np.flatnonzero(shares).tolist())
+    # explicit basis functions with Gaussian coefficients: k + h' B h, eq. 2.40
     linear = _linear(means, shares, kernel.trend, kernel.deviation)
     covariance = _matern(kernel, features, features, models.groups) + linear @ linear.T
     covariance[np.diag_indices_from(covariance)] += kernel.noise

@@ -1,4 +1,4 @@
-"""Tasks: a model, data, a loss and a metric under one name; nothing here knows Optuna.
+"""Tasks: a model, data, a loss and a metric under one name; nothing here imports Optuna.
 
 Data sets are read from a data folder (`--data-dir`, `OPTUNA_EVO_DATA`) or downloaded, and held in
 memory as tensors. `tasks.get("digits")` needs neither files nor a network.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from optuna_evo.metrics import classification_metrics
 from optuna_evo.metrics import regression_metrics
-from optuna_evo.tasks._spans import answer_scores
+from optuna_evo.tasks._answers import answer_scores
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Task
 
@@ -26,8 +26,8 @@ def scores(task: Task, outputs: Tensor, split: Split) -> dict[str, float]:
     """Return the metrics of `optuna_evo.metrics` that apply; none for a language model.
 
     Args:
-        task: Whose kind decides which.
-        outputs: Tensor (n, ...), what the model makes of all inputs of the split. Of a classifier
+        task: Its kind decides which metrics.
+        outputs: Tensor (n, ...), the model's outputs for all rows of the split. Of a classifier
             logits (..., c), or torch's (n, c, ...), for targets (...), or one for each target:
             the logit of class 1, or its probability where that is what the task's loss takes.
         split: The rows.

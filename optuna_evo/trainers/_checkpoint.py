@@ -11,7 +11,7 @@ from torch import Tensor
 from optuna_evo.errors import CheckpointError
 
 
-__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "copied", "read_checkpoint", "write_checkpoint"]
 
 _FORMAT = 1
 
@@ -44,7 +44,22 @@ class Checkpoint:
 
 def write_checkpoint(checkpoint: Checkpoint, file: BinaryIO) -> None:
     """Write a checkpoint that `torch.load(weights_only=True)` reads."""
-    torch.save({"format": _FORMAT, **vars(checkpoint)}, file)
+    torch.save({"format": _FORMAT, **copied(vars(checkpoint))}, file)
+
+
+def copied(value: Any) -> Any:
+    """Return plain values with a copy of each tensor.
+
+    A member's tensors may be parts of a buffer of its whole stack: torch saves, and `deepcopy`
+    copies, the buffer and not the part.
+    """
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(copied(item) for item in value)
+    return value
 
 
 def read_checkpoint(file: BinaryIO) -> Checkpoint:

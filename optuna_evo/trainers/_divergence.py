@@ -1,4 +1,4 @@
-"""When training losses show that a run is beyond hope; one spike does not."""
+"""The rule of divergence (`optuna_evo.curves.has_diverged`) on the losses of many members."""
 
 import math
 
@@ -6,28 +6,33 @@ import torch
 from torch import Tensor
 
 from optuna_evo.curves import has_diverged
+from optuna_evo.curves import recent_losses
 
 
-__all__ = ["beyond_hope", "STEPS_BETWEEN_CHECKS"]
+__all__ = ["diverged", "STEPS_BETWEEN_CHECKS"]
 
 # Losses stay on the device; looking at them makes it wait.
 STEPS_BETWEEN_CHECKS = 25
 
 
-def beyond_hope(losses: Tensor) -> list[bool]:
-    """Tell for each member whether no loss since the last check is near those before.
-
-    RMSprop at its usual defaults starts with a spike, its first step being ten times the learning
-    rate, and comes back.
+def diverged(losses: Tensor, *, is_over: bool = False) -> list[bool]:
+    """Tell for each member whether its losses show a divergence.
 
     Args:
-        losses: Losses (members, steps) so far, a multiple of `STEPS_BETWEEN_CHECKS` steps.
+        losses: Losses (members, steps) so far.
+        is_over: Whether no more will come.
 
     Returns:
         One entry for each member; one transfer from the device.
     """
-    recent = losses[:, -STEPS_BETWEEN_CHECKS:].amin(dim=1)  # NaN if one of them is
-    before = losses[:, :-STEPS_BETWEEN_CHECKS] if losses.shape[1] > STEPS_BETWEEN_CHECKS else None
-    earlier = losses[:, :1] if before is None else before
-    best = earlier.nan_to_num(math.inf, posinf=math.inf, neginf=math.inf).amin(dim=1)
-    return [has_diverged(three) for three in torch.stack([losses[:, 0], best, recent], 1).tolist()]
+    if not losses.numel():
+        return [False] * len(losses)
+    n = losses.shape[1]
+    window = recent_losses(n, is_over=is_over)
+    recent = losses[:, -window:].amin(dim=1)  # NaN if one of them is
+    earlier = losses[:, : max(1, n - window)]
+    finite = torch.isfinite(earlier)
+    first = earlier.gather(1, finite.int().argmax(dim=1, keepdim=True)).squeeze(1)
+    best = torch.where(finite, earlier, math.inf).amin(dim=1)
+    # the three values that the rule reads; a first or best one that is not finite is left out
+    return [has_diverged(three) for three in torch.stack([first, best, recent], 1).tolist()]

@@ -1,4 +1,6 @@
-"""Ways to run many like models at once. They agree; which is fastest depends on the machine.
+"""Ways to run many models of one architecture at once.
+
+They agree; which is fastest depends on the machine.
 
 Shape legend: P members, b rows of a batch.
 """

@@ -1,4 +1,4 @@
-"""Many like models at once, layer by layer: grouped convolutions and batched matrix products.
+"""Many models of one architecture at once: grouped convolutions and batched matrix products.
 
 For models that are a `torch.nn.Sequential` of common layers. Activations take one of three forms:
 the same for all members, (b, ...); images with the members along the channels, (b, P * c, h, w);

@@ -1,4 +1,4 @@
-"""How to train like members: one after another or in stacks, whichever is faster here.
+"""How to train compatible members: one after another or in stacks, whichever is faster here.
 
 Which it is depends on the model, the device and the number of members: on two CPU cores stacking
 makes small models several times faster and convolutional ones slower. So it is measured.
@@ -9,20 +9,20 @@ from collections.abc import Hashable
 from collections.abc import Sequence
 import json
 import os
+import time
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.trainers._cohort import Cohort
 from optuna_evo.trainers._forward import by_vmap
 from optuna_evo.trainers._forward import Forward
 from optuna_evo.trainers._layers import by_layers
 from optuna_evo.trainers._layers import has_known_layers
-from optuna_evo.trainers._population import PopulationRun
-from optuna_evo.trainers._race import seconds_a_step
-from optuna_evo.trainers._run import Run
-from optuna_evo.trainers._sequential import SequentialRun
+from optuna_evo.trainers._population import PopulationCohort
+from optuna_evo.trainers._sequential import SequentialCohort
 from optuna_evo.trainers._setting import own_random_state
 from optuna_evo.trainers._setting import Setting
 
@@ -42,11 +42,15 @@ _COMPUTE_BOUND_CPU, _NARROW = 0.01, 4
 # Members that stand for all when training one after another is timed.
 _ALONE = 4
 
+# A timed stretch is so long that the clock and the system's ticks do not matter, and in steps no
+# longer than that the whole choice takes a second or two.
+_ROUNDS, _LEAST_SECONDS, _MOST_STEPS = 3, 0.02, 16
+
 _CHOSEN: dict[Hashable, "Plan | None"] = {}  # what was measured in this process
 
 
 class Plan(NamedTuple):
-    """A way to train like members in stacks.
+    """A way to train compatible members in stacks.
 
     Args:
         name: What it is called in tables.
@@ -60,10 +64,10 @@ class Plan(NamedTuple):
 
 
 def choose(configs: Sequence[TrainingConfig], setting: Setting, trainer: str) -> Plan | None:
-    """Return how to train like members; None: one after another.
+    """Return how to train compatible members; None: one after another.
 
     Args:
-        configs: Members with equal batch sizes and model arguments.
+        configs: Members that a stack can hold: genomes, equal batch sizes and model arguments.
         setting: What they have in common.
         trainer: "auto", "sequential" or "population".
     """
@@ -80,7 +84,7 @@ def choose(configs: Sequence[TrainingConfig], setting: Setting, trainer: str) ->
         model,
         len(configs),
         setting.device,
-        setting.bfloat16,
+        setting.autocast_dtype,
         torch.get_num_threads(),
     )
     if key not in _CHOSEN:
@@ -91,17 +95,17 @@ def choose(configs: Sequence[TrainingConfig], setting: Setting, trainer: str) ->
 def _fastest(configs: Sequence[TrainingConfig], setting: Setting) -> Plan | None:
     """Measure; None if training one after another is fastest, or not much slower."""
     alone = configs[:_ALONE]
-    runs: list[tuple[Run, int]] = [(SequentialRun(alone, setting), len(alone))]
-    (step,) = seconds_a_step(
-        [SequentialRun(alone, setting).train], n_steps=2, device=setting.device
+    runs: list[tuple[Cohort, int]] = [(SequentialCohort(alone, setting), len(alone))]
+    (step,) = _seconds_per_step(
+        [SequentialCohort(alone, setting).train], n_steps=2, device=setting.device
     )
     found = plans(configs, setting)
     if setting.device.type == "cpu" and step / len(alone) > _COMPUTE_BOUND_CPU:
         found = [plan._replace(width=min(plan.width, _NARROW)) for plan in found]
     for plan in found:
         stacked = configs[: plan.width]
-        runs.append((PopulationRun(stacked, setting, plan.make_forward), len(stacked)))
-    times = seconds_a_step(
+        runs.append((PopulationCohort(stacked, setting, plan.make_forward), len(stacked)))
+    times = _seconds_per_step(
         [run.train for run, _ in runs], n_steps=setting.total_steps, device=setting.device
     )
     one, *rest = (time / members for time, (_, members) in zip(times, runs, strict=True))
@@ -110,7 +114,7 @@ def _fastest(configs: Sequence[TrainingConfig], setting: Setting) -> Plan | None
 
 
 def plans(configs: Sequence[TrainingConfig], setting: Setting) -> list[Plan]:
-    """Return the ways to train like members in stacks, as wide as memory allows."""
+    """Return the ways to train compatible members in stacks, as wide as memory allows."""
     width = min(len(configs), _widest(configs[0], setting))
     found = [Plan("vmap", width, by_vmap)]
     if has_known_layers(setting.build_model(configs[0])):
@@ -119,7 +123,7 @@ def plans(configs: Sequence[TrainingConfig], setting: Setting) -> list[Plan]:
 
 
 def _widest(config: TrainingConfig, setting: Setting) -> int:
-    """Return how many members like this fit into the free memory of the device, at least 1."""
+    """Return how many such members fit into the free memory of the device, at least 1."""
     free = _SHARE_OF_MEMORY * _free_bytes(setting.device)
     return max(1, int(free / _bytes_of(config, setting)))
 
@@ -127,7 +131,7 @@ def _widest(config: TrainingConfig, setting: Setting) -> int:
 def _bytes_of(config: TrainingConfig, setting: Setting) -> int:
     """Return about how many bytes one member takes in a training step."""
     model = setting.build_model(config)
-    inputs, _ = setting.batch(0, setting.batch_size(config))
+    inputs, _ = setting.batch(0, 0, setting.batch_size(config))
     saved: dict[int, int] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -154,3 +158,47 @@ def _free_bytes(device: torch.device) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):  # not every system says
         return 4 * 2**30
+
+
+def _seconds_per_step(
+    runners: Sequence[Callable[[int], None]], *, n_steps: int, device: torch.device
+) -> list[float]:
+    """Time the ways in turns, so that a busy machine slows all alike.
+
+    Args:
+        runners: Each does so many steps; its first step is not timed.
+        n_steps: Steps that each can do in all, at least 2.
+        device: Where.
+
+    Returns:
+        The least seconds per step of each.
+    """
+
+    def timed(runner: Callable[[int], None], steps: int) -> float:
+        _wait(device)
+        start = time.perf_counter()
+        runner(steps)
+        _wait(device)
+        return (time.perf_counter() - start) / steps
+
+    for runner in runners:
+        runner(1)
+    best = [timed(runner, 1) for runner in runners]
+    left = n_steps - 2
+    for _ in range(_ROUNDS):
+        wanted = int(_LEAST_SECONDS / max(min(best), 1e-6))
+        steps = min(max(1, wanted), _MOST_STEPS, left)
+        if steps < 1:
+            break
+        left -= steps
+        # who is far behind does not come back: it may be slow, and the time is not free
+        best = [
+            min(so_far, timed(runner, steps)) if so_far < 4 * min(best) else so_far
+            for runner, so_far in zip(runners, best, strict=True)
+        ]
+    return best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""Training like members all at once: one forward, one backward, one update for all of them.
+"""Training compatible members all at once: one forward, one backward, one update for all of them.
 
 Shape legend: P members, N weights of a model, S steps of the run.
 """
@@ -18,31 +18,44 @@ from optuna_evo.optimizers import Scalars
 from optuna_evo.optimizers import update_flat
 from optuna_evo.rules import Rule
 from optuna_evo.tasks import Split
-from optuna_evo.trainers._divergence import beyond_hope
+from optuna_evo.trainers._checkpoint import Checkpoint
+from optuna_evo.trainers._checkpoint import copied
+from optuna_evo.trainers._divergence import diverged
 from optuna_evo.trainers._divergence import STEPS_BETWEEN_CHECKS
 from optuna_evo.trainers._forward import Forward
+from optuna_evo.trainers._hardware import advice_on_memory
+from optuna_evo.trainers._hardware import evaluation_rows
 from optuna_evo.trainers._hardware import to_device
+from optuna_evo.trainers._origin import averages_of
+from optuna_evo.trainers._origin import Origin
+from optuna_evo.trainers._setting import check_alive
+from optuna_evo.trainers._setting import clip_and_sparsity
 from optuna_evo.trainers._setting import own_random_state
 from optuna_evo.trainers._setting import Setting
 from optuna_evo.trainers._stack import Stack
+from optuna_evo.trainers._stack_checkpoint import checkpoint_of_row
+from optuna_evo.trainers._stack_checkpoint import restore_row
+from optuna_evo.trainers._stack_checkpoint import stacked_masks
 
 
-__all__ = ["PopulationRun"]
-
-_EVALUATION_ROWS_CPU = 128
-_EVALUATION_VALUES = 16_000  # rows times members
+__all__ = ["PopulationCohort"]
 
 
-class PopulationRun:
-    """A `Run` of members that differ in their genomes only.
+class PopulationCohort:
+    """A `Cohort` of members that differ in their genomes, bounds, sparsity and weights only.
 
     What a member learns agrees with what it learns alone up to the rounding of sums. A diverged
     member, like one that is dropped, is taken out of the stack; the others go on as they were.
 
     Args:
-        configs: Members with equal batch sizes and model arguments.
+        configs: Members with genomes and equal batch sizes and model arguments.
         setting: What they have in common.
         make_forward: Makes of the model how to run many of it at once.
+        origins: Where each goes on from, all after the same steps and rows, each such that
+            `can_stack`; None: all from fresh weights.
+
+    Raises:
+        CheckpointError: If a checkpoint does not fit.
     """
 
     def __init__(
@@ -50,25 +63,46 @@ class PopulationRun:
         configs: Sequence[TrainingConfig],
         setting: Setting,
         make_forward: Callable[[nn.Module], Forward],
+        origins: Sequence[Origin] | None = None,
     ) -> None:
+        origins = origins or [None] * len(configs)
         self._setting = setting
         self._step = 0
+        self._first_step = origins[0].step if origins[0] else 0
+        self._first_position = origins[0].position if origins[0] else 0
         self._batch_size = setting.batch_size(configs[0])
         self._model = setting.build_model(configs[0])
         self._forward = make_forward(self._model)
         self._stack = Stack(self._model, len(configs))
         self._rules = [config.genome.rule for config in configs]
         self._lr_scales = [1.0] * len(configs)
-        self._losses = torch.full(
-            (len(configs), setting.total_steps), math.nan, device=setting.device
-        )
-        needs_m = any(rule.needs_m for rule in self._rules)
-        needs_v = any(rule.needs_v for rule in self._rules)
-        self._exp_avg = torch.zeros_like(self._stack.weights) if needs_m else None
-        self._exp_avg_sq = torch.zeros_like(self._stack.weights) if needs_v else None
+        names = {name for rule in self._rules for name in averages_of(rule)}
+        self._averages = {name: torch.zeros_like(self._stack.weights) for name in sorted(names)}
+        self._groups = [
+            restore_row(
+                self._stack,
+                self._averages,
+                row,
+                origin,
+                config.genome,
+                model=self._model,
+                setting=setting,
+            )
+            for row, (config, origin) in enumerate(zip(configs, origins, strict=True))
+        ]
+        shape = (len(configs), setting.total_steps)
+        self._losses = torch.full(shape, math.nan, device=setting.device)
+        bounds, shares = zip(*map(clip_and_sparsity, configs), strict=True)
+        measures = setting.segment or any(bounds)
+        self._norms = torch.full_like(self._losses, math.nan) if measures else None
+        self._clip_norms = torch.tensor(
+            [bound or math.inf for bound in bounds], dtype=torch.float64, device=setting.device
+        ).to(self._stack.weights.dtype)
+        self._masks = stacked_masks(self._stack, self._model, shares) if any(shares) else None
+        self._apply_masks()
         self._members = list(range(len(configs)))  # the live ones
         self._rows = list(self._members)  # whom each row of the stack belongs to
-        self._diverged: dict[int, Mapping[str, Tensor]] = {}  # the weights they ended with
+        self._out: dict[int, Checkpoint] = {}  # where diverged members ended
 
     @property
     def step(self) -> int:
@@ -80,57 +114,62 @@ class PopulationRun:
         """Numbers of the live members."""
         return list(self._members)
 
-    def advance(self, n_steps: int) -> list[float]:
-        """Train for `n_steps` more steps and return the metric on the validation split."""
-        self.train(n_steps)
-        return self.evaluate(self._setting.splits.valid)
-
     def train(self, n_steps: int) -> None:
         """Train for `n_steps` more steps."""
         last = self._setting.check_steps(self._step, n_steps)
-        with own_random_state(self._setting.device):
+        with own_random_state(self._setting.device), advice_on_memory(self._batch_size):
             while self._step < last and self._rows:
                 check = (self._step // STEPS_BETWEEN_CHECKS + 1) * STEPS_BETWEEN_CHECKS
                 self._train_until(min(last, check))
                 if self._step == check:
-                    self._drop_diverged()
+                    self._take_out_diverged()
         self._step = last
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
-        if len(alive) != len(self._members):
-            raise ValueError(
-                f"`alive` must have one entry for each of {len(self._members)} live members, "
-                f"got {len(alive)}."
-            )
+        check_alive(alive, len(self._members))
         self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
         self._compact([row for row, member in enumerate(self._rows) if member in self._members])
 
     def losses(self) -> list[float]:
         """Return the mean training loss of the last steps."""
-        window = slice(max(0, self._step - self._setting.loss_window), self._step)
-        return self._in_order(self._losses[:, window].mean(dim=1).tolist())
+        return self._in_order(self._recent(self._losses))
+
+    def grad_norms(self) -> list[float]:
+        """Return the mean norm of the gradient over the last steps."""
+        if self._norms is None:
+            return [math.nan] * len(self._members)
+        return self._in_order(self._recent(self._norms))
 
     def evaluate(
-        self, split: Split, *, measure: Callable[[Tensor, Tensor], Tensor] | None = None
+        self,
+        split: Split | None = None,
+        *,
+        measure: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> list[float]:
-        """Measure the members on other rows."""
+        """Measure the members."""
+        split = split or self._setting.splits.valid
         measure = measure or self._setting.task.metric
         totals = torch.zeros(len(self._rows), device=self._setting.device)
-        for outputs, targets in self._outputs(split):
-            with self._setting.autocast():
-                values = [measure(own, targets) for own in outputs]
-            finite = torch.isfinite(outputs).flatten(1).all(dim=1)
-            totals += torch.where(finite, torch.stack(values), math.nan) * len(targets)
-        return self._in_order((totals / len(split)).tolist())
+        with advice_on_memory(self._batch_size):
+            for outputs, targets in self._outputs(split):
+                with self._setting.autocast():
+                    values = [measure(own, targets) for own in outputs]
+                finite = torch.isfinite(outputs).flatten(1).all(dim=1)
+                totals += torch.where(finite, torch.stack(values), math.nan) * len(targets)
+        means = (totals / len(split)).tolist()
+        pairs = zip(means, self._diverged(), strict=True)
+        return self._in_order([math.nan if gone else mean for mean, gone in pairs])
 
     def outputs(self, split: Split) -> list[Tensor | None]:
         """Return what each model makes of the inputs of a split."""
         if not self._rows:
             return [None] * len(self._members)
-        whole = torch.cat([outputs.float() for outputs, _ in self._outputs(split)], dim=1)
+        with advice_on_memory(self._batch_size):
+            whole = torch.cat([outputs.float() for outputs, _ in self._outputs(split)], dim=1)
         finite = torch.isfinite(whole).flatten(1).all(dim=1).tolist()
-        found = {m: whole[row] for row, m in enumerate(self._rows) if finite[row]}
+        healthy = [a and not b for a, b in zip(finite, self._diverged(), strict=True)]
+        found = {member: whole[row] for row, member in enumerate(self._rows) if healthy[row]}
         return [found.get(member) for member in self._members]
 
     def scale_lr(self, factors: Sequence[float]) -> None:
@@ -143,13 +182,31 @@ class PopulationRun:
 
     def state_dicts(self) -> list[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""
+        return [copied(checkpoint.model) for checkpoint in self.checkpoints()]
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return what each member can go on from; the tensors are views of the stack's."""
         rows = {member: row for row, member in enumerate(self._rows)}
         return [
-            self._stack.state_dict(rows[member])
-            if member in rows
-            else {name: tensor.clone() for name, tensor in self._diverged[member].items()}
+            self._checkpoint(rows[member]) if member in rows else self._out[member]
             for member in self._members
         ]
+
+    def _checkpoint(self, row: int) -> Checkpoint:
+        group = self._groups[row]
+        return checkpoint_of_row(
+            self._stack,
+            self._averages,
+            row,
+            self._rules[row],
+            {**group, "lr": group["lr"] * self._lr_scales[row]},
+            step=self._first_step + self._step,
+            position=self._position(self._step),
+            setting=self._setting,
+        )
+
+    def _position(self, step: int) -> int:
+        return self._first_position + step * self._batch_size
 
     def _train_until(self, last: int) -> None:
         """Train without waiting for the device."""
@@ -163,9 +220,10 @@ class PopulationRun:
     def _train_step(self, step: int, numbers: Tensor) -> Tensor:
         """Do step number `step` and return the losses (P,) before it."""
         setting, stack = self._setting, self._stack
-        inputs, targets = setting.batch(step, self._batch_size)
+        since_fresh, position = self._first_step + step, self._position(step)
+        inputs, targets = setting.batch(since_fresh, position, self._batch_size)
         weights = stack.parameters()
-        setting.seed_dropout(step)
+        setting.seed_dropout(since_fresh)
         with setting.autocast():
             outputs = self._forward(weights, stack.buffers, inputs)
             losses = torch.vmap(setting.task.loss, in_dims=(0, None))(outputs, targets)
@@ -174,31 +232,59 @@ class PopulationRun:
             losses.sum(), list(weights.values()), allow_unused=True, materialize_grads=True
         )
         flat = stack.flatten(dict(zip(weights, gradients, strict=True)))
-        update_flat(stack.weights, flat, self._exp_avg, self._exp_avg_sq, numbers)
+        self._clip(flat, step)
+        averages = (self._averages.get("exp_avg"), self._averages.get("exp_avg_sq"))
+        update_flat(stack.weights, flat, *averages, numbers)
+        self._apply_masks()
         return losses.detach()
+
+    def _apply_masks(self) -> None:
+        if self._masks is not None:
+            self._stack.weights *= self._masks
+
+    def _clip(self, gradients: Tensor, step: int) -> None:
+        """Bound the norm of each member's gradient as `torch.nn.utils.clip_grad_norm_` does."""
+        if self._norms is None:
+            return
+        norms = torch.linalg.vector_norm(gradients, dim=1)  # (P,)
+        self._norms[:, step] = norms
+        gradients *= (self._clip_norms / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1)
 
     def _numbers(self, step: int) -> list[tuple[float, ...]]:
         return [
-            _scalars(rule, step, self._setting.total_steps, scale).numbers()
-            for rule, scale in zip(self._rules, self._lr_scales, strict=True)
+            _scalars(rule, self._first_step + step, group["total_steps"], scale).numbers()
+            for rule, group, scale in zip(self._rules, self._groups, self._lr_scales, strict=True)
         ]
 
-    def _drop_diverged(self) -> None:
-        hopeless = beyond_hope(self._losses[:, : self._step])
-        for row, is_hopeless in enumerate(hopeless):
-            if is_hopeless:
-                self._diverged[self._rows[row]] = self._stack.state_dict(row)
-        self._compact([row for row, is_hopeless in enumerate(hopeless) if not is_hopeless])
+    def _diverged(self) -> list[bool]:
+        is_over = self._step == self._setting.total_steps
+        return diverged(self._losses[:, : self._step], is_over=is_over)
+
+    def _take_out_diverged(self) -> None:
+        gone = diverged(self._losses[:, : self._step])
+        for row, member in enumerate(self._rows):
+            if gone[row]:
+                checkpoint = self._checkpoint(row)
+                self._out[member] = Checkpoint(**copied(vars(checkpoint)))
+        self._compact([row for row, is_gone in enumerate(gone) if not is_gone])
+
+    def _recent(self, values: Tensor) -> list[float]:
+        """Return the means over the loss window (P,) of values (P, S)."""
+        window = slice(max(0, self._step - self._setting.loss_window), self._step)
+        return list(values[:, window].mean(dim=1).tolist())
 
     def _compact(self, rows: Sequence[int]) -> None:
-        """Keep these rows of the stack."""
+        """Take all but these rows out of the stack."""
         if len(rows) == len(self._rows):
             return
         index = torch.tensor(rows, dtype=torch.long, device=self._setting.device)
-        self._stack.keep(index)
+        self._stack.select(index)
         self._losses = self._losses[index]
-        self._exp_avg = None if self._exp_avg is None else self._exp_avg[index]
-        self._exp_avg_sq = None if self._exp_avg_sq is None else self._exp_avg_sq[index]
+        self._averages = {name: flat[index] for name, flat in self._averages.items()}
+        self._norms = None if self._norms is None else self._norms[index]
+        self._masks = None if self._masks is None else self._masks[index]
+        self._clip_norms = self._clip_norms[index]
+        self._groups = [self._groups[row] for row in rows]
         self._rules = [self._rules[row] for row in rows]
         self._lr_scales = [self._lr_scales[row] for row in rows]
         self._rows = [self._rows[row] for row in rows]
@@ -209,9 +295,12 @@ class PopulationRun:
         if not self._rows:
             return
         there = to_device(split, self._setting.device)
-        size = max(_EVALUATION_ROWS_CPU, _EVALUATION_VALUES // len(self._rows))
-        if self._setting.device.type == "cpu":
-            size = _EVALUATION_ROWS_CPU
+        size = evaluation_rows(
+            self._setting.task,
+            self._batch_size,
+            self._setting.device,
+            n_members=len(self._rows),
+        )
         self._model.eval()
         weights = self._stack.parameters()
         for inputs, targets in zip(

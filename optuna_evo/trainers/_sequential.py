@@ -1,50 +1,53 @@
-"""Training members one after another: the reference that every other trainer must agree with."""
+"""Training members one after another: the reference that every other cohort must agree with."""
 
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
 import math
 
 import torch
-from torch import nn
 from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
-from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.tasks import Split
-from optuna_evo.trainers._divergence import beyond_hope
-from optuna_evo.trainers._divergence import STEPS_BETWEEN_CHECKS
+from optuna_evo.trainers._checkpoint import Checkpoint
+from optuna_evo.trainers._hardware import advice_on_memory
+from optuna_evo.trainers._hardware import evaluation_rows
 from optuna_evo.trainers._hardware import to_device
+from optuna_evo.trainers._member import Member
+from optuna_evo.trainers._origin import Origin
+from optuna_evo.trainers._setting import check_alive
 from optuna_evo.trainers._setting import own_random_state
 from optuna_evo.trainers._setting import Setting
 
 
-__all__ = ["SequentialRun"]
-
-# On one core 5,000 validation images take the small CNN 269 ms by 128 and 595 ms by 500 (cache).
-_EVALUATION_BATCH_CPU = 128
-_EVALUATION_BATCH = 2_000
+__all__ = ["SequentialCohort"]
 
 
-@dataclass(kw_only=True)
-class _Member:
-    number: int
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    batch_size: int
-    losses: Tensor  # (total_steps,), NaN where not yet trained
-    diverged: bool = False
+class SequentialCohort:
+    """Train each member for a step, then each for the next (see `Cohort` and `start`).
 
+    Args:
+        configs: Any configurations.
+        setting: What the members have in common.
+        origins: Where each goes on from; None: all from fresh weights.
+    """
 
-class SequentialRun:
-    """Train one member for some steps, then the next (see `Run` and `start`)."""
-
-    def __init__(self, configs: Sequence[TrainingConfig], setting: Setting) -> None:
+    def __init__(
+        self,
+        configs: Sequence[TrainingConfig],
+        setting: Setting,
+        origins: Sequence[Origin] | None = None,
+    ) -> None:
         self._setting = setting
         self._step = 0
-        self._members = [self._build(number, config) for number, config in enumerate(configs)]
+        pairs = zip(configs, origins or [None] * len(configs), strict=True)
+        self._members = list[Member]()
+        for number, (config, origin) in enumerate(pairs):
+            with advice_on_memory(setting.batch_size(config)):
+                self._members.append(Member(number, config, setting, origin))
 
     @property
     def step(self) -> int:
@@ -56,60 +59,60 @@ class SequentialRun:
         """Numbers of the live members."""
         return [member.number for member in self._members]
 
-    def advance(self, n_steps: int) -> list[float]:
-        """Train for `n_steps` more steps and return the metric on the validation split."""
-        self.train(n_steps)
-        return self.evaluate(self._setting.splits.valid)
-
     def train(self, n_steps: int) -> None:
         """Train for `n_steps` more steps."""
         last = self._setting.check_steps(self._step, n_steps)
-        with own_random_state(self._setting.device):
-            for step in range(self._step, last):
-                self._train_step(step)
+        with own_random_state(self._setting.device), self._advice():
+            for _ in range(self._step, last):
+                self._train_step()
         self._step = last
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
-        if len(alive) != len(self._members):
-            raise ValueError(
-                f"`alive` must have one entry for each of {len(self._members)} live members, "
-                f"got {len(alive)}."
-            )
+        check_alive(alive, len(self._members))
         self._members = [m for m, stays in zip(self._members, alive, strict=True) if stays]
 
     def losses(self) -> list[float]:
         """Return the mean training loss of the last steps."""
-        window = slice(max(0, self._step - self._setting.loss_window), self._step)
+        window = self._setting.loss_window
         return [
-            _finite_or_nan(math.nan if member.diverged else member.losses[window].mean().item())
+            math.nan if member.is_out else _finite_or_nan(member.mean_loss(window))
             for member in self._members
         ]
 
+    def grad_norms(self) -> list[float]:
+        """Return the mean norm of the gradient over the last steps."""
+        window = self._setting.loss_window
+        return [_finite_or_nan(member.mean_grad_norm(window)) for member in self._members]
+
     def evaluate(
-        self, split: Split, *, measure: Callable[[Tensor, Tensor], Tensor] | None = None
+        self,
+        split: Split | None = None,
+        *,
+        measure: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> list[float]:
-        """Measure the members on other rows."""
-        there = to_device(split, self._setting.device)
+        """Measure the members."""
+        there = to_device(split or self._setting.splits.valid, self._setting.device)
         measure = measure or self._setting.task.metric
-        return [
-            math.nan if member.diverged else self._mean(member.model, there, measure)
-            for member in self._members
-        ]
+        with self._advice():
+            return [
+                math.nan if member.has_diverged else self._mean(member, there, measure)
+                for member in self._members
+            ]
 
     def outputs(self, split: Split) -> list[Tensor | None]:
         """Return what each model makes of the inputs of a split."""
         there = to_device(split, self._setting.device)
-        return [
-            None if member.diverged else self._whole(member.model, there)
-            for member in self._members
-        ]
+        with self._advice():
+            return [
+                None if member.has_diverged else self._whole(member, there)
+                for member in self._members
+            ]
 
     def scale_lr(self, factors: Sequence[float]) -> None:
         """Multiply the learning rate of each member from now on."""
         for member, factor in zip(self._members, factors, strict=True):
-            for group in member.optimizer.param_groups:
-                group["lr"] *= factor
+            member.scale_lr(factor)
 
     def state_dicts(self) -> list[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""
@@ -118,45 +121,30 @@ class SequentialRun:
             for member in self._members
         ]
 
-    def _build(self, number: int, config: TrainingConfig) -> _Member:
-        total_steps, device = self._setting.total_steps, self._setting.device
-        model = self._setting.build_model(config)
-        return _Member(
-            number=number,
-            model=model,
-            optimizer=EvolvedOptimizer(model.parameters(), config.genome, total_steps=total_steps),
-            batch_size=self._setting.batch_size(config),
-            losses=torch.full((total_steps,), math.nan, device=device),
-        )
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return what each member can go on from; the tensors are not copied."""
+        return [member.checkpoint() for member in self._members]
 
-    def _train_step(self, step: int) -> None:
-        """Do step number `step` of all members; those of one batch size share the batch."""
-        batches: dict[int, tuple[Tensor, Tensor]] = {}
+    def _train_step(self) -> None:
+        """Do one step of all members; those that take the same rows share the batch."""
+        batches: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
         for member in self._members:
-            if member.diverged:
+            if member.is_out:
                 continue
-            size = member.batch_size
-            if size not in batches:
-                batches[size] = self._setting.batch(step, size)
-            self._train_member(member, step, *batches[size])
+            rows = (member.step, member.position, member.batch_size)
+            if rows not in batches:
+                batches[rows] = self._setting.batch(*rows)
+            member.train(*batches[rows])
 
-    def _train_member(self, member: _Member, step: int, inputs: Tensor, targets: Tensor) -> None:
-        self._setting.seed_dropout(step)
-        with self._setting.autocast():
-            loss = self._setting.task.loss(member.model(inputs), targets)
-        member.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        member.optimizer.step()
-        member.losses[step] = loss.detach()
-        if (step + 1) % STEPS_BETWEEN_CHECKS == 0:
-            (member.diverged,) = beyond_hope(member.losses[None, : step + 1])
+    def _advice(self) -> contextlib.AbstractContextManager[None]:
+        return advice_on_memory(max((m.batch_size for m in self._members), default=0))
 
     @torch.inference_mode()
     def _mean(
-        self, model: nn.Module, split: Split, measure: Callable[[Tensor, Tensor], Tensor]
+        self, member: Member, split: Split, measure: Callable[[Tensor, Tensor], Tensor]
     ) -> float:
         total = torch.zeros((), device=self._setting.device)
-        for outputs, targets in self._batches(model, split):
+        for outputs, targets in self._batches(member, split):
             with self._setting.autocast():
                 value = measure(outputs, targets)
             finite = torch.isfinite(outputs).all()
@@ -164,21 +152,22 @@ class SequentialRun:
         return _finite_or_nan(total.item() / len(split))
 
     @torch.inference_mode()
-    def _whole(self, model: nn.Module, split: Split) -> Tensor | None:
-        outputs = torch.cat([outputs.float() for outputs, _ in self._batches(model, split)])
+    def _whole(self, member: Member, split: Split) -> Tensor | None:
+        outputs = torch.cat([outputs.float() for outputs, _ in self._batches(member, split)])
         return outputs if bool(torch.isfinite(outputs).all()) else None
 
-    def _batches(self, model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, member: Member, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (outputs, targets) of each batch, the model in evaluation mode meanwhile."""
-        model.eval()
-        size = _EVALUATION_BATCH_CPU if self._setting.device.type == "cpu" else _EVALUATION_BATCH
+        setting = self._setting
+        size = evaluation_rows(setting.task, member.batch_size, setting.device)
+        member.model.eval()
         for inputs, targets in zip(
             torch.split(split.inputs, size), torch.split(split.targets, size), strict=True
         ):
-            with self._setting.autocast():
-                outputs = model(inputs)
+            with setting.autocast():
+                outputs = member.model(inputs)
             yield outputs, targets
-        model.train()
+        member.model.train()
 
 
 def _finite_or_nan(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Several runs as one: members that cannot be trained in one stack train beside each other."""
+"""Several cohorts as one: members that no stack can train together train beside each other."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -9,25 +9,26 @@ from typing import TypeVar
 from torch import Tensor
 
 from optuna_evo.tasks import Split
-from optuna_evo.trainers._run import Run
+from optuna_evo.trainers._checkpoint import Checkpoint
+from optuna_evo.trainers._cohort import Cohort
+from optuna_evo.trainers._setting import check_alive
 
 
-__all__ = ["SideBySideRun"]
+__all__ = ["SideBySideCohort"]
 
 _T = TypeVar("_T")
 
 
-class SideBySideRun:
-    """A `Run` made of runs of one task and seed.
+class SideBySideCohort:
+    """A `Cohort` made of cohorts on one task with one seed.
 
     Args:
-        parts: Each run with the numbers of its members.
-        step: Steps that the parts have done.
+        parts: Each cohort with the numbers of its members.
     """
 
-    def __init__(self, parts: Sequence[tuple[Run, Sequence[int]]], *, step: int = 0) -> None:
-        self._parts = [(run, list(numbers)) for run, numbers in parts]
-        self._step = step
+    def __init__(self, parts: Sequence[tuple[Cohort, Sequence[int]]]) -> None:
+        self._parts = [(cohort, list(numbers)) for cohort, numbers in parts]
+        self._step = 0
 
     @property
     def step(self) -> int:
@@ -39,55 +40,57 @@ class SideBySideRun:
         """Numbers of the live members."""
         return sorted(number for _, numbers in self._parts for number in numbers)
 
-    def advance(self, n_steps: int) -> list[float]:
-        """Train for `n_steps` more steps and return the metric on the validation split."""
-        values = self._gather(run.advance(n_steps) for run, _ in self._parts)
-        self._step += n_steps
-        return values
-
     def train(self, n_steps: int) -> None:
         """Train for `n_steps` more steps."""
-        for run, _ in self._parts:
-            run.train(n_steps)
+        for cohort, _ in self._parts:
+            cohort.train(n_steps)
         self._step += n_steps
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
-        if len(alive) != len(self.members):
-            raise ValueError(
-                f"`alive` must have one entry for each of {len(self.members)} live members, "
-                f"got {len(alive)}."
-            )
+        check_alive(alive, len(self.members))
         stays = dict(zip(self.members, alive, strict=True))
-        for run, numbers in self._parts:
-            run.keep([stays[number] for number in numbers])
+        for cohort, numbers in self._parts:
+            cohort.drop([stays[number] for number in numbers])
         self._parts = [
-            (run, [number for number in numbers if stays[number]]) for run, numbers in self._parts
+            (cohort, [number for number in numbers if stays[number]])
+            for cohort, numbers in self._parts
         ]
 
     def losses(self) -> list[float]:
         """Return the mean training loss of the last steps."""
-        return self._gather(run.losses() for run, _ in self._parts)
+        return self._gather(cohort.losses() for cohort, _ in self._parts)
+
+    def grad_norms(self) -> list[float]:
+        """Return the mean norm of the gradient over the last steps."""
+        return self._gather(cohort.grad_norms() for cohort, _ in self._parts)
 
     def evaluate(
-        self, split: Split, *, measure: Callable[[Tensor, Tensor], Tensor] | None = None
+        self,
+        split: Split | None = None,
+        *,
+        measure: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> list[float]:
-        """Measure the members on other rows."""
-        return self._gather(run.evaluate(split, measure=measure) for run, _ in self._parts)
+        """Measure the members."""
+        return self._gather(cohort.evaluate(split, measure=measure) for cohort, _ in self._parts)
 
     def outputs(self, split: Split) -> list[Tensor | None]:
         """Return what each model makes of the inputs of a split."""
-        return self._gather(run.outputs(split) for run, _ in self._parts)
+        return self._gather(cohort.outputs(split) for cohort, _ in self._parts)
 
     def scale_lr(self, factors: Sequence[float]) -> None:
         """Multiply the learning rate of each member from now on."""
         by_member = dict(zip(self.members, factors, strict=True))
-        for run, numbers in self._parts:
-            run.scale_lr([by_member[number] for number in numbers])
+        for cohort, numbers in self._parts:
+            cohort.scale_lr([by_member[number] for number in numbers])
 
     def state_dicts(self) -> list[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""
-        return self._gather(run.state_dicts() for run, _ in self._parts)
+        return self._gather(cohort.state_dicts() for cohort, _ in self._parts)
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return what each member can go on from; the tensors are not copied."""
+        return self._gather(cohort.checkpoints() for cohort, _ in self._parts)
 
     def _gather(self, parts: Iterable[Sequence[_T]]) -> list[_T]:
         """Put what the parts return in the order of the members."""

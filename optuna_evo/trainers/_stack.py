@@ -1,4 +1,4 @@
-"""The weights and buffers of many like models, side by side.
+"""The weights and buffers of many models of one architecture, side by side.
 
 Shape legend: P members, N weights of a model.
 """
@@ -31,6 +31,13 @@ class Stack:
         self._dtypes = {p.dtype for _, p in named}
         if len(self._dtypes) > 1:
             raise ValueError(f"A stack needs weights of one type, got {self._dtypes}.")
+        # a tied parameter has several names in a state dict, and stands here once
+        own = (*model.named_parameters(), *model.named_buffers())
+        first_names = {id(tensor): name for name, tensor in own}
+        self._names = {
+            name: first_names[id(tensor)]
+            for name, tensor in model.state_dict(keep_vars=True).items()
+        }
         flat = torch.cat([_stored(p).flatten() for _, p in named])
         self.weights = flat.repeat(n_members, 1)  # (P, N)
         self.buffers = {
@@ -51,15 +58,30 @@ class Stack:
             view.copy_(gradients[name])
         return flat
 
-    def keep(self, index: Tensor) -> None:
-        """Keep the members of these numbers (n,), in this order."""
+    def select(self, index: Tensor) -> None:
+        """Drop all members but those of these numbers (n,), which get this order."""
         self.weights = self.weights[index]
         self.buffers = {name: buffer[index] for name, buffer in self.buffers.items()}
 
+    def load(self, row: int, model: nn.Module) -> None:
+        """Give a member the weights and buffers of a model."""
+        self.write(self.weights, row, {name: p.detach() for name, p in model.named_parameters()})
+        for name, buffer in model.named_buffers():
+            self.buffers[name][row] = buffer
+
+    def write(self, flat: Tensor, row: int, tensors: Mapping[str, Tensor]) -> None:
+        """Write tensors of the weights' names and shapes to a row of a buffer (P, N)."""
+        for name, view in self._views(flat).items():
+            view[row] = tensors[name]
+
+    def read(self, flat: Tensor, row: int) -> dict[str, Tensor]:
+        """Return a row of a buffer (P, N) as tensors of the weights' names and shapes: views."""
+        return {name: view[row] for name, view in self._views(flat).items()}
+
     def state_dict(self, row: int) -> dict[str, Tensor]:
-        """Return a copy of the weights and buffers of a member, as the model names them."""
-        views = self._views(self.weights) | self.buffers
-        return {name: tensor[row].clone() for name, tensor in views.items()}
+        """Return the weights and buffers of a member, named as the model's `state_dict`: views."""
+        tensors = self._views(self.weights) | self.buffers
+        return {name: tensors[first][row] for name, first in self._names.items()}
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
         views, start = {}, 0

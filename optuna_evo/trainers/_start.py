@@ -8,12 +8,14 @@ import torch
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.tasks import Task
+from optuna_evo.trainers._cohort import Cohort
+from optuna_evo.trainers._origin import can_stack
+from optuna_evo.trainers._origin import Origin
 from optuna_evo.trainers._plan import choose
-from optuna_evo.trainers._population import PopulationRun
-from optuna_evo.trainers._run import Run
-from optuna_evo.trainers._sequential import SequentialRun
+from optuna_evo.trainers._population import PopulationCohort
+from optuna_evo.trainers._sequential import SequentialCohort
 from optuna_evo.trainers._setting import Setting
-from optuna_evo.trainers._side_by_side import SideBySideRun
+from optuna_evo.trainers._side_by_side import SideBySideCohort
 
 
 __all__ = ["start", "TRAINERS"]
@@ -32,12 +34,14 @@ def start(
     data_dir: Path | None = None,
     loss_window: int = 50,
     trainer: str = "auto",
-) -> Run:
+    origins: Sequence[Origin] | None = None,
+    segment: bool = False,
+) -> Cohort:
     """Begin to train configurations on a task.
 
-    On a CPU the outcome of a trainer is bit-identical for the same arguments on the same machine,
-    whatever ran before, and in whatever pieces it is advanced. The global random generators are
-    left as they were; the number of threads is never touched.
+    On a CPU the outcome of a kind of cohort is bit-identical for the same arguments on the same
+    machine, whatever ran before, in whatever pieces it is trained, and over whatever checkpoints.
+    The global random generators are left as they were; the number of threads is never touched.
 
     Args:
         configs:
@@ -48,34 +52,52 @@ def start(
             Decides initial weights, order of rows, augmentation and dropout, alike for all
             members; >= 0.
         total_steps:
-            Length of the whole run in optimizer steps, which schedules refer to; >= 1.
+            Optimizer steps of the whole run, which schedules refer to; >= 1. Of a segment: its
+            own steps.
         device:
             torch device.
         precision:
             "float32", "bfloat16" (autocast; weights stay float32), or "auto": bfloat16 where the
-            task allows it and the hardware has instructions for it.
+            task allows it and the hardware has instructions for it. Segments know "float16" too
+            (with a gradient scaler).
         data_dir:
             Folder with data files; None: `OPTUNA_EVO_DATA`, else downloads.
         loss_window:
-            Number of last steps that `Run.losses` averages; >= 1.
+            Number of last steps that `Cohort.losses` averages; >= 1.
         trainer:
-            "sequential" trains one member after another, "population" those that differ in their
-            genomes only all at once, and "auto" whichever it measures to be faster here, once a
-            process for each kind of run. The two agree up to the rounding of sums, so "auto" may
-            round differently on another day; a single member always trains alone.
+            "sequential" trains one member after another, "population" compatible members all at
+            once, and "auto" whichever it measures to be faster here, once a process for each kind
+            of run. The two agree up to the rounding of sums, so "auto" may round differently on
+            another day; with it a single member always trains alone. Compatible members have
+            genomes, one batch size, equal model arguments and origins after the same steps and
+            rows; others train one after another whatever is asked for, and so does float16.
+        origins:
+            What each member goes on from, None for fresh weights; None: all from fresh weights.
+        segment:
+            Whether the run is a segment of a longer training: schedules go by the optimizers'
+            own horizons and the steps since fresh weights, and gradient norms are measured.
 
     Raises:
         ValueError: If an argument is out of range, or a configuration does not fit the task.
+        CheckpointError: If an origin is of another task or seed, or does not fit its member.
         DataError: If the data are not there and cannot be had.
 
     Example:
         >>> from optuna_evo import catalog, tasks, trainers, TrainingConfig
         >>> configs = [TrainingConfig(genome=catalog[name]) for name in ("adamw", "sgd")]
-        >>> run = trainers.start(configs, tasks.get("digits"), seed=0, total_steps=300)
-        >>> run.advance(300)  # validation accuracies
+        >>> cohort = trainers.start(configs, tasks.get("digits"), seed=0, total_steps=300)
+        >>> cohort.train(300)
+        >>> cohort.evaluate()  # validation accuracies
     """
     if trainer not in TRAINERS:
         raise ValueError(f"`trainer` must be one of {TRAINERS}, got {trainer!r}.")
+    if origins is None:
+        origins = [None] * len(configs)
+    elif len(origins) != len(configs):
+        raise ValueError(
+            f"`origins` must have one entry for each of {len(configs)} configurations, "
+            f"got {len(origins)}."
+        )
     setting = Setting.of(
         task,
         seed=seed,
@@ -84,29 +106,37 @@ def start(
         precision=precision,
         data_dir=data_dir,
         loss_window=loss_window,
+        segment=segment,
+        first_steps=[origin.step for origin in origins if origin is not None],
     )
-    parts: list[tuple[Run, list[int]]] = []
-    alone: list[int] = []
-    for numbers in _alike(configs, setting):
-        like = [configs[number] for number in numbers]
-        plan = choose(like, setting, trainer)
+    parts: list[tuple[Cohort, list[int]]] = []
+    alone = set(range(len(configs)))
+    for numbers in _compatible(configs, origins, setting):
+        plan = choose([configs[number] for number in numbers], setting, trainer)
         if plan is None:
-            alone += numbers
             continue
+        alone -= set(numbers)
         for first in range(0, len(numbers), plan.width):
             chunk = numbers[first : first + plan.width]
-            stacked = PopulationRun([configs[n] for n in chunk], setting, plan.make_forward)
-            parts.append((stacked, chunk))
+            members, starts = [configs[n] for n in chunk], [origins[n] for n in chunk]
+            parts.append((PopulationCohort(members, setting, plan.make_forward, starts), chunk))
     if alone or not parts:
-        alone.sort()
-        parts.append((SequentialRun([configs[n] for n in alone], setting), alone))
-    return parts[0][0] if len(parts) == 1 else SideBySideRun(parts)
+        chunk = sorted(alone)
+        members, starts = [configs[n] for n in chunk], [origins[n] for n in chunk]
+        parts.append((SequentialCohort(members, setting, starts), chunk))
+    return parts[0][0] if len(parts) == 1 else SideBySideCohort(parts)
 
 
-def _alike(configs: Sequence[TrainingConfig], setting: Setting) -> list[list[int]]:
-    """Return the numbers of configurations that differ in their genomes only, group by group."""
-    groups: dict[tuple[int, str], list[int]] = {}
-    for number, config in enumerate(configs):
+def _compatible(
+    configs: Sequence[TrainingConfig], origins: Sequence[Origin], setting: Setting
+) -> list[list[int]]:
+    """Return the numbers of members that one stack can hold, group by group."""
+    groups: dict[tuple[int, str, int, int], list[int]] = {}
+    for number, (config, origin) in enumerate(zip(configs, origins, strict=True)):
+        if not can_stack(config, origin, setting):
+            continue
         model = json.dumps(dict(config.model), sort_keys=True, default=repr)
-        groups.setdefault((setting.batch_size(config), model), []).append(number)
+        step, position = (origin.step, origin.position) if origin else (0, 0)
+        key = (setting.batch_size(config), model, step, position)
+        groups.setdefault(key, []).append(number)
     return list(groups.values())

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-__all__ = ["batch_rows", "rows_from", "Streams"]
+__all__ = ["rows_from", "Streams"]
 
 _WEIGHTS, _ORDER, _STEPS, _AUGMENTATION = range(4)
 
@@ -50,19 +50,12 @@ class Streams:
         )
 
 
-def batch_rows(
-    step: int, batch_size: int, *, n_rows: int, seed: int, device: torch.device
-) -> Tensor:
-    """Return the row numbers (batch_size,) of a step, on `device`.
+def rows_from(position: int, n: int, *, n_rows: int, seed: int, device: torch.device) -> Tensor:
+    """Return the next `n` row numbers after `position` rows were taken, on `device`.
 
     The rows are shuffled anew each epoch and the epochs follow each other without a gap, so every
     batch is full and every row is seen equally often, whatever the batch size.
     """
-    return rows_from(step * batch_size, batch_size, n_rows=n_rows, seed=seed, device=device)
-
-
-def rows_from(position: int, n: int, *, n_rows: int, seed: int, device: torch.device) -> Tensor:
-    """Return the next `n` row numbers after `position` rows were taken, on `device`."""
     epoch, start = divmod(position, n_rows)
     rows = _shuffled(n_rows, seed, epoch, device)[start : start + n]
     while len(rows) < n:

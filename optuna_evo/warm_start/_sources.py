@@ -8,6 +8,7 @@ that all workers start from the same studies.
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import math
@@ -22,6 +23,9 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from optuna_evo.attributes import SOURCE_WEIGHTS
+from optuna_evo.attributes import SOURCES
+from optuna_evo.attributes import SPEC
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import SourceWarning
 from optuna_evo.errors import StorageError
@@ -29,10 +33,8 @@ from optuna_evo.errors import UsageError
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
 from optuna_evo.samplers import Source
-from optuna_evo.samplers import SOURCE_WEIGHTS
 from optuna_evo.search import FINISHED
 from optuna_evo.search import open_storage
-from optuna_evo.spec import SPEC_KEY
 from optuna_evo.spec import StudySpec
 from optuna_evo.warm_start._references import public_url
 from optuna_evo.warm_start._references import Reference
@@ -40,18 +42,16 @@ from optuna_evo.warm_start._references import with_password_of
 
 
 __all__ = [
-    "keep_references",
-    "keep_weights",
-    "kept_references",
-    "kept_weights",
+    "write_references",
+    "write_weights",
+    "read_references",
+    "read_weights",
     "load_sources",
     "probe_space",
     "resolve_references",
     "SourceReader",
-    "SOURCES_KEY",
 ]
 
-SOURCES_KEY = "optuna_evo:sources"
 _N_PROBES = 64
 
 
@@ -153,7 +153,7 @@ class SourceReader:
 
 
 def resolve_references(
-    spec: StudySpec, space: Callable[[optuna.Trial], Any], reader: SourceReader
+    spec: StudySpec, parameters: Mapping[str, BaseDistribution] | None, reader: SourceReader
 ) -> list[Reference]:
     """Return the studies that a spec's `warm_start` names, "auto" replaced by what it finds.
 
@@ -166,7 +166,7 @@ def resolve_references(
 
     Args:
         spec: The study that starts from others.
-        space: Its search space.
+        parameters: What its search space suggests; None: only its trials will tell.
         reader: Reads the sources.
 
     Raises:
@@ -174,21 +174,20 @@ def resolve_references(
             learn from, or no parameter in common.
         StorageError: If a database cannot be opened.
     """
-    suggested = probe_space(space)
     found: dict[Reference, None] = {}  # in order, each once
     for text in spec.warm_start:
         reference = reader.reference(text)
         if reference.is_auto:
-            found |= dict.fromkeys(_all_of_same_space(reference.url, spec, suggested, reader))
+            found |= dict.fromkeys(_all_of_same_space(reference.url, spec, parameters, reader))
             continue
         if reference == Reference(spec.name):
             raise UsageError(f"Study {spec.name!r} cannot start from itself; name another one.")
         theirs = set(_parameters(reader.study(reference)))
         reader.read(reference)
-        if not theirs & set(suggested):
+        if parameters is not None and not theirs & set(parameters):
             raise UsageError(
                 f"Study {str(reference)!r} has no parameter in common with this one: it has "
-                f"{', '.join(sorted(theirs))}; this one {', '.join(sorted(suggested))}."
+                f"{', '.join(sorted(theirs))}; this one {', '.join(sorted(parameters))}."
             )
         found[reference] = None
     return list(found)
@@ -207,25 +206,25 @@ def load_sources(references: Iterable[Reference], reader: SourceReader) -> list[
     return sources
 
 
-def keep_references(study: optuna.Study, references: Sequence[Reference]) -> None:
+def write_references(study: optuna.Study, references: Sequence[Reference]) -> None:
     """Write on a study what it starts from."""
-    study.set_user_attr(SOURCES_KEY, [str(reference) for reference in references])
+    study.set_user_attr(SOURCES.key, [str(reference) for reference in references])
 
 
-def kept_references(study: optuna.Study) -> list[Reference]:
+def read_references(study: optuna.Study) -> list[Reference]:
     """Return what a study starts from; nothing for a study without a warm start."""
-    return [Reference.parse(text) for text in study.user_attrs.get(SOURCES_KEY, [])]
+    return [Reference.parse(text) for text in SOURCES.read(study.user_attrs, [])]
 
 
-def keep_weights(study: optuna.Study, sampler: MetaPriorSampler) -> None:
+def write_weights(study: optuna.Study, sampler: MetaPriorSampler) -> None:
     """Write on a study how far each source is believed by now."""
     if sampler.sources:
-        study.set_user_attr(SOURCE_WEIGHTS, sampler.source_weights(study))
+        study.set_user_attr(SOURCE_WEIGHTS.key, sampler.source_weights(study))
 
 
-def kept_weights(study: optuna.Study) -> dict[str, float]:
-    """Return the weights of the sources as last noted, in [0, 1] by reference."""
-    return dict(study.user_attrs.get(SOURCE_WEIGHTS, {}))
+def read_weights(study: optuna.Study) -> dict[str, float]:
+    """Return the weights of the sources as last written, in [0, 1] by reference."""
+    return dict(SOURCE_WEIGHTS.read(study.user_attrs, {}))
 
 
 def probe_space(space: Callable[[optuna.Trial], Any]) -> dict[str, BaseDistribution]:
@@ -242,7 +241,7 @@ def probe_space(space: Callable[[optuna.Trial], Any]) -> dict[str, BaseDistribut
 def _all_of_same_space(
     url: str | None,
     spec: StudySpec,
-    suggested: dict[str, BaseDistribution],
+    parameters: Mapping[str, BaseDistribution] | None,
     reader: SourceReader,
 ) -> list[Reference]:
     references = []
@@ -251,11 +250,11 @@ def _all_of_same_space(
         if len(summary.directions) > 1 or (url is None and _is_sibling(summary.study_name, spec)):
             continue
         study = reader.study(reference)
-        theirs = summary.user_attrs.get(SPEC_KEY)
+        theirs = SPEC.read(summary.user_attrs)
         if not _is_finished(study, theirs) or not _finite_trials(study):
             continue
         if (theirs and theirs["space"]["name"] == spec.space.name) or (
-            set(_parameters(study)) == set(suggested)
+            parameters is not None and set(_parameters(study)) == set(parameters)
         ):
             references.append(reference)
     return references

@@ -19,6 +19,8 @@ import optuna
 from optuna.trial import FrozenTrial
 import torch
 
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import REUSED_FROM
 from optuna_evo.search import open_storage
 from optuna_evo.search import search
 from optuna_evo.spec import load_spec
@@ -39,13 +41,16 @@ class Watch:
         self.finished_at: list[float] = []
         self.n_reused = self.n_diverged = 0
 
-    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+    def started(self, trial_number: int) -> None:
+        pass
+
+    def reported(self, trial_number: int, report: int, n_reports: int) -> None:
         """Take no note."""
 
     def finished(self, trial: FrozenTrial) -> None:
         self.finished_at.append(time.perf_counter())
-        self.n_reused += "reused_from" in trial.user_attrs
-        self.n_diverged += "diverged" in trial.user_attrs
+        self.n_reused += REUSED_FROM.is_in(trial.user_attrs)
+        self.n_diverged += DIVERGED.is_in(trial.user_attrs)
 
 
 @click.command()

@@ -59,7 +59,7 @@ def main(
         if i < len(curves):
             continue
         run = objective.start([config])
-        curves.append([run.advance(1)[0] for _ in range(reports)])
+        curves.append([run.advance()[0] for _ in range(reports)])
         if cache:
             cache.write_text(json.dumps(curves))
     table = Table(title=f"{task}: {len(curves)} trainings of {epochs:g} epochs, {reports} reports")

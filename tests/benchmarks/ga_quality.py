@@ -94,7 +94,7 @@ def best_fitness(name: str, seed: int, n_trials: int, steps: int) -> float:
 
     def evaluate(trial: optuna.Trial) -> float:
         genome = suggest_genome(trial, horizon=steps, warmup_steps=warmup_steps)
-        (value,) = objective.start([TrainingConfig(genome=genome)]).advance(1)
+        (value,) = objective.start([TrainingConfig(genome=genome)]).advance()
         return value if math.isfinite(value) else PENALTY
 
     study = optuna.create_study(

@@ -1,17 +1,19 @@
 """How fast trainings go: stacked against one after another, and against the notebook's loop.
 
-    python -m tests.benchmarks.trainer [--part population|loop] [--device cuda]
+    python -m tests.benchmarks.trainer [--part population|segments|loop] [--device cuda]
 
-Both parts time alternating stretches of warm steps and show medians. "auto" is the trainer that
-`trainers.start` picks. The loop is the reference notebook's (arXiv:2512.11853) written plainly:
-a torch DataLoader with torchvision transforms image by image, the update in Python tensor by
-tensor, the loss read by `.item()` each step.
+All parts time alternating stretches and show medians: the first and the last of warm steps, the
+second of whole generations of population-based training, from checkpoints to checkpoints. "auto"
+is the kind of cohort that `trainers.start` picks. The loop is the reference notebook's
+(arXiv:2512.11853) written plainly: a torch DataLoader with torchvision transforms image by image,
+the update in Python tensor by tensor, the loss read by `.item()` each step.
 """
 
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import replace
+import io
 import itertools
 from pathlib import Path
 import statistics
@@ -26,11 +28,13 @@ from optuna_evo import Genome
 from optuna_evo import tasks
 from optuna_evo import trainers
 from optuna_evo import TrainingConfig
+from optuna_evo.config import SegmentConfig
 from optuna_evo.tasks import Task
+from optuna_evo.trainers import Checkpoint
 from optuna_evo.trainers._plan import choose
 from optuna_evo.trainers._plan import plans
-from optuna_evo.trainers._population import PopulationRun
-from optuna_evo.trainers._sequential import SequentialRun
+from optuna_evo.trainers._population import PopulationCohort
+from optuna_evo.trainers._sequential import SequentialCohort
 from optuna_evo.trainers._setting import Setting
 
 
@@ -43,10 +47,13 @@ PIXELS = {
 }
 ALONE = 2  # members that stand for all when they are trained one after another
 MANY_STEPS = 100_000
+PARTS = ("population", "segments", "loop")
 
 
 @click.command()
-@click.option("--part", type=click.Choice(["population", "loop"]), default="population")
+@click.option(
+    "--part", type=click.Choice(["population", "segments", "loop"]), default="population"
+)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--task", "names", multiple=True, help="Tasks; default: those of the part.")
 @click.option("--members", multiple=True, type=int, default=(8, 48), show_default=True)
@@ -54,6 +61,7 @@ MANY_STEPS = 100_000
 @click.option("--rounds", default=3, show_default=True, help="Timed stretches of each.")
 @click.option("--seconds", default=1.0, show_default=True, help="Length of a stretch.")
 @click.option("--workers", default=0, show_default=True, help="Processes of the plain loader.")
+@click.option("--steps", default=100, show_default=True, help="Steps of a segment.")
 @click.option("--data-dir", type=click.Path(path_type=Path))
 def main(
     part: str,
@@ -64,6 +72,7 @@ def main(
     rounds: int,
     seconds: float,
     workers: int,
+    steps: int,
     data_dir: Path | None,
 ) -> None:
     """Print one table."""
@@ -73,6 +82,9 @@ def main(
         compare_loops(
             names or ("fashion_mnist", "cifar10"), device, rounds, seconds, workers, data_dir
         )
+    elif part == "segments":
+        names = names or ("digits", "two_moons")
+        compare_segments(names, members, device, rounds, steps, data_dir)
     else:
         names = names or ("digits", "mnist", "cifar10")
         compare_trainers(names, members, device, rounds, seconds, width, data_dir)
@@ -96,10 +108,10 @@ def compare_trainers(
                 TrainingConfig(genome=replace(GENOME, lr=3e-4 * 1.02**i)) for i in range(size)
             ]
             runs: dict[str, tuple[Callable[[int], None], int]] = {}
-            runs["sequential"] = (SequentialRun(configs[:ALONE], setting).train, ALONE)
+            runs["sequential"] = (SequentialCohort(configs[:ALONE], setting).train, ALONE)
             for plan in plans(configs, setting):
                 stack = configs[: min(plan.width, width or size)]
-                run = PopulationRun(stack, setting, plan.make_forward)
+                run = PopulationCohort(stack, setting, plan.make_forward)
                 runs[f"{plan.name}, stacks of {len(stack)}"] = (run.train, len(stack))
             times = medians({key: run for key, (run, _) in runs.items()}, rounds, seconds)
             chosen = choose(configs, setting, "auto")
@@ -110,6 +122,75 @@ def compare_trainers(
                 mark = "chosen" if auto.split(",")[0] == key.split(",")[0] else ""
                 cells = (name, size, key, f"{1e3 * mine:.2f}", f"{one / mine:.2f}", mark)
                 print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def compare_segments(
+    names: Sequence[str],
+    sizes: Sequence[int],
+    device: str,
+    rounds: int,
+    steps: int,
+    data_dir: Path | None,
+) -> None:
+    print("| task | members | segment | member steps/s, one by one | as a stack | ratio | auto |")
+    print("|---|---|---|---|---|---|---|")
+    for name, size in itertools.product(names, sizes):
+        origins: dict[str, list[Checkpoint] | None] = {}
+        times: dict[str, list[float]] = {"sequential": [], "population": [], "auto": []}
+        for _ in range(rounds + 1):  # the first warms up
+            for kind, seconds in times.items():
+                start = time.perf_counter()
+                origins[kind] = generation(
+                    tasks.get(name), size, kind, device, steps, data_dir, origins.get(kind)
+                )
+                wait()
+                seconds.append(time.perf_counter() - start)
+        rates = {
+            kind: size * steps / statistics.median(seconds[1:]) for kind, seconds in times.items()
+        }
+        ratios = [rates[kind] / rates["sequential"] for kind in ("population", "auto")]
+        print(
+            f"| {name} | {size} | {steps} steps | {rates['sequential']:.0f} | "
+            f"{rates['population']:.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} |",
+            flush=True,
+        )
+
+
+def generation(
+    task: Task,
+    size: int,
+    kind: str,
+    device: str,
+    steps: int,
+    data_dir: Path | None,
+    origins: list[Checkpoint] | None,
+) -> list[Checkpoint]:
+    """Train one generation of segments, measure it, and return its checkpoints from files."""
+    genome = replace(GENOME, use_warmup=True)
+    configs = [
+        SegmentConfig(genome=replace(genome, lr=3e-4 * 1.02**i), clip_norm=1.0)
+        for i in range(size)
+    ]
+    cohort = trainers.start(
+        configs,
+        task,
+        seed=0,
+        total_steps=steps,
+        device=device,
+        data_dir=data_dir,
+        trainer=kind,
+        origins=origins,
+        segment=True,
+    )
+    cohort.train(steps)
+    cohort.evaluate()
+    found = []
+    for checkpoint in cohort.checkpoints():
+        file = io.BytesIO()
+        trainers.write_checkpoint(checkpoint, file)
+        file.seek(0)
+        found.append(trainers.read_checkpoint(file))
+    return found
 
 
 def compare_loops(

@@ -15,6 +15,7 @@ import optuna
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.attributes import WORKER
 from optuna_evo.cli import cli
 from optuna_evo.cli import main
 from optuna_evo.reports import generation_of
@@ -209,5 +210,5 @@ def test_two_workers_share_a_study_and_train_no_member_twice(folder: Path) -> No
     study = optuna.load_study(study_name="small", storage=f"sqlite:///{folder / 'optuna_evo.db'}")
     trials = study.get_trials(states=(TrialState.COMPLETE,))
     assert len(trials) in (8, 9)  # both may take the last place at the same moment
-    assert len({t.user_attrs["worker"] for t in trials}) == 2
+    assert len({WORKER.read(t.user_attrs) for t in trials}) == 2
     assert len({str(t.params) for t in trials}) == len(trials)

@@ -177,7 +177,7 @@ def test_texts_that_training_never_saw_are_predicted(load: Load) -> None:
     many[8] = "nor this"
     table, _ = load({"few": texts, "many": many, "size": SIZE, "y": CLASS})
     run = EstimatorObjective(table=table, folds=5).start([LINEAR, FOREST])
-    assert all(value > 0.7 for _ in range(5) for value in run.advance(1))
+    assert all(value > 0.7 for _ in range(5) for value in run.advance())
 
 
 def test_an_id_of_25_000_rows_needs_little_memory(tmp_path: Path) -> None:

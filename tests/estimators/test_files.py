@@ -244,7 +244,7 @@ def test_a_first_line_of_numbers_is_pointed_out(tmp_path: Path) -> None:
         ("", r"Cannot read the table .*/t.csv \(it is empty\)"),
         ("\ufeff\n \n", r"Cannot read the table .*/t.csv \(it is empty\)"),
         ("a,b\n", "t.csv has 2 columns, but no rows"),
-        ("a\n" + "1\n2\n" * 9, "t.csv has 18 rows, 0 features and 2 different targets"),
+        ("a\n" + "1\n2\n" * 9, "t.csv has 18 rows, 0 features and 2 distinct targets"),
         ("a,b,a\n1,2,3\n", "t.csv has two columns 'a', the 1. and the 3.: rename one"),
         ("a,b\n" + "1,2\n" * 20 + "1,2,3\n", r"t.csv \(.*Expected 2 fields in line 22, saw 3\)"),
         ("a,b\n" + "1,\0\n" * 20, "t.csv .it is no text, as it holds zero bytes"),

@@ -8,6 +8,7 @@ from optuna_evo.config import TrainingConfig
 from optuna_evo.curves import EarlyStopping
 from optuna_evo.curves import ReduceOnPlateau
 from optuna_evo.objectives import CurveObjective
+from optuna_evo.objectives import CurveRun
 from optuna_evo.objectives import train_finally
 from optuna_evo.rules import catalog
 
@@ -20,10 +21,17 @@ def objective(**options: object) -> CurveObjective:
     return CurveObjective(task=MOONS, seed=3, reports=4, **options)  # type: ignore[arg-type]
 
 
+def reports(run: CurveRun, n: int) -> list[float]:
+    """Return the last of `n` reports."""
+    return [run.advance() for _ in range(n)][-1]
+
+
 def test_the_last_report_is_what_one_training_gives() -> None:
     run = objective(steps=21).start([ADAM])
-    values = [run.advance(1)[0] for _ in range(4)]
-    (whole,) = trainers.start([ADAM], MOONS, seed=3, total_steps=21).advance(21)
+    values = [run.advance()[0] for _ in range(4)]
+    cohort = trainers.start([ADAM], MOONS, seed=3, total_steps=21)
+    cohort.train(21)
+    (whole,) = cohort.evaluate()
     assert values[-1] == whole and objective().value(values) == whole
     assert run.records()[0]["optimizer_steps"] == 21
 
@@ -34,7 +42,7 @@ def test_epochs_are_as_many_steps_as_the_batch_size_makes_them() -> None:
     o = objective(epochs=2.0)
     assert o.total_steps(small) == 2 * n_train // 16
     run = o.start([small, large])
-    run.advance(2)
+    reports(run, 2)
     steps = [record["optimizer_steps"] for record in run.records()]
     assert steps == [n_train // 16, n_train // 64]
     assert [record["share_trained"] for record in run.records()] == [0.5, 0.5]
@@ -43,9 +51,9 @@ def test_epochs_are_as_many_steps_as_the_batch_size_makes_them() -> None:
 def test_members_are_dropped_and_the_others_go_on_alike() -> None:
     other = replace(ADAM, genome=catalog["sgd"])
     both, alone = objective(steps=8).start([other, ADAM]), objective(steps=8).start([ADAM])
-    both.advance(2), alone.advance(2)
-    both.keep([False, True])
-    assert both.advance(2) == alone.advance(2)
+    reports(both, 2), reports(alone, 2)
+    both.drop([False, True])
+    assert reports(both, 2) == reports(alone, 2)
 
 
 def test_a_configuration_may_say_its_own_epochs() -> None:
@@ -59,12 +67,12 @@ def test_trainings_of_one_length_run_together_and_keep_their_places() -> None:
     configs[2] = replace(configs[2], genome=catalog["sgd"])
     together = objective(epochs=1.0).start(configs)
     alone = [objective(epochs=1.0).start([config]) for config in configs]
-    assert together.advance(4) == [run.advance(4)[0] for run in alone]
+    assert reports(together, 4) == [reports(run, 4)[0] for run in alone]
 
 
 def test_every_training_is_recorded_with_all_metrics_of_its_kind() -> None:
     run = objective(steps=200).start([ADAM])
-    values = [run.advance(1)[0] for _ in range(4)]
+    values = [run.advance()[0] for _ in range(4)]
     record = run.records()[0]
     assert record["accuracy"] == pytest.approx(values[-1])
     assert record["evaluations"] == 4 and record["seconds"] > 0
@@ -73,7 +81,7 @@ def test_every_training_is_recorded_with_all_metrics_of_its_kind() -> None:
 
 def test_the_metric_that_is_named_is_the_one_reported() -> None:
     run = objective(steps=40, metric="auc").start([ADAM])
-    (value,) = run.advance(4)
+    (value,) = reports(run, 4)
     assert value == run.records()[0]["auc"] != run.records()[0]["accuracy"]
 
 
@@ -83,7 +91,7 @@ def test_with_early_stopping_the_best_report_counts() -> None:
     assert o.is_enough([0.5, 0.9, 0.7]) and not objective().is_enough([0.5, 0.9, 0.7])
     wild = replace(ADAM, genome=replace(catalog["adam"], lr=0.3))
     run = o.start([wild])
-    values = [run.advance(1)[0] for _ in range(4)]
+    values = [run.advance()[0] for _ in range(4)]
     assert max(values) > values[-1]  # or nothing is shown
     assert run.records()[0]["accuracy"] == pytest.approx(max(values))
 
@@ -93,7 +101,7 @@ def test_on_a_plateau_the_learning_rate_is_reduced() -> None:
     o = objective(steps=8, reduce_on_plateau=ReduceOnPlateau(factor=0.1, patience=1))
     run = o.start([frozen, ADAM])
     for _ in range(4):
-        run.advance(1)
+        run.advance()
     assert run.records()[0]["lr_scale"] == 0.01
 
 

@@ -36,7 +36,7 @@ def values(made: Table, config: EstimatorConfig, folds: int = 5) -> list[float]:
     with pytest.warns(TableWarning):
         objective = EstimatorObjective(table=made, folds=folds)
     run = objective.start([config])
-    return [run.advance(1)[0] for _ in range(folds)]
+    return [run.advance()[0] for _ in range(folds)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,16 +108,16 @@ def test_there_are_fewer_folds_where_every_class_has_fewer_rows(
 ) -> None:
     with pytest.warns(TableWarning) as caught:
         objective = EstimatorObjective(table=table(counts), folds=5)
-    assert [str(w.message) for w in caught] == [said] and objective.n_steps == 4
+    assert [str(w.message) for w in caught] == [said] and objective.n_reports == 4
     run = objective.start([EstimatorConfig(estimator="linear", params={"alpha": 1.0})])
-    assert all(0 <= run.advance(1)[0] <= 1 for _ in range(4))
+    assert all(0 <= run.advance()[0] <= 1 for _ in range(4))
 
 
 def test_there_are_no_more_folds_than_rows_to_regress_on() -> None:
     made = table((10, 10))
     numbers = Table("made", "regression", made.features, made.features[:, 1], "made up")
     with pytest.warns(TableWarning, match="16 folds instead of 20, as many as there are rows"):
-        assert EstimatorObjective(table=numbers, folds=20).n_steps == 16
+        assert EstimatorObjective(table=numbers, folds=20).n_reports == 16
 
 
 @pytest.mark.parametrize(("counts", "folds"), [((60, 60), 1), ((1,) * 12, 5)])

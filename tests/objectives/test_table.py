@@ -34,14 +34,14 @@ def suggested(name: str, seed: int = 0) -> EstimatorConfig:
 @pytest.mark.parametrize("table", [WINE, DIABETES], ids=lambda table: table.kind)
 def test_every_estimator_fits_both_kinds_of_table(name: str, table) -> None:  # type: ignore[no-untyped-def]
     objective = EstimatorObjective(table=table, folds=2)
-    (value,) = objective.start([suggested(name)]).advance(1)
+    (value,) = objective.start([suggested(name)]).advance()
     assert 0 < value < 1 if table is WINE else 1_000 < value < 40_000
 
 
 def test_a_trial_is_the_mean_of_its_folds_and_keeps_all_metrics() -> None:
     objective = EstimatorObjective(table=WINE, metric="f1", folds=3)
     run = objective.start([LINEAR])
-    values = [run.advance(1)[0] for _ in range(3)]
+    values = [run.advance()[0] for _ in range(3)]
     (record,) = run.records()
     assert objective.value(values) == pytest.approx(record["f1"]) and record["f1"] > 0.9
     assert record["auc"] > 0.95 and record["evaluations"] == 3 and record["seconds"] > 0
@@ -66,20 +66,20 @@ def test_the_ridge_that_is_found_is_the_ridge_of_scikit_learn() -> None:
         scoring="neg_mean_squared_error",
     )
     run = EstimatorObjective(table=DIABETES, folds=4, seed=5).start([LINEAR])
-    assert [run.advance(1)[0] for _ in range(4)] == pytest.approx(theirs.tolist())
+    assert [run.advance()[0] for _ in range(4)] == pytest.approx(theirs.tolist())
 
 
 def test_members_are_dropped_and_the_others_go_on_alike() -> None:
     objective = EstimatorObjective(table=WINE, folds=3)
     both, alone = objective.start([suggested("svm"), LINEAR]), objective.start([LINEAR])
-    both.advance(1), alone.advance(1)
-    both.keep([False, True])
-    assert both.advance(1) == alone.advance(1)
+    both.advance(), alone.advance()
+    both.drop([False, True])
+    assert both.advance() == alone.advance()
 
 
 def test_another_repetition_has_other_folds() -> None:
     objective = EstimatorObjective(table=DIABETES, folds=3)
-    first, again, other = (objective.start([LINEAR], repetition=r).advance(1) for r in (0, 0, 1))
+    first, again, other = (objective.start([LINEAR], repetition=r).advance() for r in (0, 0, 1))
     assert first == again != other
 
 

@@ -7,6 +7,7 @@ import statistics
 import optuna
 import pytest
 
+from optuna_evo.attributes import REPETITION
 from optuna_evo.samplers import GASampler
 
 
@@ -94,18 +95,18 @@ def test_a_shrunken_range_is_respected_and_keeps_what_fits() -> None:
 
 def test_a_noisy_objective_evaluates_its_elites_again() -> None:
     study = optimized(60, reevaluate_elites=True, n_elites=2, population_size=10)
-    again = [trial for trial in study.trials if "reevaluation" in trial.user_attrs]
+    again = [trial for trial in study.trials if REPETITION.is_in(trial.user_attrs)]
     assert [trial.number % 10 for trial in again] == [0, 1] * 5
     for trial in again:
         earlier = [t for t in study.trials[: trial.number] if t.params == trial.params]
-        assert trial.user_attrs["reevaluation"] == len(earlier) >= 1
+        assert REPETITION.read(trial.user_attrs) == len(earlier) >= 1
 
 
 def test_the_objective_sees_how_often_its_parameters_were_evaluated() -> None:
     seen: list[int] = []
 
     def objective(trial: optuna.Trial) -> float:
-        seen.append(trial.user_attrs.get("reevaluation", 0))
+        seen.append(REPETITION.read(trial.user_attrs, 0))
         return trial.suggest_float("x", 0, 1)
 
     sampler = GASampler(population_size=4, n_elites=1, reevaluate_elites=True, seed=0)

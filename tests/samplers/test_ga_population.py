@@ -238,7 +238,7 @@ def test_a_trial_added_later_joins_the_running_generation() -> None:
     assert SIZE + 1 in members
 
 
-def test_trials_added_from_another_ga_study_are_founders_too() -> None:
+def test_trials_added_from_another_ga_study_are_seed_trials_too() -> None:
     old = optuna.create_study(study_name="old", sampler=GASampler(population_size=SIZE, seed=0))
     run(old, 5 * SIZE, x_value)
     study = make_study()
@@ -309,7 +309,7 @@ def test_trials_that_another_sampler_runs_take_no_slot() -> None:
     assert places(study) == [(0, 0), (0, 1), (0, 2)]
 
 
-def test_a_slow_worker_takes_its_place_after_others_opened_later_generations() -> None:
+def test_a_slow_worker_takes_its_slot_after_others_opened_later_generations() -> None:
     study = make_study()
     slow = study._storage.create_new_trial(study._study_id)
     run(study, 3 * SIZE, x_value)
@@ -317,7 +317,7 @@ def test_a_slow_worker_takes_its_place_after_others_opened_later_generations() -
     assert sorted(places(study)) == [(k // SIZE, k % SIZE) for k in range(3 * SIZE + 1)]
 
 
-def test_a_ticket_that_a_torn_read_missed_is_found_by_a_second_look() -> None:
+def test_an_assignment_that_a_torn_read_missed_is_found_by_a_second_look() -> None:
     study = run(make_study(), 2, x_value)
     trial = study.ask()
     trial.suggest_float("x", 0, 1)
@@ -326,7 +326,7 @@ def test_a_ticket_that_a_torn_read_missed_is_found_by_a_second_look() -> None:
     torn.system_attrs = {}
     population = Population(study="population", maximize=False, size=SIZE, n_elites=1)
     population.update([*study.get_trials()[:2], torn], lambda _: whole)
-    assert population.place(3) == (0, 3, 0)
+    assert population.next_slot(3) == (0, 3, 0)
 
 
 def test_another_population_size_applies_from_the_next_generation_on() -> None:

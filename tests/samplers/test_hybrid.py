@@ -13,9 +13,11 @@ from optuna.distributions import IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase
 from optuna.testing.pytest_samplers import SingleOnlySamplerTestCase
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.samplers import HybridSampler
 from optuna_evo.samplers._refine import log_expected_improvement
 from optuna_evo.samplers._refine import narrow
@@ -40,26 +42,30 @@ def _run(study: optuna.Study, n: int) -> None:
         study.tell(trial, _loss(trial.params))
 
 
+def proposed_by(trial: FrozenTrial) -> str:
+    return str(PROPOSED_BY.read(trial.user_attrs))
+
+
 def _small(seed: int = 0) -> HybridSampler:
-    return HybridSampler(population_size=4, n_generations=3, litter_size=20, seed=seed)
+    return HybridSampler(population_size=4, n_generations=3, n_offspring=20, seed=seed)
 
 
 class TestContract(BasicSamplerTestCase, SingleOnlySamplerTestCase):
     @pytest.fixture
     def sampler(self) -> Callable[[], BaseSampler]:
         return lambda: HybridSampler(
-            population_size=3, n_generations=2, litter_size=10, seed=0, min_correlation=-1.0
+            population_size=3, n_generations=2, n_offspring=10, seed=0, min_correlation=-1.0
         )
 
 
 def test_each_trial_says_which_phase_proposed_it() -> None:
     study = optuna.create_study(study_name="s", sampler=_small())
     _run(study, 20)
-    why = [str(t.user_attrs["proposed_by"]) for t in study.trials]
+    why = [proposed_by(t) for t in study.trials]
     assert why[:4] == ["genetic 0: random"] * 4
-    assert set(why[4:8]) <= {"genetic 1: litter", "genetic 1: immigrant"}
-    assert set(why[8:12]) <= {"genetic 2: litter", "genetic 2: immigrant"}
-    assert [why[place] for place in (4, 6)] == ["genetic 1: litter"] * 2  # kept for children
+    assert set(why[4:8]) <= {"genetic 1: offspring", "genetic 1: candidate"}
+    assert set(why[8:12]) <= {"genetic 2: offspring", "genetic 2: candidate"}
+    assert [why[place] for place in (4, 6)] == ["genetic 1: offspring"] * 2  # kept for children
     assert {w.split()[0] for w in why[12:]} == {"thompson"}
 
 
@@ -99,7 +105,7 @@ def test_it_finds_the_optimum_of_a_mixed_space() -> None:
     assert study.best_value < 0.1
 
 
-def test_a_failed_trial_leaves_its_place_in_phase_one_to_another() -> None:
+def test_a_failed_trial_leaves_its_slot_in_phase_one_to_another() -> None:
     study = optuna.create_study(study_name="s", sampler=_small())
     for number in range(14):
         trial = study.ask(SPACE)
@@ -107,11 +113,11 @@ def test_a_failed_trial_leaves_its_place_in_phase_one_to_another() -> None:
             study.tell(trial, state=TrialState.FAIL)
         else:
             study.tell(trial, _loss(trial.params))
-    kinds = Counter(str(t.user_attrs["proposed_by"]).split()[0] for t in study.trials)
+    kinds = Counter(proposed_by(t).split()[0] for t in study.trials)
     assert kinds == {"genetic": 14}
     assert study.ask(SPACE).user_attrs == {}
     _run(study, 1)
-    assert str(study.trials[-1].user_attrs["proposed_by"]).startswith("thompson")
+    assert proposed_by(study.trials[-1]).startswith("thompson")
 
 
 def test_pruned_trials_are_members_and_do_not_stop_it() -> None:
@@ -124,7 +130,7 @@ def test_pruned_trials_are_members_and_do_not_stop_it() -> None:
             study.tell(trial, state=TrialState.PRUNED)
         else:
             study.tell(trial, loss)
-    assert str(study.trials[-1].user_attrs["proposed_by"]).startswith("thompson")
+    assert proposed_by(study.trials[-1]).startswith("thompson")
 
 
 def test_a_batch_of_asks_holds_no_configuration_twice() -> None:
@@ -143,20 +149,20 @@ def test_a_batch_of_asks_holds_no_configuration_twice() -> None:
     assert not set(batch) & {tuple(t.params.values()) for t in study.trials[:8]}
 
 
-def test_an_untrustworthy_meta_learner_has_no_say() -> None:
+def test_an_untrustworthy_meta_learner_contributes_nothing() -> None:
     study = optuna.create_study(
         study_name="s", sampler=HybridSampler(population_size=8, n_generations=2, seed=0)
     )
     rng = np.random.default_rng(0)
     for _ in range(24):
         study.tell(study.ask(SPACE), float(rng.random()))
-    assert {t.user_attrs["proposed_by"] for t in study.trials[16:]} == {"thompson"}
+    assert {proposed_by(t) for t in study.trials[16:]} == {"thompson"}
 
 
-def test_a_meta_learner_that_predicts_well_has_a_say() -> None:
+def test_a_meta_learner_that_predicts_well_contributes() -> None:
     study = optuna.create_study(study_name="s", sampler=HybridSampler(population_size=10, seed=0))
     _run(study, 34)
-    assert study.trials[-1].user_attrs["proposed_by"] == "thompson + meta-learner"
+    assert proposed_by(study.trials[-1]) == "thompson + meta-learner"
 
 
 def test_branches_of_a_conditional_space_are_bred_and_refined() -> None:
@@ -210,9 +216,19 @@ def test_expected_improvement_is_that_of_a_simulation() -> None:
 
 
 def test_expected_improvement_stays_ordered_where_it_underflows() -> None:
-    hopeless = log_expected_improvement(np.linspace(1.0, 90.0, 200), np.ones(200), 0.0)
-    assert np.isfinite(hopeless).all()
-    assert (np.diff(hopeless) < 0.0).all()
+    far = log_expected_improvement(np.linspace(1.0, 90.0, 200), np.ones(200), 0.0)
+    assert np.isfinite(far).all()
+    assert (np.diff(far) < 0.0).all()
+
+
+def test_the_name_that_old_specs_have_for_the_offspring_is_accepted() -> None:
+    def run(**options: int) -> list[dict[str, object]]:
+        sampler = HybridSampler(population_size=4, n_generations=2, seed=0, **options)
+        study = optuna.create_study(study_name="s", sampler=sampler)
+        _run(study, 8)
+        return [t.params for t in study.trials]
+
+    assert run(litter_size=3) == run(n_offspring=3) != run()
 
 
 @pytest.mark.parametrize(
@@ -220,7 +236,8 @@ def test_expected_improvement_stays_ordered_where_it_underflows() -> None:
     [
         ({"population_size": 1}, "`population_size`"),
         ({"n_generations": 0}, "`n_generations`"),
-        ({"litter_size": 0}, "`litter_size` must be at least 1"),
+        ({"n_offspring": 0}, "`n_offspring` must be at least 1"),
+        ({"litter_size": 0}, "`n_offspring` must be at least 1"),
         ({"min_correlation": 1.5}, r"`min_correlation` must be in \[-1, 1\]"),
         ({"seed": -1}, "`seed`"),
     ],

@@ -17,14 +17,14 @@ from optuna_evo.samplers._recurrence._feedback import Feedback
 from optuna_evo.samplers._recurrence._step import published_step
 from optuna_evo.samplers._recurrence._step import recurrent_step
 from optuna_evo.samplers._recurrence._step import retained
-from optuna_evo.samplers._recurrence._step import Rule
+from optuna_evo.samplers._recurrence._step import StepSettings
 
 
 LR = FloatDistribution(1e-4, 1.0, log=True)
 QUIET = {"noise": 0.0, "momentum": 0.0}
 
 
-def rule(**changes: Any) -> Rule:
+def settings(**changes: Any) -> StepSettings:
     defaults = {
         "retention": 0.5,
         "mutation_prob": 1.0,
@@ -33,36 +33,36 @@ def rule(**changes: Any) -> Rule:
         "anneal": {},
         "cooling": 0.9,
     }
-    return Rule(**{**defaults, **changes})
+    return StepSettings(**{**defaults, **changes})
 
 
 def steps(
-    a_rule: Rule, distribution: BaseDistribution, value: Any, n: int = 200, **changes: Any
+    given: StepSettings, distribution: BaseDistribution, value: Any, n: int = 200, **changes: Any
 ) -> list[Any]:
     """Return next values of one parameter, each with other random numbers."""
     options = {"previous": {}, "feedback": Feedback(), "rho": 0.5, "noise_scale": 1.0} | changes
     return [
         recurrent_step(
-            a_rule, "p", distribution, value=value, rng=np.random.default_rng(k), **options
+            given, "p", distribution, value=value, rng=np.random.default_rng(k), **options
         )
         for k in range(n)
     ]
 
 
 def test_rho_one_keeps_and_rho_zero_takes_all_of_the_new_value() -> None:
-    assert steps(rule(), LR, 0.01, 5, rho=1.0) == pytest.approx([0.01] * 5)
-    half, none = (np.log(steps(rule(), LR, 0.01, 2000, rho=rho)) for rho in (0.5, 0.0))
+    assert steps(settings(), LR, 0.01, 5, rho=1.0) == pytest.approx([0.01] * 5)
+    half, none = (np.log(steps(settings(), LR, 0.01, 2000, rho=rho)) for rho in (0.5, 0.0))
     assert none.std() / half.std() == pytest.approx(2.0, rel=1e-6)
 
 
 def test_noise_is_in_log_space_and_scaled() -> None:
-    logs = np.log(steps(rule(noise=0.02), LR, 0.01, 2000, rho=0.0, noise_scale=0.5))
+    logs = np.log(steps(settings(noise=0.02), LR, 0.01, 2000, rho=0.0, noise_scale=0.5))
     assert logs.mean() == pytest.approx(np.log(0.01), abs=0.01)
     assert logs.std() == pytest.approx(0.5 * 0.02 * np.log(1e4), rel=0.06)
 
 
 def test_a_parameter_gets_noise_with_the_mutation_probability() -> None:
-    values = steps(rule(mutation_prob=0.2), LR, 0.01, 1000)
+    values = steps(settings(mutation_prob=0.2), LR, 0.01, 1000)
     kept = sum(value == pytest.approx(0.01, rel=1e-9) for value in values)
     assert kept == pytest.approx(800, abs=50)
 
@@ -70,7 +70,7 @@ def test_a_parameter_gets_noise_with_the_mutation_probability() -> None:
 def test_a_change_that_paid_goes_on_and_one_that_did_not_goes_back() -> None:
     for gain, factor in ((1.0, 10**0.25), (-1.0, 10**-0.25)):
         (value,) = steps(
-            rule(noise=0.0), LR, 0.1, 1, previous={"p": 0.01}, feedback=Feedback(gain=gain)
+            settings(noise=0.0), LR, 0.1, 1, previous={"p": 0.01}, feedback=Feedback(gain=gain)
         )
         assert value == pytest.approx(0.1 * factor)
 
@@ -78,19 +78,21 @@ def test_a_change_that_paid_goes_on_and_one_that_did_not_goes_back() -> None:
 def test_a_gradient_that_has_grown_lowers_annealed_parameters_only() -> None:
     feedback = Feedback(grad_change=np.log(1.5))
     options = {"feedback": feedback, "rho": 0.0}
-    assert steps(rule(**QUIET, anneal={"p": 1.0}), LR, 0.03, 1, **options) == [pytest.approx(0.02)]
-    assert steps(rule(**QUIET), LR, 0.03, 1, **options) == [pytest.approx(0.03)]
+    assert steps(settings(**QUIET, anneal={"p": 1.0}), LR, 0.03, 1, **options) == [
+        pytest.approx(0.02)
+    ]
+    assert steps(settings(**QUIET), LR, 0.03, 1, **options) == [pytest.approx(0.03)]
 
 
 def test_annealing_multiplies_and_stays_in_the_range() -> None:
-    cold = rule(**QUIET, anneal={"p": 0.5})
+    cold = settings(**QUIET, anneal={"p": 0.5})
     assert steps(cold, LR, 0.01, 1) == [pytest.approx(0.005)]
     assert steps(cold, LR, 1.5e-4, 1) == [1e-4]
 
 
 def test_a_category_is_kept_with_probability_rho() -> None:
     colours = CategoricalDistribution(["a", "b", "c", "d"])
-    counts = Counter(steps(rule(), colours, "b", 2000, rho=0.6))
+    counts = Counter(steps(settings(), colours, "b", 2000, rho=0.6))
     assert counts["b"] == pytest.approx(2000 * (0.6 + 0.4 / 4), abs=80)
     assert set(counts) == {"a", "b", "c", "d"}
 
@@ -99,20 +101,22 @@ def test_a_category_is_kept_with_probability_rho() -> None:
     "distribution", [IntDistribution(2, 20, step=3), IntDistribution(1, 1000, log=True)]
 )
 def test_integers_stay_on_their_grid_and_move(distribution: IntDistribution) -> None:
-    values = steps(rule(noise=0.3), distribution, 8, rho=0.2)
+    values = steps(settings(noise=0.3), distribution, 8, rho=0.2)
     assert all(distribution._contains(value) for value in values)
     assert len(set(values)) > 3
 
 
 def test_the_better_the_rank_the_more_is_kept() -> None:
-    rhos = [retained(rule(retention=0.3), Feedback(rank=rank)) for rank in (0.0, 0.5, 1.0)]
+    rhos = [retained(settings(retention=0.3), Feedback(rank=rank)) for rank in (0.0, 0.5, 1.0)]
     assert rhos == pytest.approx([1.0, 0.3, 0.09])
 
 
 def test_the_published_rule_mutates_keeps_or_drifts() -> None:
     wide = FloatDistribution(0.0, 10.0)
     draws = [
-        published_step(rule(mutation_prob=0.2), "p", wide, value=1.0, rng=np.random.default_rng(k))
+        published_step(
+            settings(mutation_prob=0.2), "p", wide, value=1.0, rng=np.random.default_rng(k)
+        )
         for k in range(4000)
     ]
     assert min(draws) < 0.91
@@ -202,7 +206,7 @@ def test_without_weights_it_beats_random_search() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"population_size": 1}, "nobody to learn from"),
+        ({"population_size": 1}, "no other to learn from"),
         ({"retention": 1.5}, r"`retention` must be in \[0, 1\], got 1.5"),
         ({"exploit_quantile": 0.6}, "`exploit_quantile`"),
         ({"cooling": 0.0}, "`cooling`"),

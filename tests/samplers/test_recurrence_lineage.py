@@ -11,6 +11,10 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.attributes import MEMBER
+from optuna_evo.attributes import PARENT
+from optuna_evo.attributes import SEGMENT
+from optuna_evo.attributes import TEMPERATURE
 from optuna_evo.samplers import RecurrenceSampler
 from optuna_evo.samplers import Segment
 from optuna_evo.samplers import segment_of
@@ -88,7 +92,7 @@ def test_the_segment_is_shown_in_user_attributes() -> None:
     trial = run(make_study(), SIZE + 1).get_trials()[-1]
     segment = segment_of(trial)
     expected = segment.member, segment.index, segment.parent, segment.temperature
-    shown = [trial.user_attrs[key] for key in ("member", "segment", "parent", "temperature")]
+    shown = [a.read(trial.user_attrs) for a in (MEMBER, SEGMENT, PARENT, TEMPERATURE)]
     assert tuple(shown) == expected
 
 

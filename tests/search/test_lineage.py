@@ -11,6 +11,10 @@ from optuna.trial import TrialState
 import pytest
 import torch
 
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import ERROR
+from optuna_evo.attributes import LOST_CHECKPOINT
+from optuna_evo.attributes import REUSED_FROM
 from optuna_evo.errors import SpecError
 from optuna_evo.samplers import segment_of
 from optuna_evo.search import CheckpointStore
@@ -22,7 +26,7 @@ from optuna_evo.study import delete_study
 from optuna_evo.study import load_study
 from optuna_evo.study import run_study
 from optuna_evo.study import StoredStudy
-from optuna_evo.trainers._training import Training
+from optuna_evo.trainers._member import Member
 
 
 OFF = dict.fromkeys(("beta1", "beta2", "warmup_steps", "dropout", "clip_norm", "sparsity"), ())
@@ -113,18 +117,18 @@ def test_never_more_checkpoints_than_members_and_running_trials(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
-    save, told = CheckpointStore.save, Lineage.told
+    save, clean_up = CheckpointStore.save, Lineage.clean_up
 
     def counted_save(*args: Any) -> None:
         save(*args)
         counts.append(len(files(tmp_path)))
 
-    def counted_told(lineage: Lineage) -> None:
-        told(lineage)
+    def counted_clean_up(lineage: Lineage) -> None:
+        clean_up(lineage)
         counts.append(len(files(tmp_path)))
 
     monkeypatch.setattr(CheckpointStore, "save", counted_save)
-    monkeypatch.setattr(Lineage, "told", counted_told)
+    monkeypatch.setattr(Lineage, "clean_up", counted_clean_up)
     run_study(make())
     assert max(counts) == 4 and counts[-1] == 3
 
@@ -144,7 +148,7 @@ def test_a_lost_checkpoint_is_replaced_by_the_nearest_relative(
         run_study(stored, n_more=2)
     for trial in complete(stored)[5:]:
         if parent_of(trial) is None:
-            assert "Going on from fresh weights." in trial.user_attrs["lost_checkpoint"]
+            assert "Going on from fresh weights." in LOST_CHECKPOINT.read(trial.user_attrs)
     assert steps(complete(stored)[5]) == (0, 4)
     assert "Trial 5: The checkpoint" in caplog.text
 
@@ -153,17 +157,17 @@ def test_a_diverged_segment_leaves_nothing_behind(make: Make, tmp_path: Path) ->
     space = {**SPEC["space"], "lr": [1e5, 1e6]}
     stored = make(space=space, n_trials=6)
     run_study(stored)
-    assert all(trial.user_attrs["diverged"] for trial in complete(stored))
+    assert all(DIVERGED.read(trial.user_attrs) for trial in complete(stored))
     assert all(steps(trial)[0] == 0 for trial in complete(stored))
     assert not files(tmp_path)
 
 
-def test_a_segment_is_never_told_what_another_one_reached(make: Make) -> None:
+def test_a_segment_never_takes_the_result_of_another_one(make: Make) -> None:
     space = {**SPEC["space"], "lr": [0.01, 0.01], "weight_decay": [0.01, 0.01]}
     stored = make("shared", space=space, n_trials=4)
     run_study(stored)
     assert len({t.user_attrs["train_loss"] for t in complete(stored)}) == 4
-    assert not any("reused_from" in t.user_attrs for t in complete(stored))
+    assert not any(REUSED_FROM.is_in(t.user_attrs) for t in complete(stored))
 
 
 def test_a_trial_is_complete_only_with_its_checkpoint(
@@ -211,19 +215,19 @@ def test_a_deleted_study_leaves_no_checkpoints(make: Make, tmp_path: Path) -> No
 def test_out_of_memory_fails_the_trial_with_advice_and_the_study_goes_on(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_step = Training._train_step
+    train = Member.train
 
-    def too_big(training: Training) -> None:
-        if training._batch_size > 64:
+    def too_big(member: Member, *batch: torch.Tensor) -> None:
+        if member.batch_size > 64:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        train_step(training)
+        train(member, *batch)
 
-    monkeypatch.setattr(Training, "_train_step", too_big)
+    monkeypatch.setattr(Member, "train", too_big)
     stored = make(space={**SPEC["space"], "batch_size": [32, 128]}, n_trials=5)
     run_study(stored)
     assert len(complete(stored)) == 5
     failed = stored.study.get_trials(states=(TrialState.FAIL,))
-    assert failed and all("lower the batch size" in t.user_attrs["error"] for t in failed)
+    assert failed and all("lower the batch size" in ERROR.read(t.user_attrs) for t in failed)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.attributes import PARENT
+from optuna_evo.attributes import WORKER
 from optuna_evo.samplers import segment_of
 from optuna_evo.search import open_storage
 from optuna_evo.search import parent_of
@@ -76,8 +78,8 @@ def trains(folder: Path, worker: Worker) -> bool:
     assert worker.exitcode is None, "it ended before it could be killed"
     return any(
         trial.state == TrialState.RUNNING
-        and trial.user_attrs.get("worker", "").endswith(f":{worker.pid}")
-        and "parent" in trial.user_attrs
+        and WORKER.read(trial.user_attrs, "").endswith(f":{worker.pid}")
+        and PARENT.is_in(trial.user_attrs)
         for trial in trials(folder)
     )
 

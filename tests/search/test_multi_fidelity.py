@@ -68,7 +68,7 @@ def test_cells_side_by_side_end_where_cells_one_by_one_end() -> None:
     members = [TrainingConfig(genome=catalog[name]) for name in ("adamw", "momentum")]
     by_steps = fitness("sequential")
     by_cells = replace(by_steps, reports=None)
-    reported = [[run.advance(1) for _ in range(o.n_steps)] for o, run in
+    reported = [[run.advance() for _ in range(o.n_reports)] for o, run in
                 ((o, o.start(members)) for o in (by_steps, by_cells))]  # fmt: skip
     ends = [
         [o.value(values) for values in zip(*columns, strict=True)]

@@ -9,6 +9,11 @@ from optuna.trial import TrialState
 import pytest
 
 from optuna_evo import tasks
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import PROPOSED_BY
+from optuna_evo.attributes import REPETITION
+from optuna_evo.attributes import REUSED_FROM
+from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.config import TrainingConfig
 from optuna_evo.objectives import CurveObjective
 from optuna_evo.objectives import FitnessObjective
@@ -37,40 +42,40 @@ class Repeatable(SlopeObjective):
 def run(study: optuna.Study, lrs: Sequence[float], objective: Any, **options: Any) -> None:
     repetition = options.pop("repetition", 0)
     for lr in lrs:
-        attrs = {"reevaluation": repetition} if repetition else {}
+        attrs = {REPETITION.key: repetition} if repetition else {}
         study.enqueue_trial({"lr": lr}, user_attrs=attrs)
     n = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))) + len(lrs)
     search(study, space=space, objective=objective, n_trials=n, **options)
 
 
-def told(study: optuna.Study) -> list[tuple[TrialState, Any, dict[int, float]]]:
+def ends(study: optuna.Study) -> list[tuple[TrialState, Any, dict[int, float]]]:
     return [(t.state, t.value, t.intermediate_values) for t in study.get_trials()]
 
 
-def test_a_known_configuration_is_told_its_result_without_training() -> None:
+def test_a_known_configuration_gets_its_result_without_training() -> None:
     study, objective = new_study(), Repeatable()
     run(study, [0.5, 0.25], objective)
     run(study, [0.5], objective)
     assert objective.started == [([0.5], 0), ([0.25], 0)]
-    first, _, again = told(study)
+    first, _, again = ends(study)
     assert first == again and first[1] == 1.25
-    assert study.get_trials()[2].user_attrs["reused_from"] == 0
+    assert REUSED_FROM.read(study.get_trials()[2].user_attrs) == 0
     assert study.get_trials()[2].user_attrs["lr_seen"] == 0.5
-    assert "reused_from" not in study.get_trials()[1].user_attrs
+    assert not REUSED_FROM.is_in(study.get_trials()[1].user_attrs)
 
 
 def test_a_replayed_trial_keeps_who_proposed_it() -> None:
     study, objective = new_study(), Repeatable()
     for proposer in ("portfolio", "prior"):
-        study.enqueue_trial({"lr": 0.5}, user_attrs={"proposed_by": proposer})
+        study.enqueue_trial({"lr": 0.5}, user_attrs={PROPOSED_BY.key: proposer})
     search(study, space=space, objective=objective, n_trials=2)
     first, second = study.get_trials()
-    assert second.user_attrs["reused_from"] == 0
-    assert (first.user_attrs["proposed_by"], second.user_attrs["proposed_by"]) == (
+    assert REUSED_FROM.read(second.user_attrs) == 0
+    assert (PROPOSED_BY.read(first.user_attrs), PROPOSED_BY.read(second.user_attrs)) == (
         "portfolio",
         "prior",
     )
-    assert first.user_attrs["sampler_seconds"] != second.user_attrs["sampler_seconds"]
+    assert SAMPLER_SECONDS.read(first.user_attrs) != SAMPLER_SECONDS.read(second.user_attrs)
 
 
 def test_another_worker_finds_the_result_in_the_study() -> None:
@@ -79,7 +84,7 @@ def test_another_worker_finds_the_result_in_the_study() -> None:
     later = Repeatable()
     run(study, [0.5, 0.5], later, batch_size=2)
     assert later.started == []
-    assert [t.user_attrs.get("reused_from") for t in study.get_trials()] == [None, 0, 0]
+    assert [REUSED_FROM.read(t.user_attrs) for t in study.get_trials()] == [None, 0, 0]
 
 
 def test_equals_in_one_batch_train_once() -> None:
@@ -87,7 +92,7 @@ def test_equals_in_one_batch_train_once() -> None:
     run(study, [0.5, 0.25, 0.5], objective, batch_size=3)
     assert objective.started == [([0.5, 0.25], 0)]
     assert [t.value for t in study.get_trials()] == [1.25, 0.625, 1.25]
-    assert [t.user_attrs.get("reused_from") for t in study.get_trials()] == [None, None, 0]
+    assert [REUSED_FROM.read(t.user_attrs) for t in study.get_trials()] == [None, None, 0]
 
 
 def test_a_diverged_training_is_known_too() -> None:
@@ -95,7 +100,9 @@ def test_a_diverged_training_is_known_too() -> None:
     run(study, [1.5], objective)
     run(study, [1.5], objective)
     assert len(objective.started) == 1
-    assert [(t.value, t.user_attrs["diverged"]) for t in study.get_trials()] == [(-1.0, True)] * 2
+    assert [(t.value, DIVERGED.read(t.user_attrs)) for t in study.get_trials()] == [
+        (-1.0, True)
+    ] * 2
 
 
 def test_other_repetitions_and_other_objectives_train() -> None:
@@ -127,7 +134,7 @@ def test_a_pruned_trial_is_pruned_again_without_training() -> None:
     study, objective = new_study(pruner=_PrunesAt(0, 1)), Repeatable()
     run(study, [0.5, 0.5], objective)
     assert len(objective.started) == 1
-    assert told(study)[0] == told(study)[1] and told(study)[1][0] == TrialState.PRUNED
+    assert ends(study)[0] == ends(study)[1] and ends(study)[1][0] == TrialState.PRUNED
 
 
 def test_a_trial_that_outlives_the_known_curve_is_trained_after_all() -> None:
@@ -136,27 +143,27 @@ def test_a_trial_that_outlives_the_known_curve_is_trained_after_all() -> None:
     run(study, [0.5, 0.5, 0.25], objective, batch_size=3)
     assert objective.started == [([0.5], 0), ([0.25], 0), ([0.5], 0)]
     curve = {1: 0.5, 2: 1.0, 3: 1.5, 4: 2.0}
-    assert told(study)[1] == told(study)[2] == (TrialState.COMPLETE, 1.25, curve)
-    assert [t.user_attrs.get("reused_from") for t in study.get_trials()] == [None, None, 1, None]
+    assert ends(study)[1] == ends(study)[2] == (TrialState.COMPLETE, 1.25, curve)
+    assert [REUSED_FROM.read(t.user_attrs) for t in study.get_trials()] == [None, None, 1, None]
 
 
 def test_a_complete_curve_may_be_pruned_now() -> None:
     study, objective = new_study(pruner=_PrunesAt(1)), Repeatable()
     run(study, [0.5, 0.5], objective)
     assert len(objective.started) == 1
-    assert told(study)[1] == (TrialState.PRUNED, 1.0, {1: 0.5, 2: 1.0})
+    assert ends(study)[1] == (TrialState.PRUNED, 1.0, {1: 0.5, 2: 1.0})
 
 
-def test_each_finished_trial_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    study, kept = new_study(), list[int]()
+def test_each_finished_trial_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    study, added = new_study(), list[int]()
     run(study, [0.1, 0.2, 0.3], Repeatable())
     study.ask().report(1.0, 1)
     curves = Curves(study)
-    monkeypatch.setattr(curves, "_keep", lambda trial: kept.append(trial.number))
-    curves.look()
+    monkeypatch.setattr(curves, "_add", lambda trial: added.append(trial.number))
+    curves.update()
     study.tell(3, 1.0)
-    curves.look()
-    assert kept == [0, 1, 2, 3]
+    curves.update()
+    assert added == [0, 1, 2, 3]
 
 
 def test_objectives_differ_by_task_seed_and_budget_only() -> None:

@@ -12,6 +12,12 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import ERROR
+from optuna_evo.attributes import FINGERPRINT
+from optuna_evo.attributes import REPETITION
+from optuna_evo.attributes import SAMPLER_SECONDS
+from optuna_evo.attributes import WORKER
 from optuna_evo.config import TrainingConfig
 from optuna_evo.rules import catalog
 from optuna_evo.search import _leases as leases
@@ -26,11 +32,11 @@ class Slope:
         self.step = 0
         self.lrs = list(lrs)
 
-    def advance(self, n_steps: int) -> list[float]:
-        self.step += n_steps
+    def advance(self) -> list[float]:
+        self.step += 1
         return [math.nan if lr > 1 and self.step > 1 else lr * self.step for lr in self.lrs]
 
-    def keep(self, alive: Sequence[bool]) -> None:
+    def drop(self, alive: Sequence[bool]) -> None:
         self.lrs = [lr for lr, stays in zip(self.lrs, alive, strict=True) if stays]
 
     def records(self) -> list[Mapping[str, Any]]:
@@ -38,8 +44,7 @@ class Slope:
 
 
 class SlopeObjective:
-    n_steps = 4
-    report_every = 1
+    n_reports = 4
     penalty = -1.0
 
     def __init__(self) -> None:
@@ -82,7 +87,7 @@ def test_a_search_ends_with_exactly_its_trials_whatever_the_batch(batch_size: in
     assert search(study, space=space, objective=SlopeObjective(), n_trials=10) == 0
 
 
-def test_every_step_is_reported_and_the_mean_is_told() -> None:
+def test_every_step_is_reported_and_the_mean_is_the_value() -> None:
     study = new_study()
     study.enqueue_trial({"lr": 0.5})
     search(study, space=space, objective=SlopeObjective(), n_trials=1)
@@ -90,16 +95,16 @@ def test_every_step_is_reported_and_the_mean_is_told() -> None:
     assert trial.intermediate_values == {1: 0.5, 2: 1.0, 3: 1.5, 4: 2.0}
     assert trial.value == 1.25
     assert trial.user_attrs["lr_seen"] == 0.5
-    assert trial.user_attrs["fingerprint"] == space(trial).genome.fingerprint()
+    assert FINGERPRINT.read(trial.user_attrs) == space(trial).genome.fingerprint()
 
 
-def test_a_diverged_trial_is_told_the_penalty_at_once_and_the_others_go_on() -> None:
+def test_a_diverged_trial_gets_the_penalty_at_once_and_the_others_go_on() -> None:
     study = new_study()
     for lr in (0.5, 1.5, 0.25):
         study.enqueue_trial({"lr": lr})
     search(study, space=space, objective=SlopeObjective(), n_trials=3, batch_size=3)
     assert [t.value for t in study.get_trials()] == [1.25, -1.0, 0.625]
-    assert study.get_trials()[1].user_attrs["diverged"] is True
+    assert DIVERGED.read(study.get_trials()[1].user_attrs) is True
     assert max(study.get_trials()[1].intermediate_values) == 2
 
 
@@ -138,7 +143,7 @@ def test_n_more_and_timeout_end_a_call_early() -> None:
 
 def test_a_repeated_trial_trains_with_other_seeds() -> None:
     study, objective = new_study(), SlopeObjective()
-    study.enqueue_trial({"lr": 0.5}, user_attrs={"reevaluation": 2})
+    study.enqueue_trial({"lr": 0.5}, user_attrs={REPETITION.key: 2})
     study.enqueue_trial({"lr": 0.25})
     search(study, space=space, objective=objective, n_trials=2, batch_size=2)
     assert objective.started == [([0.5], 2), ([0.25], 0)]
@@ -161,7 +166,7 @@ def test_a_failing_trial_says_why_and_the_search_goes_on() -> None:
     objective = _FailsOn({0, 2}, RuntimeError("out of memory"))
     search(study, space=space, objective=objective, n_trials=3)
     failed = study.get_trials(states=(TrialState.FAIL,))
-    assert [t.user_attrs["error"] for t in failed] == ["RuntimeError: out of memory"] * 2
+    assert [ERROR.read(t.user_attrs) for t in failed] == ["RuntimeError: out of memory"] * 2
     assert len(complete(study)) == 3
 
 
@@ -220,7 +225,7 @@ def test_a_trial_carries_its_worker_from_its_first_moment(tmp_path: Path) -> Non
     study = new_study(tmp_path)
     trial = leases.ask(study)
     (queued,) = study.get_trials()
-    assert queued.user_attrs[leases.WORKER_KEY] == leases.this_worker()
+    assert queued.user_attrs[WORKER.key] == leases.this_worker()
     assert trial.number == queued.number
 
 
@@ -232,7 +237,7 @@ def test_what_the_sampler_took_is_written_on_the_trial() -> None:
 
     study = new_study(sampler=Slow(seed=1))
     search(study, space=space, objective=SlopeObjective(), n_trials=2)
-    assert all(t.user_attrs["sampler_seconds"] >= 0.02 for t in complete(study))
+    assert all(SAMPLER_SECONDS.read(t.user_attrs) >= 0.02 for t in complete(study))
 
 
 def test_two_workers_may_give_the_same_trial_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from optuna_dashboard._note import get_note_from_system_attrs
 from optuna_dashboard._note import save_note_with_version
 import pytest
 
+from optuna_evo.attributes import WORKER
 from optuna_evo.errors import UsageError
 from optuna_evo.search import _leases as leases
 from optuna_evo.search import open_storage
@@ -45,7 +46,9 @@ def test_a_trial_that_is_being_trained_waits_in_the_copy(storage: Any) -> None:
     copy = copy_study("small", "fork", storage)
     first, second = copy.get_trials()
     assert (first.state, second.state) == (TrialState.COMPLETE, TrialState.WAITING)
-    assert second.params == old.study.get_trials()[1].params and "worker" not in second.user_attrs
+    assert second.params == old.study.get_trials()[1].params and not WORKER.is_in(
+        second.user_attrs
+    )
 
 
 def test_notes_stay_with_their_trials(storage: Any) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from optuna_evo import lr_schedule
 from optuna_evo import Schedule
+from optuna_evo.attributes import MEMBER
 from optuna_evo.errors import UsageError
 from optuna_evo.export import export_weights
 from optuna_evo.export import schedule_configs
@@ -49,7 +50,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredStudy:
 
 def test_the_winner_is_the_best_of_those_whose_weights_are_there(stored: StoredStudy) -> None:
     trials = stored.study.get_trials()
-    latest = {t.user_attrs["member"]: t for t in trials}
+    latest = {MEMBER.read(t.user_attrs): t for t in trials}
     assert winner(stored).value == min(t.value for t in latest.values() if t.value)
 
 

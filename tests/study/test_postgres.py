@@ -8,13 +8,14 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.errors import SourceWarning
 from optuna_evo.search import open_storage
 from optuna_evo.study import create_study
 from optuna_evo.study import load_study
 from optuna_evo.study import run_study
-from optuna_evo.warm_start import keep_references
 from optuna_evo.warm_start import Reference
+from optuna_evo.warm_start import write_references
 from tests.cli.test_cli import run
 from tests.cli.test_cli import SPEC
 from tests.cli.test_cli import start
@@ -87,7 +88,7 @@ def test_a_study_starts_from_one_in_postgres_and_stores_no_password(
     stored = load_study("new", storage)
     run_study(stored, n_more=1, device="cpu")
     (trial,) = stored.study.get_trials()
-    assert trial.user_attrs["proposed_by"] == "portfolio"
+    assert PROPOSED_BY.read(trial.user_attrs) == "portfolio"
     assert trial.params["lr"] == pytest.approx(2e-3, rel=0.5)
     assert "secret" not in str(stored.study.user_attrs)
     assert (tmp_path / "a.db").read_bytes().count(b"secret") == 0
@@ -108,6 +109,6 @@ def test_a_server_that_is_gone_is_a_warning(
 ) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 'a.db'}")
     stored = create_study(training_spec("new"), storage)
-    keep_references(stored.study, [Reference("old", "postgresql://me@127.0.0.1:1/db")])
+    write_references(stored.study, [Reference("old", "postgresql://me@127.0.0.1:1/db")])
     with pytest.warns(SourceWarning, match="Cannot open postgresql://me@127.0.0.1:1/db"):
         load_study("new", storage)

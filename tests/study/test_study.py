@@ -6,10 +6,14 @@ from optuna.trial import TrialState
 import pytest
 
 from optuna_evo import tasks
+from optuna_evo.attributes import FINGERPRINT
+from optuna_evo.attributes import META_FEATURES
+from optuna_evo.attributes import WORKER
 from optuna_evo.errors import SpecError
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
+from optuna_evo.objectives import pick_device
 from optuna_evo.reports import summarise
 from optuna_evo.search import open_storage
 from optuna_evo.spec import StudySpec
@@ -20,7 +24,6 @@ from optuna_evo.study import create_study
 from optuna_evo.study import delete_study
 from optuna_evo.study import judge_study
 from optuna_evo.study import load_study
-from optuna_evo.study import pick_device
 from optuna_evo.study import run_study
 from optuna_evo.study import stored_judgement
 
@@ -51,7 +54,12 @@ def test_a_study_runs_to_its_end_and_values_its_cells(storage: Any) -> None:
     stored = create_study(small_spec(), storage)
     assert run_study(stored, device="cpu") == 6
     trial = stored.study.best_trial
-    assert set(trial.user_attrs) >= {"accuracies", "accuracy_two_moons", "fingerprint", "worker"}
+    assert set(trial.user_attrs) >= {
+        "accuracies",
+        "accuracy_two_moons",
+        FINGERPRINT.key,
+        WORKER.key,
+    }
     assert len(trial.user_attrs["accuracies"]["two_moons"]) == 2
     assert set(trial.intermediate_values) == {1, 2}
     assert best_genome(stored).horizon == 4
@@ -59,9 +67,9 @@ def test_a_study_runs_to_its_end_and_values_its_cells(storage: Any) -> None:
 
 def test_a_run_writes_what_is_known_about_the_task_on_the_study(storage: Any) -> None:
     stored = create_study(small_spec(tasks=["two_moons", "digits"]), storage)
-    assert "meta_features" not in stored.study.user_attrs  # creation loads no data
+    assert not META_FEATURES.is_in(stored.study.user_attrs)  # creation loads no data
     run_study(stored, n_more=1, device="cpu")
-    found = load_study("small", storage).study.user_attrs["meta_features"]
+    found = META_FEATURES.read(load_study("small", storage).study.user_attrs)
     assert found["n_rows"] == pytest.approx((512 * 1077) ** 0.5)
     assert 0.5 < found["landmark_linear"] < 1
 
@@ -276,4 +284,4 @@ def test_the_objective_takes_its_numbers_from_the_spec() -> None:
     spec = small_spec(seed=7, objective={"seeds": 3, "divergence_penalty": -2.0})
     objective = build_objective(spec, device="cpu")
     assert list(objective.seeds) == [7, 8, 9]
-    assert (objective.n_steps, objective.penalty, objective.steps) == (3, -2.0, 4)
+    assert (objective.n_reports, objective.penalty, objective.steps) == (3, -2.0, 4)

@@ -4,6 +4,7 @@ from optuna.trial import TrialState
 import pytest
 
 from optuna_evo import smart_hyperparameter_tuning
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.errors import UsageError
 from optuna_evo.search import open_storage
 
@@ -25,7 +26,7 @@ def test_one_call_tunes_trains_measures_and_draws(tmp_path: Path) -> None:
     assert set(result.best_params) == {"lr", "weight_decay", "dropout", "batch_size"}
     assert result.best_score == result.study.best_value > 0.3
     assert 0.5 < result.test_accuracy <= 1.0
-    proposed = [t.user_attrs["proposed_by"] for t in result.study.get_trials()]
+    proposed = [PROPOSED_BY.read(t.user_attrs) for t in result.study.get_trials()]
     assert proposed[0] == "genetic 0: random" and proposed[-1].startswith("thompson")
     assert len(proposed) == 9 and picture.exists()
 
@@ -34,7 +35,10 @@ def test_a_second_call_goes_on_where_the_first_stopped(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 'a.db'}")
 
     class Stop:
-        def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+        def started(self, trial_number: int) -> None:
+            pass
+
+        def reported(self, trial_number: int, report: int, n_reports: int) -> None:
             if trial_number == 4:
                 raise KeyboardInterrupt
 

@@ -21,7 +21,7 @@ from optuna_evo import Genome
 from optuna_evo import tasks
 from optuna_evo import TrainingConfig
 from optuna_evo.tasks import Task
-from optuna_evo.trainers import Run
+from optuna_evo.trainers import Cohort
 
 
 ADAMW = TrainingConfig(genome=catalog["adamw"])
@@ -38,7 +38,13 @@ class Start(Protocol):
     def __call__(
         self, configs: Sequence[TrainingConfig], task: Task, *, seed: int, total_steps: int,
         **options: Any,
-    ) -> Run: ...  # fmt: skip
+    ) -> Cohort: ...  # fmt: skip
+
+
+def advance(cohort: Cohort, n_steps: int) -> list[float]:
+    """Train and measure on the validation split."""
+    cohort.train(n_steps)
+    return list(cohort.evaluate())
 
 
 def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
@@ -59,9 +65,9 @@ class TrainerContract:
 
     def trained(
         self, configs: Sequence[TrainingConfig], *, seed: int = 3, n_steps: int = 40
-    ) -> Run:
+    ) -> Cohort:
         run = self.start(configs, TWO_MOONS, seed=seed, total_steps=n_steps)
-        run.advance(n_steps)
+        advance(run, n_steps)
         return run
 
     def test_the_same_seed_gives_the_same_bits_whatever_ran_before(self) -> None:
@@ -80,17 +86,17 @@ class TrainerContract:
         whole, pieces = (
             self.start([DROPOUT, SGD], TWO_MOONS, seed=0, total_steps=40) for _ in range(2)
         )
-        whole.advance(40)
-        last = [pieces.advance(n) for n in (7, 23, 10)][-1]
+        advance(whole, 40)
+        last = [advance(pieces, n) for n in (7, 23, 10)][-1]
         assert pieces.step == whole.step == 40
-        assert last == whole.advance(0) and pieces.losses() == whole.losses()
+        assert last == advance(whole, 0) and pieces.losses() == whole.losses()
         assert all(map(same, whole.state_dicts(), pieces.state_dicts()))
 
     def test_members_start_equal_and_see_the_same_rows(self) -> None:
         run = self.start([ADAMW, ADAMW, SGD], TWO_MOONS, seed=0, total_steps=40)
         first, second, third = run.state_dicts()
         assert same(first, second) and same(first, third)
-        run.advance(40)
+        advance(run, 40)
         first, second, third = run.state_dicts()
         assert same(first, second) and not same(first, third)
 
@@ -100,39 +106,39 @@ class TrainerContract:
         assert self.agree(together.state_dicts()[1], alone.state_dicts()[0])
         assert abs(together.losses()[1] - alone.losses()[0]) <= self.rounding
 
-    def test_keep_does_not_disturb_survivors(self) -> None:
+    def test_drop_does_not_disturb_survivors(self) -> None:
         run = self.start([SGD, DROPOUT, ADAMW], TWO_MOONS, seed=3, total_steps=40)
-        run.advance(20)
-        run.keep([False, True, True])
-        values = run.advance(20)
+        advance(run, 20)
+        run.drop([False, True, True])
+        values = advance(run, 20)
         assert run.members == [1, 2] and len(values) == len(run.losses()) == 2
         untouched = self.trained([SGD, DROPOUT, ADAMW]).state_dicts()[1:]
         assert all(map(self.agree, run.state_dicts(), untouched))
 
     def test_a_run_may_lose_all_its_members(self) -> None:
         run = self.start([SGD, ADAMW], TWO_MOONS, seed=0, total_steps=40)
-        run.keep([False, False])
-        assert run.advance(20) == run.losses() == run.state_dicts() == []
+        run.drop([False, False])
+        assert advance(run, 20) == run.losses() == run.state_dicts() == []
 
-    def test_keep_wants_one_entry_for_each_live_member(self) -> None:
+    def test_drop_wants_one_entry_for_each_live_member(self) -> None:
         run = self.start([SGD, ADAMW], TWO_MOONS, seed=0, total_steps=40)
         with pytest.raises(ValueError, match="each of 2 live members, got 3"):
-            run.keep([True, True, False])
+            run.drop([True, True, False])
 
     def test_a_diverging_member_measures_nan_and_leaves_the_others_alone(self) -> None:
         run = self.start([ADAMW, EXPLODING], QUADRATIC, seed=0, total_steps=60)
-        values = run.advance(60)
+        values = advance(run, 60)
         assert math.isfinite(values[0]) and math.isnan(values[1])
         assert math.isfinite(run.losses()[0]) and math.isnan(run.losses()[1])
         alone = self.start([ADAMW], QUADRATIC, seed=0, total_steps=60)
-        assert abs(alone.advance(60)[0] - values[0]) <= self.rounding
+        assert abs(advance(alone, 60)[0] - values[0]) <= self.rounding
         assert self.agree(alone.state_dicts()[0], run.state_dicts()[0])
 
     def test_a_diverged_member_trains_no_more(self) -> None:
         run = self.start([EXPLODING], QUADRATIC, seed=0, total_steps=200)
-        run.advance(100)
+        advance(run, 100)
         before = run.state_dicts()[0]
-        run.advance(100)
+        advance(run, 100)
         after = run.state_dicts()[0]
         assert all(torch.equal(before[k].nan_to_num(), after[k].nan_to_num()) for k in before)
 
@@ -154,7 +160,7 @@ class TrainerContract:
 
         task = dataclasses.replace(TWO_MOONS, load_test=forbidden)
         run = self.start([ADAMW], task, seed=0, total_steps=10)
-        assert 0.0 <= run.advance(10)[0] <= 1.0
+        assert 0.0 <= advance(run, 10)[0] <= 1.0
 
     def test_test_rows_are_measured_when_they_are_given(self) -> None:
         run = self.trained([ADAMW, SGD], n_steps=200)
@@ -189,7 +195,7 @@ class TrainerContract:
     def test_measuring_changes_nothing(self) -> None:
         run = self.start([DROPOUT], TWO_MOONS, seed=3, total_steps=40)
         for _ in range(40):
-            run.advance(1)
+            advance(run, 1)
             run.evaluate(TWO_MOONS.load_test(None))
         assert same(run.state_dicts()[0], self.trained([DROPOUT]).state_dicts()[0])
 
@@ -199,16 +205,16 @@ class TrainerContract:
         single = self.start([ADAMW], TWO_MOONS, seed=0, total_steps=6, loss_window=1)
         steps = []
         for _ in range(6):
-            single.advance(1)
+            advance(single, 1)
             steps += single.losses()
-        run.advance(6)
+        advance(run, 6)
         assert run.losses()[0] == pytest.approx(sum(steps[-2:]) / 2)
 
     def test_schedules_span_the_whole_run(self) -> None:
         run = self.start([DROPOUT], TWO_MOONS, seed=0, total_steps=300)
-        run.advance(299)
+        advance(run, 299)
         before = run.state_dicts()[0]
-        run.advance(1)
+        advance(run, 1)
         after = run.state_dicts()[0]
         moved = max((after[k] - before[k]).abs().max().item() for k in before)
         assert moved < 1e-6  # the cosine has come down to nothing
@@ -217,7 +223,7 @@ class TrainerContract:
     def test_steps_beyond_the_run_are_refused(self, n_steps: int) -> None:
         run = self.start([ADAMW], TWO_MOONS, seed=0, total_steps=10)
         with pytest.raises(ValueError, match=f"between 0 and 10.*got {n_steps}"):
-            run.advance(n_steps)
+            advance(run, n_steps)
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -240,6 +246,6 @@ class TrainerContract:
 
     def test_digits_are_learned(self) -> None:
         run = self.start([ADAMW, SGD], tasks.get("digits"), seed=0, total_steps=400)
-        accuracies = run.advance(400)
+        accuracies = advance(run, 400)
         assert accuracies[0] > 0.9
         assert run.losses()[0] < 0.2

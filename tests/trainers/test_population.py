@@ -13,10 +13,11 @@ from optuna_evo import TrainingConfig
 from optuna_evo.tasks import Split
 from optuna_evo.tasks import Splits
 from optuna_evo.tasks import Task
-from optuna_evo.trainers._population import PopulationRun
-from optuna_evo.trainers._sequential import SequentialRun
-from optuna_evo.trainers._side_by_side import SideBySideRun
+from optuna_evo.trainers._population import PopulationCohort
+from optuna_evo.trainers._sequential import SequentialCohort
+from optuna_evo.trainers._side_by_side import SideBySideCohort
 from tests.trainers.contract import ADAMW
+from tests.trainers.contract import advance
 from tests.trainers.contract import SGD
 from tests.trainers.contract import TrainerContract
 
@@ -111,10 +112,10 @@ def test_auto_trains_small_models_in_a_stack_and_agrees() -> None:
         TrainingConfig(genome=replace(catalog["adamw"], lr=0.001 * i)) for i in range(1, 33)
     ]
     run = trainers.start(members, tasks.get("two_moons"), seed=0, total_steps=40)
-    assert isinstance(run, PopulationRun)  # measured: several times faster, on any machine
+    assert isinstance(run, PopulationCohort)  # measured: several times faster, on any machine
     alone = trainers.start(members[3:4], tasks.get("two_moons"), seed=0, total_steps=40)
-    assert run.advance(40)[3] == pytest.approx(alone.advance(40)[0], abs=0.005)
-    assert isinstance(alone, SequentialRun)
+    assert advance(run, 40)[3] == pytest.approx(advance(alone, 40)[0], abs=0.005)
+    assert isinstance(alone, SequentialCohort)
 
 
 def test_members_of_several_batch_sizes_and_models_come_back_in_order() -> None:
@@ -123,12 +124,12 @@ def test_members_of_several_batch_sizes_and_models_come_back_in_order() -> None:
         trainers.start(members, tasks.get("two_moons"), seed=0, total_steps=20, trainer=kind)
         for kind in ("population", "sequential")
     ]
-    stacked, alone = (run.advance(20) for run in runs)
+    stacked, alone = (advance(run, 20) for run in runs)
     assert stacked == pytest.approx(alone) and runs[0].losses() == pytest.approx(runs[1].losses())
     widths = [len(state["0.bias"]) for state in runs[0].state_dicts()]
     assert widths == [32, 32, 8, 32] and runs[0].members == [0, 1, 2, 3]
     for run in runs:
-        run.keep([False, True, True, False])
+        run.drop([False, True, True, False])
         run.scale_lr([0.5, 2.0])
     assert (
         runs[0].members == [1, 2]
@@ -141,8 +142,8 @@ def test_stacks_are_no_wider_than_memory_allows(monkeypatch: pytest.MonkeyPatch)
     run = trainers.start(
         [ADAMW] * 5, tasks.get("digits"), seed=0, total_steps=5, trainer="population"
     )
-    assert isinstance(run, SideBySideRun)
-    assert run.advance(5) == pytest.approx([run.advance(0)[0]] * 5)
+    assert isinstance(run, SideBySideCohort)
+    assert advance(run, 5) == pytest.approx([advance(run, 0)[0]] * 5)
 
 
 def test_an_unknown_trainer_is_refused() -> None:

@@ -14,9 +14,10 @@ from optuna_evo import tasks
 from optuna_evo import trainers
 from optuna_evo import TrainingConfig
 from optuna_evo.trainers._hardware import pick_precision
-from optuna_evo.trainers._streams import batch_rows
+from optuna_evo.trainers._streams import rows_from
 from optuna_evo.trainers._streams import Streams
 from tests.trainers.contract import ADAMW
+from tests.trainers.contract import advance
 from tests.trainers.contract import same
 from tests.trainers.contract import TrainerContract
 
@@ -54,7 +55,7 @@ def _train_twice(name: str, folder: Path | None, precision: str = "auto") -> Non
         for _ in range(2)
     ]
     before = runs[0].evaluate(task.load(folder).valid, measure=task.loss)
-    values = [run.advance(6) for run in runs]
+    values = [advance(run, 6) for run in runs]
     assert values[0] == values[1] and same(*(run.state_dicts()[0] for run in runs))
     assert runs[0].evaluate(task.load(folder).valid, measure=task.loss)[0] < before[0]
 
@@ -68,11 +69,11 @@ def test_training_is_the_plain_loop_of_any_tutorial() -> None:
         model = task.build_model()
     optimizer = EvolvedOptimizer(model.parameters(), catalog["adamw"])
     for step in range(30):
-        rows = batch_rows(step, 64, n_rows=len(train), seed=streams.order, device=CPU)
+        rows = rows_from(64 * step, 64, n_rows=len(train), seed=streams.order, device=CPU)
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(train.inputs[rows]), train.targets[rows]).backward()
         optimizer.step()
-    run.advance(30)
+    advance(run, 30)
     assert same(run.state_dicts()[0], model.state_dict())
 
 
@@ -81,7 +82,7 @@ def test_training_is_the_plain_loop_of_any_tutorial() -> None:
 def test_bfloat16_learns_what_float32_learns(data_folder: Path) -> None:
     task, options = tasks.get("mnist"), {"seed": 0, "total_steps": 60, "data_dir": data_folder}
     accuracies = [
-        trainers.start([ADAMW], task, precision=precision, **options).advance(60)[0]
+        advance(trainers.start([ADAMW], task, precision=precision, **options), 60)[0]
         for precision in ("float32", "bfloat16")
     ]
     assert min(accuracies) > 0.9 and abs(accuracies[0] - accuracies[1]) < 0.02
@@ -89,7 +90,7 @@ def test_bfloat16_learns_what_float32_learns(data_folder: Path) -> None:
 
 def test_weights_stay_float32_under_bfloat16() -> None:
     run = trainers.start([ADAMW], tasks.get("digits"), seed=0, total_steps=5, precision="bfloat16")
-    run.advance(5)
+    advance(run, 5)
     assert {weight.dtype for weight in run.state_dicts()[0].values()} == {torch.float32}
 
 
@@ -104,7 +105,7 @@ def test_auto_takes_bfloat16_where_task_and_hardware_are_for_it(
 
 
 def test_every_row_is_seen_once_an_epoch_and_in_a_new_order() -> None:
-    rows = [batch_rows(s, 10, n_rows=50, seed=1, device=CPU).tolist() for s in range(10)]
+    rows = [rows_from(10 * s, 10, n_rows=50, seed=1, device=CPU).tolist() for s in range(10)]
     first, second = sum(rows[:5], []), sum(rows[5:], [])
     assert sorted(first) == sorted(second) == list(range(50))
     assert first != second
@@ -114,9 +115,10 @@ def test_every_row_is_seen_once_an_epoch_and_in_a_new_order() -> None:
 def test_batches_are_full_and_in_one_order_whatever_their_size(batch_size: int) -> None:
     n_steps = 300 // batch_size
     batches = [
-        batch_rows(step, batch_size, n_rows=50, seed=1, device=CPU) for step in range(n_steps)
+        rows_from(step * batch_size, batch_size, n_rows=50, seed=1, device=CPU)
+        for step in range(n_steps)
     ]
-    order = torch.cat([batch_rows(i, 1, n_rows=50, seed=1, device=CPU) for i in range(300)])
+    order = torch.cat([rows_from(i, 1, n_rows=50, seed=1, device=CPU) for i in range(300)])
     assert torch.equal(torch.cat(batches), order[: n_steps * batch_size])
 
 
@@ -134,7 +136,7 @@ def test_a_gpu_learns_digits_and_leaves_its_generator_alone() -> None:
     before = torch.cuda.get_rng_state()
     config = TrainingConfig(genome=catalog["adamw"], model={"dropout": 0.2})
     run = trainers.start([config], tasks.get("digits"), seed=0, total_steps=400, device="cuda")
-    assert run.advance(400)[0] > 0.9
+    assert advance(run, 400)[0] > 0.9
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
@@ -142,7 +144,7 @@ def test_a_spike_is_no_divergence_and_an_exploded_run_is() -> None:
     """RMSprop's first steps at its defaults throw the loss far up; it comes back."""
     spiky = TrainingConfig(genome=replace(catalog["rmsprop"], lr=0.03))
     run = trainers.start([spiky], tasks.get("digits"), seed=0, total_steps=150)
-    assert run.advance(150)[0] > 0.5
+    assert advance(run, 150)[0] > 0.5
     hopeless = TrainingConfig(genome=replace(catalog["sgd"], lr=1e6))
     run = trainers.start([hopeless], tasks.get("digits"), seed=0, total_steps=150)
-    assert math.isnan(run.advance(150)[0])
+    assert math.isnan(advance(run, 150)[0])

@@ -8,6 +8,7 @@ import optuna
 from optuna.distributions import FloatDistribution
 import pytest
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.errors import SourceWarning
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
@@ -19,8 +20,8 @@ from optuna_evo.study import create_study
 from optuna_evo.study import load_study
 from optuna_evo.study import refresh_sources
 from optuna_evo.study import run_study
-from optuna_evo.warm_start import kept_references
-from optuna_evo.warm_start import kept_weights
+from optuna_evo.warm_start import read_references
+from optuna_evo.warm_start import read_weights
 from optuna_evo.warm_start import Reference
 from optuna_evo.warm_start import SourceReader
 from tests.cli.test_cli import call
@@ -83,10 +84,10 @@ def test_the_first_trial_is_near_the_best_of_the_source(storage: Any, direction:
     stored = create_study(training_spec("new", warm_start=["old"]), storage)
     run_study(stored, n_more=1, device="cpu")
     (trial,) = stored.study.get_trials()
-    assert trial.user_attrs["proposed_by"] == "portfolio"
+    assert PROPOSED_BY.read(trial.user_attrs) == "portfolio"
     assert trial.params["lr"] == pytest.approx(2e-3, rel=0.5)
     assert set(trial.params) == set(NAMES)
-    assert 0 <= kept_weights(stored.study)["old"] <= 1
+    assert 0 <= read_weights(stored.study)["old"] <= 1
 
 
 @pytest.mark.slow
@@ -100,7 +101,7 @@ def test_a_warm_study_that_was_stopped_goes_on_to_the_same_trials(tmp_path: Path
         for n in parts:
             run_study(load_study("new", open_storage(url)), n_more=n, device="cpu")
         trials = load_study("new", open_storage(url)).study.get_trials()
-        finished.append([(t.params, t.value, t.user_attrs["proposed_by"]) for t in trials])
+        finished.append([(t.params, t.value, PROPOSED_BY.read(t.user_attrs)) for t in trials])
     assert finished[0] == finished[1]
     assert "portfolio" in {by for *_, by in finished[0]}
 
@@ -130,7 +131,7 @@ def test_auto_takes_finished_studies_of_the_same_space(storage: Any) -> None:
     foreign.enqueue_trial({})
     foreign.optimize(lambda t: sum(t.suggest_float(n, 0, 1) for n in NAMES), n_trials=2)
     stored = create_study(training_spec("new", warm_start=["auto"]), storage)
-    assert {str(r) for r in kept_references(stored.study)} == {"same", "narrow", "foreign"}
+    assert {str(r) for r in read_references(stored.study)} == {"same", "narrow", "foreign"}
     assert create_study(training_spec("new", warm_start=["auto"]), storage, exist_ok=True)
 
 
@@ -138,7 +139,7 @@ def test_auto_leaves_out_what_the_study_is_compared_with(storage: Any) -> None:
     for name in ("c/tpe/0", "d/tpe/0"):
         run_study(create_study(training_spec(name, n_trials=1), storage), device="cpu")
     stored = create_study(training_spec("c/meta/0", warm_start=["auto"]), storage)
-    assert kept_references(stored.study) == [Reference("d/tpe/0")]
+    assert read_references(stored.study) == [Reference("d/tpe/0")]
 
 
 def test_nothing_to_start_from_is_a_cold_start_that_a_refresh_may_warm(storage: Any) -> None:

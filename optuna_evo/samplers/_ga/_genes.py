@@ -13,6 +13,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
 
+from optuna_evo.surrogates import contains
+
 
 __all__ = ["draw", "fit", "is_number", "mutate_number", "other_choice", "to_unit"]
 
@@ -67,8 +69,8 @@ def mutate_number(value: Any, distribution: BaseDistribution, scale: float, rng:
         return mutant
     step = getattr(distribution, "step", None) or 0
     sign = 1 if rng.random() < 0.5 else -1
-    neighbour = fit(value + sign * step, distribution)
-    return neighbour if neighbour != value else fit(value - sign * step, distribution)
+    neighbour = _nearest(value + sign * step, distribution)
+    return neighbour if neighbour != value else _nearest(value - sign * step, distribution)
 
 
 def other_choice(value: Any, distribution: CategoricalDistribution, rng: Generator) -> Any:
@@ -78,15 +80,32 @@ def other_choice(value: Any, distribution: CategoricalDistribution, rng: Generat
 
 
 def fit(value: Any, distribution: BaseDistribution) -> Any:
-    """Return the value of the distribution nearest to `value`; a category as it is."""
+    """Return the value of the distribution nearest to `value`, exactly `value` if it has that.
+
+    A category is returned as it is.
+    """
+    if contains(distribution, value):
+        return int(value) if isinstance(distribution, IntDistribution) else float(value)
+    return _nearest(value, distribution)
+
+
+def _nearest(value: Any, distribution: BaseDistribution) -> Any:
     if isinstance(distribution, IntDistribution):
         step, low, high = distribution.step, distribution.low, distribution.high
-        return min(max(low + step * round((value - low) / step), low), high)
+        return min(max(low + step * _rounded(value - low, step), low), high)
     if isinstance(distribution, FloatDistribution):
         if distribution.step is not None:
             value = _on_grid(round((value - distribution.low) / distribution.step), distribution)
         return min(max(float(value), distribution.low), distribution.high)
     return value
+
+
+def _rounded(offset: float, step: int) -> int:
+    """Return offset / step, half to even; whole numbers without the rounding of floats."""
+    if not isinstance(offset, int):
+        return round(offset / step)
+    k, rest = divmod(offset, step)
+    return k + (2 * rest > step or (2 * rest == step and k % 2 == 1))
 
 
 def _float_from_unit(u: float, distribution: FloatDistribution) -> float:

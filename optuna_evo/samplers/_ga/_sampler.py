@@ -8,18 +8,19 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
 import secrets
-import threading
 from typing import Any
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseGASampler
-from optuna.storages import BaseStorage
 from optuna.study import Study
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from optuna_evo.attributes import GA_ASSIGNMENT
+from optuna_evo.attributes import GA_GENERATION
+from optuna_evo.attributes import REPETITION
+from optuna_evo.samplers._ga._assignment import SlotAssignment
+from optuna_evo.samplers._ga._cache import PopulationCache
 from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._ga._genes import is_number
@@ -30,15 +31,13 @@ from optuna_evo.samplers._ga._operators import anneal
 from optuna_evo.samplers._ga._operators import breed
 from optuna_evo.samplers._ga._operators import Rates
 from optuna_evo.samplers._ga._operators import select
+from optuna_evo.samplers._ga._population import Member
 from optuna_evo.samplers._ga._population import Population
-from optuna_evo.samplers._ga._population import TICKET_KEY
-from optuna_evo.samplers._ga._ticket import Ticket
 
 
 __all__ = ["GASampler"]
 
-STUDY_KEY = "GASampler:study"
-REEVALUATION_KEY = "reevaluation"
+Params = dict[str, Any]
 
 
 class GASampler(BaseGASampler):
@@ -49,8 +48,8 @@ class GASampler(BaseGASampler):
     changed as lists.
 
     Nothing but a cache is kept in the sampler. A trial's parameters are a function of the seed,
-    its place in the population and its parents. So a study goes on in any process exactly where
-    it stopped, and several workers with the same seed share a population: every place of a
+    its slot in the population and its parents. So a study goes on in any process exactly where
+    it stopped, and several workers with the same seed share a population: every slot of a
     generation is taken once. With several workers a new generation starts while the last trials
     of the old one run; its parents are those that have finished. With one worker, or batches that
     end where a generation ends, runs are reproducible.
@@ -61,9 +60,9 @@ class GASampler(BaseGASampler):
     * Pruned trials, behind all complete ones and among themselves by the last reported value,
       because values at different steps do not compare; last of all those whose last value is
       missing, NaN or infinite. They are never elites.
-    * Failed trials (also those told NaN) are not. Their place is given to another child.
-    * Enqueued trials take a place in the current generation.
-    * Trials added before the first ask found generation 0 (the best `population_size` of them);
+    * Failed trials (also those told NaN) are not. Their slot is given to another child.
+    * Enqueued trials take a slot of the current generation.
+    * Trials added before the first ask are generation 0 (the best `population_size` of them);
       trials added later, and those of other samplers, are extra members of the generation that
       runs at the time.
 
@@ -95,9 +94,10 @@ class GASampler(BaseGASampler):
             `{"n_terms": ("term_{i}", "alpha_{i}")}`; `{}` declares that there are none.
         reevaluate_elites:
             Evaluate the elites again in the first slots of each generation, for noisy objectives.
-            Such a trial has the user attribute "reevaluation", the number of times that its
-            parameters were evaluated before, by which the objective should shift its seed. Equal
-            parameters are ranked by the mean of their values.
+            `REPETITION.read(trial.user_attrs, 0)`, with `optuna_evo.attributes.REPETITION`, is
+            the number of times that the parameters of a trial were evaluated before, by which the
+            objective should shift its seed. Equal parameters are ranked by the mean of their
+            values.
         seed:
             Seed of the random numbers; None draws a new one for every trial.
 
@@ -166,18 +166,18 @@ class GASampler(BaseGASampler):
         self._lists = lists if isinstance(lists, str) else dict(lists)
         self._reevaluate_elites = reevaluate_elites
         self._seed = seed
-        self._cache = _Cache()
+        self._cache = PopulationCache()
 
     def reseed_rng(self) -> None:
-        """Do nothing: the random numbers belong to the places, not to the sampler."""
+        """Do nothing: the random numbers belong to the slots, not to the sampler."""
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Give the trial its place in the population and choose its parents."""
+        """Give the trial its slot in the population and choose its parents."""
         self._raise_error_if_multi_objective(study)
         with self._cache.lock:
             population = self._up_to_date(study)
-            if population.ticket(trial.number) is None:
-                self._issue(study, trial, population)
+            if population.assignment(trial.number) is None:
+                self._assign(study, trial, population)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -191,7 +191,7 @@ class GASampler(BaseGASampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the child that belongs to the trial's place; nothing in generation 0."""
+        """Return the child that belongs to the trial's slot; nothing in generation 0."""
         self._raise_error_if_multi_objective(study)
         with self._cache.lock:
             genes = self._genes(*self._find(study, trial), trial.number)
@@ -207,18 +207,46 @@ class GASampler(BaseGASampler):
         """Return the child's value moved into a changed range, or else a uniform draw."""
         self._raise_error_if_multi_objective(study)
         with self._cache.lock:
-            population, ticket = self._find(study, trial)
-            genes = self._genes(population, ticket, trial.number)
+            population, assignment = self._find(study, trial)
+            genes = self._genes(population, assignment, trial.number)
         if param_name in genes and is_number(param_distribution):
             return fit(genes[param_name], param_distribution)
-        return draw(ticket.uniform(param_name), param_distribution)
+        return draw(assignment.uniform(param_name), param_distribution)
+
+    def assignment(self, study: Study, trial: FrozenTrial) -> SlotAssignment:
+        """Return the slot and the parents of a running trial."""
+        with self._cache.lock:
+            return self._find(study, trial)[1]
+
+    def offspring(self, study: Study, trial: FrozenTrial, n: int) -> list[Params]:
+        """Return n children of a running trial's parents; none where it has no parents.
+
+        With n = 1 this is the child that `sample_relative` proposes. Whoever knows better than
+        chance which of more is promising says so by `propose`.
+        """
+        with self._cache.lock:
+            population, assignment = self._find(study, trial)
+            if not assignment.parents:
+                return []
+            # Later attempts at a slot are other children of the same parents: so are siblings.
+            first = assignment.attempt * n
+            return [
+                self._child(population, replace(assignment, attempt=attempt))
+                for attempt in range(first, first + n)
+            ]
+
+    def propose(self, study: Study, trial: FrozenTrial, params: Mapping[str, Any]) -> None:
+        """Let a running trial have these parameters in the place of its child."""
+        with self._cache.lock:
+            population, _ = self._find(study, trial)
+            population.genes[trial.number] = dict(params)
 
     def get_trial_generation(self, study: Study, trial: FrozenTrial) -> int:
         """Return the generation of a trial that this sampler was asked for."""
-        if self._get_generation_key() in trial.system_attrs:
-            return int(trial.system_attrs[self._get_generation_key()])
-        with self._cache.lock:
-            return self._find(study, trial)[1].generation
+        generation = GA_GENERATION.read(trial.system_attrs)
+        if generation is None:
+            generation = self.assignment(study, trial).generation
+        return int(generation)
 
     def get_population(self, study: Study, generation: int) -> list[FrozenTrial]:
         """Return the members of a generation in the order of their slots, pruned ones too."""
@@ -235,37 +263,24 @@ class GASampler(BaseGASampler):
         return self.select_parent(study, generation)
 
     def _up_to_date(self, study: Study) -> Population:
-        """Return the population of the study as its trials are now."""
-        storage, study_id = study._storage, study._study_id
-        # Hyperband shows a sampler the trials of one bracket only; a population has them all.
-        trials = storage.get_all_trials(study_id, deepcopy=False)
-        populations = self._cache.populations(storage)
-        population = populations.get(study_id)
         size = self._population_size
         assert size is not None
-        if population is None or population.size != size or not population.is_of(trials):
-            population = populations[study_id] = Population(
-                study=_origin(study),
-                maximize=study.direction == StudyDirection.MAXIMIZE,
-                size=size,
-                n_elites=self._n_elites,
-            )
-        population.update(trials, storage.get_trial)
-        return population
+        return self._cache.up_to_date(study, size=size, n_elites=self._n_elites)
 
-    def _find(self, study: Study, trial: FrozenTrial) -> tuple[Population, Ticket]:
-        """Return the population and the trial's ticket, without a look at the storage if known."""
-        population = self._cache.populations(study._storage).get(study._study_id)
-        ticket = population.ticket(trial.number) if population is not None else None
-        if population is None or ticket is None:
-            population = self._up_to_date(study)
-            ticket = population.ticket(trial.number) or self._issue(study, trial, population)
-        return population, ticket
+    def _find(self, study: Study, trial: FrozenTrial) -> tuple[Population, SlotAssignment]:
+        """Return the population and the trial's assignment; the storage is read if need be."""
+        population = self._cache.known(study)
+        known = population.assignment(trial.number) if population is not None else None
+        if population is not None and known is not None:
+            return population, known
+        population = self._up_to_date(study)
+        assignment = population.assignment(trial.number)
+        return population, assignment or self._assign(study, trial, population)
 
-    def _issue(self, study: Study, trial: FrozenTrial, population: Population) -> Ticket:
-        """Issue the ticket of a trial and write it to the storage."""
-        generation, slot, attempt = population.place(trial.number)
-        ticket = Ticket(
+    def _assign(self, study: Study, trial: FrozenTrial, population: Population) -> SlotAssignment:
+        """Give a trial the next slot, and write that to the storage."""
+        generation, slot, attempt = population.next_slot(trial.number)
+        assignment = SlotAssignment(
             generation=generation,
             slot=slot,
             n_slots=population.n_slots(generation),
@@ -273,84 +288,58 @@ class GASampler(BaseGASampler):
             entropy=secrets.randbits(32) if self._seed is None else self._seed,
             study=population.study,
         )
-        pool = population.pool(generation)
+        storage, trial_id = study._storage, trial._trial_id
         elites = population.elites(generation) if self._reevaluate_elites else []
         if slot < len(elites):
             elite = elites[slot].trial
-            ticket = replace(ticket, repeats=elite.number)
+            assignment = replace(assignment, repeats=elite.number)
             n_evaluations = population.n_evaluations(elite)
-            study._storage.set_trial_user_attr(trial._trial_id, REEVALUATION_KEY, n_evaluations)
-            trial.user_attrs[REEVALUATION_KEY] = n_evaluations
-        elif pool:
-            order = sorted(range(len(pool)), key=lambda k: pool[k].rank)
-            ranks = [0] * len(pool)
-            for rank, k in enumerate(order):
-                ranks[k] = rank
-            chosen = select(ranks, self._tournament_size, ticket.selection_rng())
-            ticket = replace(ticket, parents=tuple(pool[k].trial.number for k in chosen))
-        storage, trial_id = study._storage, trial._trial_id
-        # the ticket last: who has one has all, also if a worker dies between the two writes
+            storage.set_trial_user_attr(trial_id, REPETITION.key, n_evaluations)
+            trial.user_attrs[REPETITION.key] = n_evaluations
+        elif pool := population.pool(generation):
+            chosen = self._select(pool, assignment)
+            assignment = replace(assignment, parents=chosen)
+        # The assignment last: a trial that has one has all, also if its worker dies in between.
         storage.set_trial_system_attr(trial_id, self._get_generation_key(), generation)
-        storage.set_trial_system_attr(trial_id, TICKET_KEY, ticket.to_attr())
-        population.admit(trial.number, ticket)
-        return ticket
+        storage.set_trial_system_attr(trial_id, GA_ASSIGNMENT.key, assignment.to_attr())
+        population.assign(trial.number, assignment)
+        return assignment
 
-    def _genes(self, population: Population, ticket: Ticket, number: int) -> dict[str, Any]:
-        """Return the child of a ticket; empty where it has no parents."""
+    def _select(self, pool: Sequence[Member], assignment: SlotAssignment) -> tuple[int, int]:
+        """Return the numbers of the two parents."""
+        order = sorted(range(len(pool)), key=lambda k: pool[k].rank)
+        ranks = [0] * len(pool)
+        for rank, k in enumerate(order):
+            ranks[k] = rank
+        first, second = select(ranks, self._tournament_size, assignment.selection_rng())
+        return pool[first].trial.number, pool[second].trial.number
+
+    def _genes(self, population: Population, assignment: SlotAssignment, number: int) -> Params:
+        """Return what a trial is to have; empty where it has no parents."""
         genes = population.genes.get(number)
         if genes is None:
-            genes = population.genes[number] = self._child(population, ticket)
+            genes = population.genes[number] = self._child(population, assignment)
         return genes
 
-    def _child(self, population: Population, ticket: Ticket) -> dict[str, Any]:
-        if ticket.repeats is not None:
-            return dict(population.params(ticket.repeats))
-        if not ticket.parents:
+    def _child(self, population: Population, assignment: SlotAssignment) -> Params:
+        if assignment.repeats is not None:
+            return dict(population.params(assignment.repeats))
+        if not assignment.parents:
             return {}
-        mother, father = (population.params(number) for number in ticket.parents)
+        mother, father = (population.params(number) for number in assignment.parents)
         return breed(
             mother,
             father,
             space=population.space,
-            specs=self._specs(population, ticket.generation),
-            rates=anneal(self._rates, ticket.generation, self._n_generations),
-            rng=ticket.variation_rng(),
+            specs=self._specs(population, assignment.generation),
+            rates=anneal(self._rates, assignment.generation, self._n_generations),
+            rng=assignment.variation_rng(),
         )
 
     def _specs(self, population: Population, generation: int) -> tuple[ListSpec, ...]:
         if isinstance(self._lists, str):
             return population.lists(generation)
         return declared_lists(self._lists, population.space)
-
-
-class _Cache:
-    """The populations of studies in use; copies and pickles of the sampler start without."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self._by_storage: WeakKeyDictionary[BaseStorage, dict[int, Population]] = (
-            WeakKeyDictionary()
-        )
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return _Cache, ()
-
-    def populations(self, storage: BaseStorage) -> dict[int, Population]:
-        return self._by_storage.setdefault(storage, {})
-
-
-def _origin(study: Study) -> str:
-    """Return the name under which the study's tickets are issued.
-
-    A copy of a study goes on with the tickets of the original, whatever its name. Trials that were
-    added from another study keep foreign tickets, which mean nothing here.
-    """
-    storage, study_id = study._storage, study._study_id
-    origin = storage.get_study_system_attrs(study_id).get(STUDY_KEY)
-    if origin is None:
-        origin = study.study_name
-        storage.set_study_system_attr(study_id, STUDY_KEY, origin)
-    return str(origin)
 
 
 def _check_at_least(name: str, value: int, low: int) -> None:

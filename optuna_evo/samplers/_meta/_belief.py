@@ -10,7 +10,9 @@ of a source, and a source says nothing about parameters that it lacks.
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+import itertools
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,7 @@ class Knowledge:
         models: Their posterior means.
         best: The best configurations of each, the best first, as units with NaN for parameters
             that the source lacks: S arrays (n, d).
+        configurations: The same as they were suggested, the sources one after another.
         shares: How much each is believed before any evidence, (S,), sum 1.
     """
 
@@ -64,17 +67,24 @@ class Knowledge:
     names: tuple[str, ...]
     models: SourceModels
     best: tuple[Array, ...]
+    configurations: tuple[Mapping[str, Any], ...]
     shares: Array
 
     def __post_init__(self) -> None:
         assert len(self.names) == self.models.n_sources == len(self.best)
+
+    def values(self, row: Array) -> dict[str, Any]:
+        """Return the parameters at a row of units (d,); those of a source's best are exact."""
+        return self.encoding.recall(row, np.concatenate(self.best), self.configurations)
 
 
 def understand(
     sources: Sequence[Source], encoding: SpaceEncoding, meta_features: Mapping[str, float]
 ) -> Knowledge | None:
     """Fit the sources in the target's space; None if none of them says anything about it."""
-    names, rows, best, kept = [], [], [], []
+    rows: list[SourceRows] = []
+    best: list[NDArray[np.intp]] = []
+    kept: list[Source] = []
     for source in sources:
         units = encoding.units(source.configurations)
         shared = np.asarray(~np.isnan(units).all(axis=0))
@@ -83,8 +93,7 @@ def understand(
             continue
         chosen = spread_rows(targets, MAX_SOURCE_ROWS)
         rows.append(SourceRows(encoding.features(units[chosen]), targets[chosen], shared))
-        best.append(_best(units, targets))
-        names.append(source.name)
+        best.append(np.argsort(targets, kind="stable")[:N_BEST])
         kept.append(source)
     if not rows:
         return None
@@ -95,10 +104,17 @@ def understand(
         return None
     if len(good) < len(rows):
         rows, best = [rows[i] for i in good], [best[i] for i in good]
-        names, kept = [names[i] for i in good], [kept[i] for i in good]
+        kept = [kept[i] for i in good]
         models = fit_sources(rows, encoding.groups)
-    shares = _similarity(kept, meta_features)
-    return Knowledge(encoding, tuple(names), models, tuple(best), shares)
+    configurations = [[s.configurations[i] for i in b] for s, b in zip(kept, best, strict=True)]
+    return Knowledge(
+        encoding,
+        tuple(source.name for source in kept),
+        models,
+        tuple(encoding.units(part) for part in configurations),
+        tuple(itertools.chain.from_iterable(configurations)),
+        _similarity(kept, meta_features),
+    )
 
 
 @dataclass(frozen=True)
@@ -108,13 +124,23 @@ class InformedBelief(Belief):
     knowledge: Knowledge
     shares: Array  # (S,)
 
+    def values(self, row: Array) -> dict[str, Any]:
+        """Return the parameters at a row of units (d,); those of known trials are exact."""
+        known = self.knowledge
+        return self.encoding.recall(
+            row,
+            np.concatenate([self.units, *known.best]),
+            [*self.configurations, *known.configurations],
+        )
+
 
 def believe_informed(
     history: History, knowledge: Knowledge, memory: LastResult[InformedKernel]
 ) -> InformedBelief:
     """Learn from a history with at least one observation, and from the sources."""
     encoding, models = knowledge.encoding, knowledge.models
-    units = encoding.units([o.params for o in history.observations])
+    configurations = [o.params for o in history.observations]
+    units = encoding.units(configurations)
     losses = bound(np.array([o.loss for o in history.observations]))
     features, targets = encoding.features(units), warp(losses, distinct=True)
     shares = source_shares(models.means(features), targets, knowledge.shares)
@@ -136,7 +162,16 @@ def believe_informed(
     known = np.concatenate([units, unknown])
     rules = learn_rules(units)
     return InformedBelief(
-        encoding, rules, units, losses, targets, known, posterior, knowledge, shares
+        encoding,
+        rules,
+        units,
+        losses,
+        targets,
+        known,
+        posterior,
+        configurations,
+        knowledge,
+        shares,
     )
 
 
@@ -159,10 +194,6 @@ def _fit(
     rows = spread_rows(targets, MAX_FIT_ROWS)
     inputs = features[:size][rows], targets[rows]
     return memory.of(lambda: fit_informed(models, shares, *inputs), *inputs, models.alpha)
-
-
-def _best(units: Array, targets: Array) -> Array:
-    return units[np.argsort(targets, kind="stable")[:N_BEST]]
 
 
 def _similarity(sources: Sequence[Source], meta_features: Mapping[str, float]) -> Array:

@@ -54,7 +54,7 @@ def choose(
     mean, variance = belief.posterior.mean_and_variance(features[nominees])
     score = log_expected_improvement(mean, np.sqrt(variance), belief.targets.min())
     if priors:
-        power = BELIEF_TRIALS / max(n_tried, 1)
+        power = BELIEF_TRIALS / max(n_tried, 1)  # beta / n of piBO (Hvarfner et al. 2022)
         score = score + power * log_density(priors, encoding, candidates[nominees])
     return np.asarray(candidates[nominees[score.argmax()]])
 

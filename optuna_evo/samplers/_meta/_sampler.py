@@ -15,6 +15,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import PROPOSED_BY
+from optuna_evo.attributes import SOURCE_WEIGHTS
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._history import History
@@ -43,8 +45,6 @@ from optuna_evo.surrogates import SpaceEncoding
 Array = NDArray[np.float64]
 Params = dict[str, Any]
 
-PROPOSED_BY = "proposed_by"
-SOURCE_WEIGHTS = "source_weights"
 WEIGHTS_AFTER = frozenset({5, 10, 20, 40, 80, 160, 320})  # trials: the attribute is written then
 PORTFOLIO = 2  # trials; what they show is worth more than a longer list that ignores it
 PATIENCE = 3  # trials without a better one after which the search without sources has a turn
@@ -75,20 +75,22 @@ class MetaPriorSampler(BaseSampler):
       did well in the sources.
     * The **prior**: a Gaussian process whose mean and covariance hold what the sources predict
       and whose lengths are learned from them. The results so far decide how far it believes the
-      sources, and which: unrelated ones are left with nothing, and evidence takes over.
+      sources, and which: unrelated ones get weight 0, and evidence takes over.
     * The **base** goes on with all of it. With None it is the same process without sources, which
       has a turn whenever three trials in a row were no better. Another sampler proposes a share of
       the trials that grows with evidence.
 
-    Which of them proposed a trial is its user attribute "proposed_by": "portfolio", "prior",
-    "base", or "random" where there is nothing to go by. All state is in the study, as far as the
-    base keeps none: with the same seed a trial is a function of the sources and the trials before.
+    Which of them proposed a trial is its user attribute `optuna_evo.attributes.PROPOSED_BY`:
+    "portfolio", "prior", "base", or "random" where there is nothing to go by. All state is in the
+    study, as far as the base keeps none: with the same seed a trial is a function of the sources
+    and the trials before.
 
     Args:
         sources:
             Studies to learn from, or what `read_source` made of them. They are read once, now. The
-            user attribute "meta_features" of a study, a mapping of numbers, is taken to describe
-            its task: sources of similar tasks are believed more before there are results.
+            user attribute `optuna_evo.attributes.META_FEATURES` of a study (or "meta_features"),
+            a mapping of numbers, is taken to describe its task: sources of similar tasks are
+            believed more before there are results.
         base:
             Sampler that goes on: `TPESampler`, `GPSampler`, `GASampler`, or any other.
         priors:
@@ -106,12 +108,13 @@ class MetaPriorSampler(BaseSampler):
 
     Example:
         >>> import optuna
+        >>> from optuna_evo.attributes import PROPOSED_BY
         >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
         >>> old = optuna.create_study(study_name="old", sampler=optuna.samplers.TPESampler(seed=0))
         >>> old.optimize(lambda t: (t.suggest_float("x", -1, 1) - 0.3) ** 2, n_trials=30)
         >>> study = optuna.create_study(sampler=MetaPriorSampler([old], seed=1))
         >>> study.optimize(lambda t: (t.suggest_float("x", -1, 1) - 0.25) ** 2, n_trials=5)
-        >>> study.best_value < 0.01, study.trials[0].user_attrs["proposed_by"]
+        >>> study.best_value < 0.01, PROPOSED_BY.read(study.trials[0].user_attrs)
         (True, 'portfolio')
     """
 
@@ -169,7 +172,7 @@ class MetaPriorSampler(BaseSampler):
             self._base.reseed_rng()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Let the base prepare: a genetic one gives every trial a place in its population."""
+        """Let the base prepare: a genetic one gives every trial a slot of its population."""
         self._raise_error_if_multi_objective(study)
         if self._base is not None:
             self._base.before_trial(study, trial)
@@ -181,11 +184,11 @@ class MetaPriorSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Forget the plan, note the weights of the sources now and then; the base's own part."""
+        """Drop the plan, record the weights of the sources now and then; the base's own part."""
         self._plans.pop(trial._trial_id, None)
         if self._sources and trial.number + 1 in WEIGHTS_AFTER:
             weights = self.source_weights(study)
-            study._storage.set_study_user_attr(study._study_id, SOURCE_WEIGHTS, weights)
+            study._storage.set_study_user_attr(study._study_id, SOURCE_WEIGHTS.key, weights)
         if self._base is not None:
             self._base.after_trial(study, trial, state, values)
 
@@ -201,10 +204,10 @@ class MetaPriorSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return what the trial is to try, and note who proposed it."""
+        """Return what the trial is to try, and record which part proposed it."""
         self._raise_error_if_multi_objective(study)
         plan = self._plan(study, trial)
-        study._storage.set_trial_user_attr(trial._trial_id, PROPOSED_BY, plan.proposed_by)
+        study._storage.set_trial_user_attr(trial._trial_id, PROPOSED_BY.key, plan.proposed_by)
         if self._base is not None and plan.from_base:
             return self._base.sample_relative(study, trial, search_space)
         return {name: value for name, value in plan.params.items() if name in search_space}
@@ -224,9 +227,10 @@ class MetaPriorSampler(BaseSampler):
         plan = self._plan(study, trial)
         encoding = SpaceEncoding({param_name: param_distribution})
         if param_name in plan.params:
-            units = encoding.snap(encoding.units([plan.params]))
+            units = encoding.units([plan.params])
             if not np.isnan(units).any():
-                return encoding.values(units[0])[param_name]
+                row = encoding.snap(units)[0]
+                return encoding.recall(row, units, [plan.params])[param_name]
         if self._base is not None and plan.from_base:
             return self._base.sample_independent(study, trial, param_name, param_distribution)
         rng = stream(self._seed, study, trial, f"independent/{param_name}")
@@ -250,7 +254,7 @@ class MetaPriorSampler(BaseSampler):
             units = self._next_of_portfolio(knowledge, history, n_open)
             drawn = draw_prior(self._priors, knowledge.encoding, 1, rng)[0]
             units = np.where(np.isnan(units), drawn, units)
-            return Plan("portfolio", knowledge.encoding.values(units))
+            return Plan("portfolio", knowledge.values(units))
         if self._base is not None and not self._prior_has_turn(knowledge, n_tried, rng):
             return Plan("base", {}, from_base=True)
         needed = STARTUP if knowledge is None else 2
@@ -265,7 +269,7 @@ class MetaPriorSampler(BaseSampler):
             belief = believe_informed(history, knowledge, self._informed)
         units = choose(belief, COUNTS, self._priors, n_tried, rng)
         informed = isinstance(belief, InformedBelief) or bool(self._priors)
-        return Plan("prior" if informed else "base", belief.encoding.values(units))
+        return Plan("prior" if informed else "base", belief.values(units))
 
     def _next_of_portfolio(self, knowledge: Knowledge, history: History, n_open: int) -> Array:
         """Return the next configuration that no earlier trial has or is about to get."""

@@ -19,10 +19,8 @@ from optuna.study import Study
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import META_FEATURES
 from optuna_evo.errors import UsageError
-
-
-META_FEATURES = "meta_features"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +81,9 @@ def read_source(study: Study) -> Source:
 
     Args:
         study:
-            A study with one objective, in any storage. Its user attribute "meta_features", if it
-            has one, is a mapping of numbers that describe its task.
+            A study with one objective, in any storage. Its user attribute
+            `optuna_evo.attributes.META_FEATURES` (or "meta_features"), if it has one, is a mapping
+            of numbers that describe its task.
 
     Returns:
         A value that does not change when the study goes on.
@@ -157,8 +156,8 @@ def read_sources(storage: str | BaseStorage, names: Iterable[str] | None = None)
 
 
 def read_meta_features(user_attrs: Mapping[str, Any]) -> dict[str, float]:
-    """Return the finite numbers of a study's attribute "meta_features", which may be anything."""
-    attr = user_attrs.get(META_FEATURES)
+    """Return the finite numbers of a study's meta-features; a user may have written anything."""
+    attr = META_FEATURES.read(user_attrs)
     if not isinstance(attr, Mapping):
         return {}
     numbers = {str(k): v for k, v in attr.items() if isinstance(v, int | float)}

@@ -1,10 +1,10 @@
 """Hyperparameters that evolve while a model trains, in parts.
 
 * `_sampler`: the public class, Optuna's hooks and nothing else.
-* `_options`: what the class may be told.
+* `_options`: argument validation.
 * `_segment`: which segment of training a trial is: its member, parent and temperature.
-* `_lineup`: the members and their latest segments, read from a study's trials.
+* `_state`: the members and their latest segments, read from a study's trials.
 * `_feedback`: what a segment's result says beside those of the others.
-* `_parents`: whom a segment goes on from.
+* `_parents`: which segment the next one goes on from.
 * `_step`: the recurrence itself, pure functions of parameters, feedback and random numbers.
 """

@@ -9,13 +9,13 @@ import math
 
 import numpy as np
 
-from optuna_evo.samplers._recurrence._lineup import Lineup
-from optuna_evo.samplers._recurrence._lineup import Result
+from optuna_evo.attributes import GRAD_NORM
+from optuna_evo.samplers._recurrence._state import PopulationState
+from optuna_evo.samplers._recurrence._state import Result
 
 
 __all__ = ["Feedback", "find_rivals", "loss_noise", "rank_among", "read_feedback"]
 
-GRAD_NORM_KEY = "grad_norm"
 NOISE_WINDOW = 5  # segments of a lineage from which the noise of the loss is estimated
 
 
@@ -35,34 +35,39 @@ class Feedback:
     grad_change: float = 0.0
 
 
-def read_feedback(lineup: Lineup, result: Result) -> Feedback:
+def read_feedback(population: PopulationState, result: Result) -> Feedback:
     """Return the signals of a member's latest segment."""
-    others = [other for other in lineup.latest() if other.ticket.member != result.ticket.member]
+    others = [
+        other for other in population.latest() if other.segment.member != result.segment.member
+    ]
     return Feedback(
-        rank=rank_among(result, find_rivals(lineup, result)),
-        gain=_relative(_fall(lineup, result), [_fall(lineup, other) for other in others]),
-        grad_change=_grad_change(lineup, result),
+        rank=rank_among(result, find_rivals(population, result)),
+        gain=_relative(_fall(population, result), [_fall(population, other) for other in others]),
+        grad_change=_grad_change(population, result),
     )
 
 
-def loss_noise(lineup: Lineup) -> float:
+def loss_noise(population: PopulationState) -> float:
     """Return the standard deviation of a loss around the course of its lineage; 0 if not known.
 
     Three losses a, b, c in a row lie on a line but for noise: a - 2 b + c has six times the
     variance of one. The median over the latest segments of all members keeps out jumps.
     """
     bends = []
-    for result in lineup.latest():
-        losses = [r.loss for r in lineup.ancestry(result, NOISE_WINDOW)]
+    for result in population.latest():
+        losses = [r.loss for r in population.ancestry(result, NOISE_WINDOW)]
         bends += [a - 2.0 * b + c for a, b, c in zip(losses, losses[1:], losses[2:], strict=False)]
     known = np.abs([bend for bend in bends if math.isfinite(bend)])
-    return float(np.median(known)) / (0.6745 * math.sqrt(6.0)) if len(known) >= 3 else 0.0
+    if len(known) < 3:
+        return 0.0
+    # 0.6745 standard deviations of a normal variable are the median of its absolute value
+    return float(np.median(known)) / (0.6745 * math.sqrt(6.0))
 
 
-def find_rivals(lineup: Lineup, result: Result) -> list[Result]:
-    """Return the other segments of the same index, also those that nobody went on from."""
-    index, number = result.ticket.index, result.trial.number
-    equals = (r for r in lineup.results.values() if r.ticket.index == index)
+def find_rivals(population: PopulationState, result: Result) -> list[Result]:
+    """Return the other segments of the same index, also those that none went on from."""
+    index, number = result.segment.index, result.trial.number
+    equals = (r for r in population.results.values() if r.segment.index == index)
     return [rival for rival in equals if rival.trial.number != number]
 
 
@@ -73,9 +78,9 @@ def rank_among(result: Result, rivals: Sequence[Result]) -> float:
     return (better + 0.5 * ties) / len(rivals) if rivals else 0.5
 
 
-def _fall(lineup: Lineup, result: Result) -> float:
+def _fall(population: PopulationState, result: Result) -> float:
     """Return by how much the loss fell during a segment; NaN if that is not known."""
-    parent = lineup.parent(result)
+    parent = population.parent(result)
     fall = parent.loss - result.loss if parent is not None else math.nan
     return fall if math.isfinite(fall) else math.nan
 
@@ -85,17 +90,18 @@ def _relative(fall: float, others: Sequence[float]) -> float:
     if math.isnan(fall) or len(known) < 2:
         return 0.0
     middle = float(np.median(known))
+    # 1.4826 median absolute deviations are a standard deviation, for a normal variable
     spread = 1.4826 * float(np.median(np.abs(known - middle)))
     if spread == 0.0:
         return float(np.sign(fall - middle))
     return math.tanh((fall - middle) / spread)
 
 
-def _grad_change(lineup: Lineup, result: Result) -> float:
-    parent = lineup.parent(result)
+def _grad_change(population: PopulationState, result: Result) -> float:
+    parent = population.parent(result)
     if parent is None:
         return 0.0
-    before, after = (r.trial.user_attrs.get(GRAD_NORM_KEY) for r in (parent, result))
+    before, after = (GRAD_NORM.read(r.trial.user_attrs) for r in (parent, result))
     if not isinstance(before, int | float) or not isinstance(after, int | float):
         return 0.0
     return math.log(after / before) if 0.0 < before < math.inf and 0.0 < after < math.inf else 0.0

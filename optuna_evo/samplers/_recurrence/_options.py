@@ -1,4 +1,4 @@
-"""What a RecurrenceSampler may be told: checks with one line for each mistake."""
+"""Argument validation of a `RecurrenceSampler`: one line for each mistake."""
 
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ def check_options(
     if population_size < 2:
         raise ValueError(
             f"`population_size` must be an integer of at least 2, got {population_size}: "
-            "a single member has nobody to learn from."
+            "a single member has no other to learn from."
         )
     if rule not in ("recurrence", "published"):
         raise ValueError(f'`rule` must be "recurrence" or "published", {rule=}.')

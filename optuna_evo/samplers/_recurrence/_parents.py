@@ -1,4 +1,4 @@
-"""Whom a segment goes on from: the member's own last one, or that of a better member.
+"""Which segment the next one goes on from: the member's own last, or that of a better member.
 
 Truncation selection (Jaderberg et al. 2017) that closes in on the best: members are rivals while
 their lineages are short, and train one model in turn afterwards.
@@ -13,9 +13,9 @@ from numpy.random import Generator
 from optuna_evo.samplers._recurrence._feedback import find_rivals
 from optuna_evo.samplers._recurrence._feedback import loss_noise
 from optuna_evo.samplers._recurrence._feedback import rank_among
-from optuna_evo.samplers._recurrence._lineup import Lineup
-from optuna_evo.samplers._recurrence._lineup import Result
 from optuna_evo.samplers._recurrence._options import check_between
+from optuna_evo.samplers._recurrence._state import PopulationState
+from optuna_evo.samplers._recurrence._state import Result
 
 
 __all__ = ["choose_parent", "Selection"]
@@ -42,31 +42,31 @@ class Selection:
             raise ValueError(f"`n_rival_segments` must be at least 0, got {n}. None: always.")
 
     def rivalry(self, index: int) -> float:
-        """Return how far members keep their own ways, from 1 in first segments down to 0."""
+        """Return how far members stay apart, from 1 in first segments down to 0."""
         n = self.n_rival_segments
         return 1.0 if n is None else max(1.0 - index / n, 0.0) if n else 0.0
 
 
 def choose_parent(
-    selection: Selection, lineup: Lineup, own: Result, rng: Generator
+    selection: Selection, population: PopulationState, own: Result, rng: Generator
 ) -> Result | None:
     """Return the segment that the member of `own`, its latest, goes on from.
 
-    A segment without weights is nobody's parent: such a member goes on from the best one that has
+    A segment without weights is no parent: such a member goes on from the best one that has
     some, and where there is none, it starts afresh (None).
     """
-    better = _choose_better(selection, lineup, own, rng)
+    better = _choose_better(selection, population, own, rng)
     if better is not None:
         return better
     if own.has_weights:
         return own
-    rest = [result for result in lineup.latest() if result.has_weights]
-    earlier = lineup.own_with_weights(own.ticket.member)
+    rest = [result for result in population.latest() if result.has_weights]
+    earlier = population.own_with_weights(own.segment.member)
     return min(rest, key=lambda result: result.loss, default=earlier)
 
 
 def _choose_better(
-    selection: Selection, lineup: Lineup, own: Result, rng: Generator
+    selection: Selection, population: PopulationState, own: Result, rng: Generator
 ) -> Result | None:
     """Return the segment that a member exploits; None if it goes its own way.
 
@@ -76,22 +76,25 @@ def _choose_better(
     """
     if selection.exploit_quantile == 0.0:
         return None
-    rivalry, latest = selection.rivalry(own.ticket.index), lineup.latest()
+    rivalry, latest = selection.rivalry(own.segment.index), population.latest()
     if rivalry > 0.0:
-        rivals = sorted(find_rivals(lineup, own), key=lambda rival: rival.rank)
+        rivals = sorted(find_rivals(population, own), key=lambda rival: rival.rank)
+        # truncation selection; the share that exploits grows as rivalry falls
         if rank_among(own, rivals) <= (1.0 - selection.exploit_quantile) * rivalry:
             return None
         better = (rival for rival in rivals if rival.rank < own.rank)
-        lines = [[other for other in latest if lineup.descends(other, r)] for r in better]
+        lines = [[other for other in latest if population.descends(other, r)] for r in better]
         if living := [line for line in lines if line]:
             share = selection.exploit_quantile * rivalry
             n_best = max(round(share * (len(rivals) + 1)), 1)
             latest = living[int(rng.integers(min(n_best, len(living))))]
-    front = _front(lineup, latest, selection.tolerance)
-    return None if front is None or front.ticket.member == own.ticket.member else front
+    front = _front(population, latest, selection.tolerance)
+    return None if front is None or front.segment.member == own.segment.member else front
 
 
-def _front(lineup: Lineup, results: Sequence[Result], tolerance: float) -> Result | None:
+def _front(
+    population: PopulationState, results: Sequence[Result], tolerance: float
+) -> Result | None:
     """Return the best of some latest segments, or what went on from it and is about as good.
 
     What is worse by at most `tolerance` standard deviations of noise counts as equal, and of
@@ -101,7 +104,7 @@ def _front(lineup: Lineup, results: Sequence[Result], tolerance: float) -> Resul
     whole = [result for result in results if result.has_weights]
     if not whole:
         return None
-    best = min(whole, key=lambda result: (result.loss, result.ticket.member))
-    bound = best.loss + tolerance * loss_noise(lineup)
-    equal = [r for r in whole if r.loss <= bound and lineup.descends(r, best)]
-    return max(equal, key=lambda result: result.ticket.index)
+    best = min(whole, key=lambda result: (result.loss, result.segment.member))
+    bound = best.loss + tolerance * loss_noise(population)
+    equal = [r for r in whole if r.loss <= bound and population.descends(r, best)]
+    return max(equal, key=lambda result: result.segment.index)

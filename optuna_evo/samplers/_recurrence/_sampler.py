@@ -18,28 +18,32 @@ from optuna.study import Study
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from optuna_evo.attributes import MEMBER
+from optuna_evo.attributes import PARENT
+from optuna_evo.attributes import RECURRENCE_ASSIGNMENT
+from optuna_evo.attributes import RECURRENCE_STUDY
+from optuna_evo.attributes import SEGMENT
+from optuna_evo.attributes import TEMPERATURE
 from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._ga._genes import is_number
 from optuna_evo.samplers._recurrence._feedback import Feedback
 from optuna_evo.samplers._recurrence._feedback import read_feedback
-from optuna_evo.samplers._recurrence._lineup import Lineup
 from optuna_evo.samplers._recurrence._options import annealing
 from optuna_evo.samplers._recurrence._options import check_options
 from optuna_evo.samplers._recurrence._parents import choose_parent
 from optuna_evo.samplers._recurrence._parents import Selection
-from optuna_evo.samplers._recurrence._segment import read_ticket
-from optuna_evo.samplers._recurrence._segment import Ticket
-from optuna_evo.samplers._recurrence._segment import TICKET_KEY
+from optuna_evo.samplers._recurrence._segment import read_assignment
+from optuna_evo.samplers._recurrence._segment import SegmentAssignment
+from optuna_evo.samplers._recurrence._state import PopulationState
 from optuna_evo.samplers._recurrence._step import published_step
 from optuna_evo.samplers._recurrence._step import recurrent_step
 from optuna_evo.samplers._recurrence._step import retained
-from optuna_evo.samplers._recurrence._step import Rule
+from optuna_evo.samplers._recurrence._step import StepSettings
 
 
 __all__ = ["RecurrenceSampler"]
 
-STUDY_KEY = "RecurrenceSampler:study"
 LEAST_NOISE = 0.1  # share of the noise that is left where there are no rivals to compare with
 
 
@@ -48,7 +52,7 @@ class RecurrenceSampler(BaseSampler):
 
     Each trial is one segment of training. It belongs to a member of a population and goes on from
     a parent trial: the member's previous segment or, for a poor member, the latest of a better
-    one. `segment_of` says which, so that whoever trains can load the parent's weights. Its
+    one. `segment_of` says which, so that the parent's weights can be loaded. Its
     hyperparameters follow from the parent's by a recurrence:
 
         theta_{t+1} = rho_t * theta_t + (1 - rho_t) * theta_new
@@ -77,7 +81,7 @@ class RecurrenceSampler(BaseSampler):
       goes on from a better one.
     * A failed segment is done again, with other noise; a retried copy of a trial is the same
       segment with the same hyperparameters.
-    * Enqueued trials take the next place, with the parameters they fix.
+    * Enqueued trials take the next slot, with the parameters they fix.
     * Added trials have no weights and are no members. The best of them give the first segments
       their hyperparameters to start the recurrence from.
 
@@ -127,11 +131,13 @@ class RecurrenceSampler(BaseSampler):
 
     Example:
         >>> import optuna
+        >>> from optuna_evo.attributes import PARENT
         >>> from optuna_evo.samplers import RecurrenceSampler
         >>> losses = {None: 1.0}
         >>> def objective(trial):
         ...     lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
-        ...     before = losses[trial.user_attrs["parent"]]  # where one loads the parent's weights
+        ...     parent = PARENT.read(trial.user_attrs)  # whose weights one loads here
+        ...     before = losses[parent]
         ...     losses[trial.number] = before * (1.0 - lr)  # ... and saves one's own
         ...     return losses[trial.number]
         >>> sampler = RecurrenceSampler(population_size=4, anneal=("lr",), seed=1)
@@ -165,7 +171,7 @@ class RecurrenceSampler(BaseSampler):
         self._temperature = temperature
         self._selection = Selection(exploit_quantile, n_rival_segments, tolerance)
         self._is_published = rule == "published"
-        self._rule = Rule(
+        self._settings = StepSettings(
             retention=retention,
             mutation_prob=mutation_prob,
             noise=noise,
@@ -224,29 +230,29 @@ class RecurrenceSampler(BaseSampler):
         """Give the trial its segment."""
         self._raise_error_if_multi_objective(study)
         origin = self._origin(study)
-        lineup = self._lineup(study, origin)
-        ticket = read_ticket(trial, origin["name"])
+        population = self._population(study, origin)
+        segment = read_assignment(trial, origin["name"])
         # a copy of a lost trial may come when its member has gone on without it
-        if ticket is None or lineup.is_taken(ticket, trial.number):
-            self._issue(study, trial, lineup, origin)
+        if segment is None or population.is_shared(segment, trial.number):
+            self._assign(study, trial, population, origin)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Return the parameters that are carried on, with the ranges they had."""
         self._raise_error_if_multi_objective(study)
-        ticket = self._ticket(study, trial)
-        if ticket.source is None:
+        segment = self._segment(study, trial)
+        if segment.source is None:
             return {}
-        source = study._storage.get_all_trials(study._study_id, deepcopy=False)[ticket.source]
-        return {name: source.distributions[name] for name in ticket.genes}
+        source = study._storage.get_all_trials(study._study_id, deepcopy=False)[segment.source]
+        return {name: source.distributions[name] for name in segment.genes}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return the hyperparameters of the trial's segment; nothing for a fresh start."""
         self._raise_error_if_multi_objective(study)
-        genes = self._ticket(study, trial).genes if search_space else {}
+        genes = self._segment(study, trial).genes if search_space else {}
         return {
             name: distribution.to_external_repr(genes[name])
             for name, distribution in search_space.items()
@@ -266,23 +272,23 @@ class RecurrenceSampler(BaseSampler):
             ValueError: If a category is to be annealed, or the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-        if param_name in self._rule.anneal and not is_number(param_distribution):
+        if param_name in self._settings.anneal and not is_number(param_distribution):
             raise ValueError(f"`{param_name}` cannot be annealed: it is a category, not a number.")
-        ticket = self._ticket(study, trial)
-        gene = ticket.genes.get(param_name)
+        segment = self._segment(study, trial)
+        gene = segment.genes.get(param_name)
         if gene is not None and is_number(param_distribution):
             return fit(gene, param_distribution)
-        return draw(ticket.prior(param_name, self._population_size), param_distribution)
+        return draw(segment.prior(param_name, self._population_size), param_distribution)
 
-    def _ticket(self, study: Study, trial: FrozenTrial) -> Ticket:
-        """Return the trial's ticket; issue one to a trial that has none of this study."""
+    def _segment(self, study: Study, trial: FrozenTrial) -> SegmentAssignment:
+        """Return the trial's segment; a trial that has none of this study is assigned one."""
         origin = self._origin(study)
-        ticket = read_ticket(trial, origin["name"])
-        return ticket or self._issue(study, trial, self._lineup(study, origin), origin)
+        segment = read_assignment(trial, origin["name"])
+        return segment or self._assign(study, trial, self._population(study, origin), origin)
 
-    def _lineup(self, study: Study, origin: Mapping[str, Any]) -> Lineup:
+    def _population(self, study: Study, origin: Mapping[str, Any]) -> PopulationState:
         storage = study._storage
-        return Lineup(
+        return PopulationState(
             # Hyperband shows a sampler the trials of one bracket only; a population has them all
             storage.get_all_trials(study._study_id, deepcopy=False),
             study=origin["name"],
@@ -291,12 +297,16 @@ class RecurrenceSampler(BaseSampler):
             reread=storage.get_trial,
         )
 
-    def _issue(
-        self, study: Study, trial: FrozenTrial, lineup: Lineup, origin: Mapping[str, Any]
-    ) -> Ticket:
-        """Issue the ticket of a trial and write it to the storage."""
-        member, turn, attempt = lineup.place(trial.number)
-        blank = Ticket(
+    def _assign(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        population: PopulationState,
+        origin: Mapping[str, Any],
+    ) -> SegmentAssignment:
+        """Give a trial the next slot, and write its segment to the storage."""
+        member, turn, attempt = population.next_slot(trial.number)
+        blank = SegmentAssignment(
             member=member,
             index=0,
             parent=None,
@@ -308,92 +318,92 @@ class RecurrenceSampler(BaseSampler):
             entropy=origin["entropy"] if self._seed is None else self._seed,
             study=origin["name"],
         )
-        ticket = self._go_on(blank, lineup)
+        segment = self._go_on(blank, population)
         storage, trial_id = study._storage, trial._trial_id
         shown = {
-            "member": ticket.member,
-            "segment": ticket.index,
-            "parent": ticket.parent,
-            "temperature": ticket.temperature,
+            MEMBER.key: segment.member,
+            SEGMENT.key: segment.index,
+            PARENT.key: segment.parent,
+            TEMPERATURE.key: segment.temperature,
         }
         for key, value in shown.items():
             storage.set_trial_user_attr(trial_id, key, value)
-        # the ticket last: who has one has all, also if a worker dies between two writes
-        storage.set_trial_system_attr(trial_id, TICKET_KEY, ticket.to_attr())
+        # The assignment last: a trial that has one has all, also if its worker dies in between.
+        storage.set_trial_system_attr(trial_id, RECURRENCE_ASSIGNMENT.key, segment.to_attr())
         trial.user_attrs.update(shown)
-        trial.system_attrs[TICKET_KEY] = ticket.to_attr()
-        return ticket
+        trial.system_attrs[RECURRENCE_ASSIGNMENT.key] = segment.to_attr()
+        return segment
 
-    def _go_on(self, blank: Ticket, lineup: Lineup) -> Ticket:
+    def _go_on(self, blank: SegmentAssignment, population: PopulationState) -> SegmentAssignment:
         """Choose the parent of a segment and draw its hyperparameters."""
-        own = lineup.own(blank.member)
+        own = population.own(blank.member)
         if own is None:
-            return self._start(blank, lineup)
-        parent = choose_parent(self._selection, lineup, own, blank.selection_rng())
+            return self._start(blank, population)
+        parent = choose_parent(self._selection, population, own, blank.selection_rng())
         if parent is None:
             return blank
-        rho = retained(self._rule, read_feedback(lineup, own))
-        ticket = replace(
+        segment = replace(
             blank,
-            index=parent.ticket.index + 1,
+            index=parent.segment.index + 1,
             parent=parent.trial.number,
-            temperature=parent.ticket.temperature * self._rule.cooling,
-            rho=rho,
-            exploited=parent.ticket.member != blank.member,
+            temperature=parent.segment.temperature * self._settings.cooling,
+            rho=retained(self._settings, read_feedback(population, own)),
+            exploited=parent.segment.member != blank.member,
         )
-        before = lineup.parent(parent)
+        before = population.parent(parent)
         previous = before.trial.params if before is not None else {}
-        scale = ticket.temperature * max(self._selection.rivalry(ticket.index), LEAST_NOISE)
-        feedback = read_feedback(lineup, parent)
-        return self._vary(self._rule, ticket, parent.trial, previous, feedback, scale)
+        scale = segment.temperature * max(self._selection.rivalry(segment.index), LEAST_NOISE)
+        feedback = read_feedback(population, parent)
+        return self._vary(self._settings, segment, parent.trial, previous, feedback, scale)
 
-    def _start(self, blank: Ticket, lineup: Lineup) -> Ticket:
-        """Return the ticket of a fresh start, near an added trial where there is one."""
-        if blank.turn or blank.member >= len(lineup.founders):
+    def _start(self, blank: SegmentAssignment, population: PopulationState) -> SegmentAssignment:
+        """Return the segment of a fresh start, near an added trial where there is one."""
+        if blank.turn or blank.member >= len(population.seeds):
             return blank
-        founder = lineup.founders[blank.member]
-        ticket, at_rest = replace(blank, rho=self._rule.retention), replace(self._rule, anneal={})
-        return self._vary(at_rest, ticket, founder, {}, Feedback(), ticket.temperature)
+        segment = replace(blank, rho=self._settings.retention)
+        at_rest = replace(self._settings, anneal={})
+        source = population.seeds[blank.member]
+        return self._vary(at_rest, segment, source, {}, Feedback(), segment.temperature)
 
     def _vary(
         self,
-        rule: Rule,
-        ticket: Ticket,
+        settings: StepSettings,
+        segment: SegmentAssignment,
         source: FrozenTrial,
         previous: Mapping[str, Any],
         feedback: Feedback,
         noise_scale: float,
-    ) -> Ticket:
-        """Return the ticket with the next hyperparameters after those of `source`."""
+    ) -> SegmentAssignment:
+        """Return the segment with the next hyperparameters after those of `source`."""
         genes: dict[str, float] = {}
         for name, distribution in source.distributions.items():
-            value, rng = source.params[name], ticket.variation_rng(name)
+            value, rng = source.params[name], segment.variation_rng(name)
             if self._is_published:
-                value = published_step(rule, name, distribution, value=value, rng=rng)
+                value = published_step(settings, name, distribution, value=value, rng=rng)
             else:
                 value = recurrent_step(
-                    rule,
+                    settings,
                     name,
                     distribution,
                     value=value,
                     previous=previous,
                     feedback=feedback,
-                    rho=ticket.rho,
+                    rho=segment.rho,
                     noise_scale=noise_scale,
                     rng=rng,
                 )
             genes[name] = float(distribution.to_internal_repr(value))
-        return replace(ticket, source=source.number, genes=genes)
+        return replace(segment, source=source.number, genes=genes)
 
     def _origin(self, study: Study) -> Mapping[str, Any]:
-        """Return the name under which the study's tickets are issued, and a seed for no seed.
+        """Return the name under which segments are assigned, and a seed for no seed.
 
-        A copy of a study goes on with the tickets of the original, whatever its name. Trials that
-        were added from another study keep foreign tickets, which mean nothing here.
+        A copy of a study goes on with the assignments of the original, whatever its name. Trials
+        that were added from another study keep foreign ones, which mean nothing here.
         """
         storage, study_id = study._storage, study._study_id
-        origin = storage.get_study_system_attrs(study_id).get(STUDY_KEY)
+        origin = RECURRENCE_STUDY.read(storage.get_study_system_attrs(study_id))
         if origin is None:
             origin = {"name": study.study_name, "entropy": secrets.randbits(32)}
-            storage.set_study_system_attr(study_id, STUDY_KEY, origin)
+            storage.set_study_system_attr(study_id, RECURRENCE_STUDY.key, origin)
         return dict(origin)

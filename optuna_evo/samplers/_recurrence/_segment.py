@@ -1,6 +1,6 @@
 """Which segment of training a trial is, and the random stream that belongs to it.
 
-The ticket is one trial system attribute. It says all there is to know about the segment, its
+The assignment is one trial system attribute. It says all there is to know about the segment, its
 parameters included, so a copy of the trial that another worker takes up is the same segment.
 """
 
@@ -17,11 +17,14 @@ from numpy.random import Generator
 from numpy.random import SeedSequence
 from optuna.trial import FrozenTrial
 
+from optuna_evo.attributes import RECURRENCE_ASSIGNMENT
+from optuna_evo.samplers._slots import SlotKey
+from optuna_evo.samplers._streams import hash_name
 
-__all__ = ["read_ticket", "Segment", "segment_of", "Ticket", "TICKET_KEY"]
 
-TICKET_KEY = "RecurrenceSampler:segment"
-# Set apart the streams that one ticket gives rise to.
+__all__ = ["read_assignment", "Segment", "segment_of", "SegmentAssignment"]
+
+# Set apart the streams of one assignment.
 _SELECTION, _VARIATION, _INDEPENDENT = range(3)
 
 
@@ -49,14 +52,14 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ticket(Segment):
+class SegmentAssignment(Segment):
     """A segment, with what it takes to draw its hyperparameters.
 
     Args:
-        turn: How many segments were given to the member before this one.
+        turn: How many segments the member had before this one.
         attempt: How many trials of this turn failed before.
         entropy: The seed.
-        study: Name of the study that issued the ticket; in another study it means nothing.
+        study: Name of the study that it was made in; in another study it means nothing.
         source: Number of the trial whose hyperparameters are carried on; None: drawn afresh.
         genes: The new hyperparameters in Optuna's internal representation.
     """
@@ -68,17 +71,22 @@ class Ticket(Segment):
     source: int | None = None
     genes: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def key(self) -> SlotKey:
+        """The slot among those of all members."""
+        return self.member, self.turn
+
     @classmethod
     def from_attr(cls, attr: Mapping[str, Any]) -> Self:
         """Read what `to_attr` wrote."""
         return cls(**attr)
 
     def to_attr(self) -> dict[str, Any]:
-        """Return the ticket as JSON types."""
+        """Return the assignment as JSON types."""
         return asdict(self)
 
     def selection_rng(self) -> Generator:
-        """Return the stream that chooses whom to exploit."""
+        """Return the stream that chooses the member to exploit."""
         return np.random.default_rng(self._stream(_SELECTION))
 
     def variation_rng(self, name: str) -> Generator:
@@ -95,23 +103,27 @@ class Ticket(Segment):
         u = float(np.random.default_rng(self._stream(_INDEPENDENT, key)).random())
         if self.turn or self.attempt or self.member >= population_size:
             return u
-        shared = SeedSequence([self.entropy, zlib.crc32(self.study.encode()), key])
+        shared = SeedSequence([self.entropy, hash_name(self.study), key])
         order = np.random.default_rng(shared).permutation(population_size)
         return (float(order[self.member]) + u) / population_size
 
     def _stream(self, *key: int) -> SeedSequence:
-        study = zlib.crc32(self.study.encode())
+        study = hash_name(self.study)
         return SeedSequence([self.entropy, study, self.member, self.turn, self.attempt, *key])
 
 
-def read_ticket(trial: FrozenTrial, study: str) -> Ticket | None:
-    """Return the ticket of a trial; None without one or with one of another study."""
-    attr = trial.system_attrs.get(TICKET_KEY)
-    return Ticket.from_attr(attr) if attr is not None and attr["study"] == study else None
+def read_assignment(trial: FrozenTrial, study: str) -> SegmentAssignment | None:
+    """Return the assignment of a trial; None without one or with one of another study."""
+    attr = RECURRENCE_ASSIGNMENT.read(trial.system_attrs)
+    if attr is None or attr["study"] != study:
+        return None
+    return SegmentAssignment.from_attr(attr)
 
 
 def segment_of(trial: FrozenTrial) -> Segment | None:
     """Return which segment a trial is; None for a trial that no `RecurrenceSampler` was asked for.
+
+    Inside an objective, `optuna_evo.attributes.PARENT.read(trial.user_attrs)` is the parent.
 
     Example:
         >>> import optuna
@@ -121,7 +133,7 @@ def segment_of(trial: FrozenTrial) -> Segment | None:
         >>> segment_of(study.get_trials()[4]).index
         1
     """
-    attr = trial.system_attrs.get(TICKET_KEY)
+    attr = RECURRENCE_ASSIGNMENT.read(trial.system_attrs)
     if attr is None:
         return None
     return Segment(**{name: attr[name] for name in Segment.__dataclass_fields__})

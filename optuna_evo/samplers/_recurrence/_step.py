@@ -25,7 +25,7 @@ from optuna_evo.samplers._recurrence._options import check_between
 from optuna_evo.surrogates._encoding import Axis
 
 
-__all__ = ["published_step", "recurrent_step", "retained", "Rule"]
+__all__ = ["published_step", "recurrent_step", "retained", "StepSettings"]
 
 # Factors of the published rule: a mutation, and what happens else where a value is not kept.
 MUTATION_FACTORS = (0.9, 1.1)
@@ -34,7 +34,7 @@ MAX_GRAD_CHANGE = math.log(2.0)
 
 
 @dataclass(frozen=True)
-class Rule:
+class StepSettings:
     """What does not change during a study.
 
     Args:
@@ -66,13 +66,13 @@ class Rule:
             raise ValueError(f"`cooling` must be in (0, 1], got {self.cooling}.")
 
 
-def retained(rule: Rule, feedback: Feedback) -> float:
+def retained(settings: StepSettings, feedback: Feedback) -> float:
     """Return rho_t, from 1 for the best member over `retention` to its square for the worst."""
-    return float(rule.retention ** (2.0 * feedback.rank))
+    return float(settings.retention ** (2.0 * feedback.rank))
 
 
 def recurrent_step(
-    rule: Rule,
+    settings: StepSettings,
     name: str,
     distribution: BaseDistribution,
     *,
@@ -86,7 +86,7 @@ def recurrent_step(
     """Return theta_{t+1} of one parameter.
 
     Args:
-        rule: What does not change.
+        settings: What does not change.
         name: Name of the parameter.
         distribution: Its range.
         value: theta_t.
@@ -102,18 +102,28 @@ def recurrent_step(
     axis = Axis.of(name, distribution)
     theta = _unit(axis, value)
     new = theta
-    if name in rule.anneal and feedback.grad_change > 0.0:
+    # theta_new = f(theta_t, s_t) + eta_t, in the three steps that follow
+    if name in settings.anneal and feedback.grad_change > 0.0:
         new = _unit(axis, value * math.exp(-min(feedback.grad_change, MAX_GRAD_CHANGE)))
     if name in previous:
-        new += rule.momentum * feedback.gain * (theta - _unit(axis, previous[name]))
-    if mutates < rule.mutation_prob:
-        new += rule.noise * noise_scale * z
+        new += settings.momentum * feedback.gain * (theta - _unit(axis, previous[name]))
+    if mutates < settings.mutation_prob:
+        new += settings.noise * noise_scale * z
+    if rho == 1.0 or new == theta:
+        # nothing changes it: not even the rounding of rho * x + (1 - rho) * x, or of exp(ln x)
+        return _anneal(settings, name, distribution, value)
+    # theta_{t+1} = rho_t * theta_t + (1 - rho_t) * theta_new
     mixed = axis.value(_reflect(rho * theta + (1.0 - rho) * new))
-    return _anneal(rule, name, distribution, mixed)
+    return _anneal(settings, name, distribution, mixed)
 
 
 def published_step(
-    rule: Rule, name: str, distribution: BaseDistribution, *, value: Any, rng: Generator
+    settings: StepSettings,
+    name: str,
+    distribution: BaseDistribution,
+    *,
+    value: Any,
+    rng: Generator,
 ) -> Any:
     """Return the next value by the published rule.
 
@@ -122,19 +132,19 @@ def published_step(
     get the first factor.
     """
     mutates, keeps, u = (
-        rng.random() < rule.mutation_prob,
-        rng.random() < rule.retention,
+        rng.random() < settings.mutation_prob,
+        rng.random() < settings.retention,
         rng.random(),
     )
     if isinstance(distribution, CategoricalDistribution):
         return draw(u, distribution) if mutates else value
     low, high = MUTATION_FACTORS if mutates else DRIFT_FACTORS
     factor = 1.0 if keeps and not mutates else low + (high - low) * u
-    return _anneal(rule, name, distribution, value * factor)
+    return _anneal(settings, name, distribution, value * factor)
 
 
-def _anneal(rule: Rule, name: str, distribution: BaseDistribution, value: Any) -> Any:
-    return fit(value * rule.anneal[name] if name in rule.anneal else value, distribution)
+def _anneal(settings: StepSettings, name: str, distribution: BaseDistribution, value: Any) -> Any:
+    return fit(value * settings.anneal[name] if name in settings.anneal else value, distribution)
 
 
 def _unit(axis: Axis, value: Any) -> float:

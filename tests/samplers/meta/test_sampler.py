@@ -11,6 +11,9 @@ from optuna.study import Study
 from optuna.trial import Trial
 import pytest
 
+from optuna_evo.attributes import META_FEATURES
+from optuna_evo.attributes import PROPOSED_BY
+from optuna_evo.attributes import SOURCE_WEIGHTS
 from optuna_evo.samplers import GASampler
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
@@ -20,7 +23,7 @@ from tests.samplers.meta.old_studies import started
 
 
 def proposers(study: Study) -> list[str]:
-    return [t.user_attrs["proposed_by"] for t in study.trials]
+    return [PROPOSED_BY.read(t.user_attrs) for t in study.trials]
 
 
 def best_five(source: Study) -> list[dict[str, object]]:
@@ -67,16 +70,16 @@ def test_a_right_source_weighs_more_than_an_inverted_one() -> None:
     study = started(sampler, bowl(1e-3), 12)
     weights = sampler.source_weights(study)
     assert weights["right"] > 0.3 > weights["wrong"]
-    assert study.user_attrs["source_weights"].keys() == {"right", "wrong"}
+    assert SOURCE_WEIGHTS.read(study.user_attrs).keys() == {"right", "wrong"}
 
 
-def test_meta_features_say_whom_to_believe_first() -> None:
+def test_meta_features_say_which_source_to_believe_first() -> None:
     near, far = old("near", bowl(1e-2)), old("far", bowl(1e-4))
-    near.set_user_attr("meta_features", {"n_rows": 1_000})
-    far.set_user_attr("meta_features", {"n_rows": 1_000_000})
+    near.set_user_attr(META_FEATURES.key, {"n_rows": 1_000})
+    far.set_user_attr(META_FEATURES.key, {"n_rows": 1_000_000})
     sampler = MetaPriorSampler([far, near], seed=0)
     study = optuna.create_study(sampler=sampler)
-    study.set_user_attr("meta_features", {"n_rows": 1_100})
+    study.set_user_attr(META_FEATURES.key, {"n_rows": 1_100})
     weights = sampler.source_weights(study)
     assert weights["near"] > 2 * weights["far"]
 

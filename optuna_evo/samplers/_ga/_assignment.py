@@ -1,6 +1,6 @@
-"""The place of a trial in the population, and the random stream that belongs to the place.
+"""The slot of a trial in the population, and the random stream that belongs to the slot.
 
-A ticket is one trial system attribute. Whoever holds the ticket can draw the child: its numbers
+An assignment is one trial system attribute, and all that it takes to draw the child: its numbers
 come from (seed, study, generation, slot, attempt) and the parents, never from a sampler's memory.
 """
 
@@ -14,25 +14,30 @@ import zlib
 import numpy as np
 from numpy.random import Generator
 from numpy.random import SeedSequence
+from optuna.trial import FrozenTrial
+
+from optuna_evo.attributes import GA_ASSIGNMENT
+from optuna_evo.samplers._slots import SlotKey
+from optuna_evo.samplers._streams import hash_name
 
 
-__all__ = ["Ticket"]
+__all__ = ["read_assignment", "SlotAssignment"]
 
-# Set apart the streams that one ticket gives rise to.
+# Set apart the streams of one assignment.
 _SELECTION, _VARIATION, _INDEPENDENT = range(3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ticket:
-    """Where a trial stands and what its child is made of.
+class SlotAssignment:
+    """Which slot a trial has, and what its child is made of.
 
     Args:
         generation: Counted from 0.
-        slot: Place in the generation, counted from 0.
-        n_slots: Number of places in the generation.
-        attempt: How many trials failed in this place before.
+        slot: Slot of the generation, counted from 0.
+        n_slots: Number of slots of the generation.
+        attempt: How many trials failed in this slot before.
         entropy: The seed.
-        study: Name of the study that issued the ticket; in another study it means nothing.
+        study: Name of the study that it was made in; in another study it means nothing.
         parents: Numbers of the two parent trials; empty in generation 0.
         repeats: Number of the trial whose parameters are evaluated once more.
     """
@@ -46,13 +51,18 @@ class Ticket:
     parents: tuple[int, ...] = ()
     repeats: int | None = None
 
+    @property
+    def key(self) -> SlotKey:
+        """The slot among those of all generations."""
+        return self.generation, self.slot
+
     @classmethod
     def from_attr(cls, attr: Mapping[str, Any]) -> Self:
         """Read what `to_attr` wrote."""
         return cls(**{**attr, "parents": tuple(attr["parents"])})
 
     def to_attr(self) -> dict[str, Any]:
-        """Return the ticket as JSON types."""
+        """Return the assignment as JSON types."""
         return {**asdict(self), "parents": list(self.parents)}
 
     def selection_rng(self) -> Generator:
@@ -64,7 +74,7 @@ class Ticket:
         return self._rng(_VARIATION)
 
     def uniform(self, name: str) -> float:
-        """Return the number in [0, 1) that belongs to a parameter in this place.
+        """Return the number in [0, 1) that belongs to a parameter in this slot.
 
         It depends on no other parameter, so a space may suggest in any order.
         """
@@ -75,6 +85,14 @@ class Ticket:
         return np.random.default_rng(self._stream(*key))
 
     def _stream(self, *key: int) -> SeedSequence:
-        study = zlib.crc32(self.study.encode())
-        place = (self.entropy, study, self.generation, self.slot, self.attempt)
-        return SeedSequence([*place, *key])
+        study = hash_name(self.study)
+        slot = (self.entropy, study, self.generation, self.slot, self.attempt)
+        return SeedSequence([*slot, *key])
+
+
+def read_assignment(trial: FrozenTrial, study: str) -> SlotAssignment | None:
+    """Return the assignment of a trial; None without one or with one of another study."""
+    attr = GA_ASSIGNMENT.read(trial.system_attrs)
+    if attr is None or attr["study"] != study:
+        return None
+    return SlotAssignment.from_attr(attr)

@@ -1,0 +1,24 @@
+"""What one trial trains with: the plain values between a search space and an objective."""
+
+from optuna_evo.config._estimator import EstimatorConfig
+from optuna_evo.config._named import NamedOptimizer
+from optuna_evo.config._named import ParamGroup
+from optuna_evo.config._training import Config
+from optuna_evo.config._training import optimizer_from_dict
+from optuna_evo.config._training import optimizer_to_dict
+from optuna_evo.config._training import OptimizerConfig
+from optuna_evo.config._training import SegmentConfig
+from optuna_evo.config._training import TrainingConfig
+
+
+__all__ = [
+    "Config",
+    "EstimatorConfig",
+    "NamedOptimizer",
+    "optimizer_from_dict",
+    "optimizer_to_dict",
+    "OptimizerConfig",
+    "ParamGroup",
+    "SegmentConfig",
+    "TrainingConfig",
+]

@@ -1,0 +1,215 @@
+"""What one training, or one segment of a longer one, trains with."""
+
+from collections.abc import Mapping
+import dataclasses
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+from typing import Protocol
+from typing import Self
+
+from optuna_evo.config._digest import digest
+from optuna_evo.config._named import NamedOptimizer
+from optuna_evo.errors import UsageError
+from optuna_evo.rules import Genome
+
+
+__all__ = [
+    "Config",
+    "optimizer_from_dict",
+    "optimizer_to_dict",
+    "OptimizerConfig",
+    "SegmentConfig",
+    "TrainingConfig",
+]
+
+OptimizerConfig = Genome | NamedOptimizer
+"""What optimizer a training has. Each kind is frozen data with `to_dict`, `from_dict`,
+`fingerprint` and `equation`; `_KINDS` names it in stored configurations."""
+
+_KINDS: Mapping[str, type[Genome] | type[NamedOptimizer]] = {
+    "genome": Genome,
+    "torch": NamedOptimizer,
+}
+
+
+def optimizer_to_dict(optimizer: OptimizerConfig) -> dict[str, Any]:
+    """Return plain JSON types under the name of the optimizer's kind."""
+    (kind,) = (key for key, each in _KINDS.items() if isinstance(optimizer, each))
+    return {kind: optimizer.to_dict()}
+
+
+def optimizer_from_dict(data: Mapping[str, Any]) -> OptimizerConfig:
+    """Read what `optimizer_to_dict` returned; other keys are left alone.
+
+    Raises:
+        UsageError: If there is not one optimizer of a known kind (a ValueError).
+    """
+    kinds = [key for key in data if key in _KINDS]
+    if len(kinds) != 1:
+        raise UsageError(f"An optimizer must be one of {[*_KINDS]}, got {sorted(data)}.")
+    return _KINDS[kinds[0]].from_dict(data[kinds[0]])
+
+
+class Config(Protocol):
+    """What a search space makes of a trial, whatever trains it."""
+
+    def fingerprint(self) -> str:
+        """Return the same text for configurations that train alike."""
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class TrainingConfig:
+    """The optimizer and hyperparameters of one training run.
+
+    Args:
+        optimizer: A genome, or optimizers of torch by their names.
+        genome: The same as `optimizer`, for genomes; where both are given this one counts, so that
+            `dataclasses.replace(config, genome=other)` does what it says.
+        batch_size: Examples per step; None: the task's own.
+        epochs: Passes over the training rows, where the objective counts in epochs or steps of its
+            own; None: as many as the objective says.
+        model: Keyword arguments for the task's model builder, such as `{"dropout": 0.3}`.
+
+    Raises:
+        UsageError: If there is no optimizer (a ValueError).
+
+    Example:
+        >>> from optuna_evo import catalog
+        >>> TrainingConfig(genome=catalog["adamw"], batch_size=64, model={"dropout": 0.5})
+        >>> TrainingConfig(optimizer=NamedOptimizer.of("NAdam", lr=1e-3))
+    """
+
+    optimizer: OptimizerConfig
+    batch_size: int | None = None
+    epochs: float | None = None
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    def __init__(
+        self,
+        *,
+        optimizer: OptimizerConfig | None = None,
+        genome: Genome | None = None,
+        batch_size: int | None = None,
+        epochs: float | None = None,
+        model: Mapping[str, Any] | None = None,
+    ) -> None:
+        chosen = optimizer if genome is None else genome
+        if not isinstance(chosen, OptimizerConfig):
+            raise UsageError(
+                "`optimizer` must be a Genome or a NamedOptimizer, such as "
+                f'NamedOptimizer.of("AdamW", lr=1e-3); got {chosen!r}.'
+            )
+        values = {"optimizer": chosen, "batch_size": batch_size, "epochs": epochs}
+        for name, value in {**values, "model": model or {}}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def genome(self) -> Genome:
+        """The genome.
+
+        Raises:
+            UsageError: If the optimizer is none (a ValueError).
+        """
+        if not isinstance(self.optimizer, Genome):
+            raise UsageError(
+                f"This configuration trains with {self.optimizer.equation()}, which has no "
+                "genome: search over genomes, or read `config.optimizer`."
+            )
+        return self.optimizer
+
+    def fingerprint(self) -> str:
+        """Return the optimizer's fingerprint, with a digest of all else that is not the task's.
+
+        Example:
+            >>> from optuna_evo import catalog
+            >>> TrainingConfig(genome=catalog["sgd"], batch_size=64).fingerprint()
+        """
+        own = {key: value for key, value in self._settings().items() if value}
+        optimizer = self.optimizer.fingerprint()
+        return f"{optimizer}-{digest(own)}" if own else optimizer
+
+    def with_cosine(self) -> Self:
+        """Return the same with a learning rate that decays along a cosine."""
+        optimizer: OptimizerConfig
+        if isinstance(self.optimizer, Genome):
+            optimizer = dataclasses.replace(self.optimizer, use_cosine_decay=True)
+        else:
+            optimizer = dataclasses.replace(self.optimizer, cosine=True)
+        return dataclasses.replace(self, optimizer=optimizer)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; `from_dict` of the same class gives an equal one back."""
+        settings = {key: value for key, value in self._settings().items() if value}
+        return optimizer_to_dict(self.optimizer) | settings
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned.
+
+        Raises:
+            UsageError: If there is not one optimizer of a known kind.
+        """
+        settings = {key: value for key, value in data.items() if key not in _KINDS}
+        return cls(optimizer=optimizer_from_dict(data), **settings)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"batch_size": self.batch_size, "epochs": self.epochs, "model": dict(self.model)}
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class SegmentConfig(TrainingConfig):
+    """What a segment of a longer training trains with; may change from segment to segment.
+
+    Args:
+        optimizer: As of a `TrainingConfig`.
+        genome: As of a `TrainingConfig`.
+        batch_size: Examples per step; None: the task's own.
+        epochs: As of a `TrainingConfig`.
+        model: Keyword arguments for the task's model builder.
+        clip_norm: Bound on the Euclidean norm of the whole gradient; None: no bound.
+        sparsity: Share of each weight matrix that is held at zero during the segment, in [0, 1):
+            the smallest weights at its start.
+
+    Raises:
+        ValueError: If a value is out of range.
+
+    Example:
+        >>> from optuna_evo import catalog
+        >>> SegmentConfig(genome=catalog["adamw"], clip_norm=1.0, sparsity=0.2)
+    """
+
+    clip_norm: float | None = None
+    sparsity: float = 0.0
+
+    def __init__(
+        self,
+        *,
+        clip_norm: float | None = None,
+        sparsity: float = 0.0,
+        optimizer: OptimizerConfig | None = None,
+        genome: Genome | None = None,
+        batch_size: int | None = None,
+        epochs: float | None = None,
+        model: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            optimizer=optimizer, genome=genome, batch_size=batch_size, epochs=epochs, model=model
+        )
+        if clip_norm is not None and not clip_norm > 0:
+            raise ValueError(f"`clip_norm` must be positive or None, got {clip_norm}.")
+        if not 0 <= sparsity < 1:
+            raise ValueError(f"`sparsity` must be in [0, 1), got {sparsity}.")
+        object.__setattr__(self, "clip_norm", clip_norm)
+        object.__setattr__(self, "sparsity", sparsity)
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the training, with what the segment adds."""
+        if self.clip_norm is None and not self.sparsity:
+            return super().fingerprint()
+        return f"{super().fingerprint()}-{self.clip_norm}-{self.sparsity}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; `from_dict` gives an equal configuration back."""
+        own = {"clip_norm": self.clip_norm, "sparsity": self.sparsity}
+        return super().to_dict() | {key: value for key, value in own.items() if value}

@@ -1,0 +1,150 @@
+"""A kind of objective: all that a study has to know of it before, during and after its trials."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from typing import ClassVar
+from typing import NamedTuple
+
+from optuna_evo.errors import SpecError
+from optuna_evo.errors import UsageError
+from optuna_evo.spec import StudySpec
+
+
+__all__ = ["FinalResult", "ObjectiveKind", "SpecKey"]
+
+
+class SpecKey(NamedTuple):
+    """What a spec can set that only some kinds take, and whether it does."""
+
+    name: str
+    is_set: Callable[[StudySpec], bool]
+    label: str = "`{}`"
+
+
+KEYS = (
+    SpecKey("trainer.epochs", lambda spec: spec.trainer.epochs is not None),
+    SpecKey("trainer.early_stopping", lambda spec: spec.trainer.early_stopping is not None),
+    SpecKey("trainer.reduce_on_plateau", lambda spec: spec.trainer.reduce_on_plateau is not None),
+    SpecKey("final.epochs", lambda spec: bool(spec.final.epochs)),
+    SpecKey("objective.metric", lambda spec: bool(spec.objective.metric)),
+    SpecKey(
+        "float16", lambda spec: spec.trainer.precision == "float16", '`trainer.precision` "{}"'
+    ),
+)
+
+
+class FinalResult(NamedTuple):
+    """What the final training of the best configuration came to, on test data.
+
+    `metric` is what the study optimized, NaN if the training diverged; `metrics` are all that were
+    measured, empty if there is but that one.
+    """
+
+    metric: float
+    metrics: Mapping[str, float] = {}
+
+
+class ObjectiveKind:
+    """One kind of objective; the methods say how most kinds do it.
+
+    A kind needs neither torch nor Optuna until it builds: a study is shown without them. To add
+    one, write a subclass in a file of `optuna_evo/objectives/_kinds` and name it in `OBJECTIVES`.
+    """
+
+    name: ClassVar[str]
+    takes: ClassVar[frozenset[str]] = frozenset()
+    """Those of `KEYS` that it takes."""
+    n_tasks: ClassVar[tuple[int, int | None]] = (1, 1)
+    """The least and the largest number of tasks; None: no limit."""
+    has_lineages: ClassVar[bool] = False
+    """Whether trials go on from the checkpoints of others, so that a study keeps checkpoints."""
+    compares_optimizers: ClassVar[bool] = False
+    """Whether a finished study ends with the comparison with classic optimizers."""
+
+    def resolve(self, spec: StudySpec) -> StudySpec:
+        """Fill in what the kind alone knows; done once, before a study is made.
+
+        Raises:
+            SpecError: If the spec says otherwise.
+        """
+        return spec
+
+    def check(self, spec: StudySpec) -> None:
+        """Check what can be said from the spec alone.
+
+        Raises:
+            SpecError: If the spec does not fit the kind.
+        """
+        from optuna_evo.objectives._registry import kinds_that_take
+
+        least, most = self.n_tasks
+        if len(spec.tasks) < least:
+            raise SpecError('`tasks` must name at least one task, such as tasks = ["digits"].')
+        if most is not None and len(spec.tasks) > most:
+            few = "trains on one task" if most else "takes no tasks"
+            raise SpecError(
+                f"The objective {spec.objective.name!r} {few}, got {len(spec.tasks)}: "
+                + (
+                    'name one, or use objective.name = "fitness".'
+                    if most
+                    else "leave out `tasks`."
+                )
+            )
+        for key in KEYS:
+            if key.is_set(spec) and key.name not in self.takes:
+                names = " or ".join(f'"{name}"' for name in kinds_that_take(key.name))
+                label = key.label.format(key.name)
+                raise SpecError(f"{label} goes with objective.name = {names}.")
+
+    def check_config(self, spec: StudySpec, config: Any) -> None:
+        """Check what the search space makes of a trial.
+
+        Raises:
+            SpecError: If the objective cannot use it.
+        """
+
+    def check_data(self, spec: StudySpec) -> None:
+        """Check what needs the tasks or tables themselves, such as the direction of the metric.
+
+        Raises:
+            SpecError: If the spec does not fit them.
+        """
+
+    def own_space(self, spec: StudySpec) -> Callable[[Any], Any] | None:
+        """Return the search space where it is a part of the objective; None: the spec's.
+
+        The parameters of such a space are not known before trials have run.
+        """
+        return None
+
+    def build(self, spec: StudySpec, *, device: str, data_dir: Path | None) -> Any:
+        """Build the objective (a `search.Objective`)."""
+        raise NotImplementedError
+
+    def describe(self, objective: Any) -> Mapping[str, float]:
+        """Return the meta-features of what it trains on; empty if nothing is known."""
+        return {}
+
+    def has_final(self, spec: StudySpec) -> bool:
+        """Tell whether a finished study ends with a final training."""
+        return False
+
+    def final(self, spec: StudySpec, objective: Any, config: Any) -> FinalResult:
+        """Train the best configuration finally and measure it on test data, once.
+
+        Raises:
+            UsageError: If there is no such thing for this kind.
+        """
+        raise UsageError(
+            f"A final training goes with objectives that know test data, such as "
+            f'"accuracy" or "table"; got {spec.objective.name!r}.'
+        )
+
+
+def check_direction(spec: StudySpec, metric: str, higher_is_better: bool) -> None:
+    """Raise if a metric is optimized in the wrong direction."""
+    wanted = "maximize" if higher_is_better else "minimize"
+    if spec.direction != wanted:
+        raise SpecError(f'The metric {metric} goes with direction = "{wanted}".')

@@ -1,0 +1,68 @@
+"""Objective "accuracy": the validation metric of one training, reported along the way."""
+
+from pathlib import Path
+from typing import Any
+from typing import TYPE_CHECKING
+
+from optuna_evo.objectives._kind import FinalResult
+from optuna_evo.objectives._kinds._training import build_tasks
+from optuna_evo.objectives._kinds._training import check_task_direction
+from optuna_evo.objectives._kinds._training import TrainingKind
+from optuna_evo.spec import StudySpec
+
+
+if TYPE_CHECKING:
+    from optuna_evo.objectives._curve import CurveObjective
+
+
+class AccuracyKind(TrainingKind):
+    """One training on one task; may end with a final training on all rows but the test's."""
+
+    name = "accuracy"
+    takes = frozenset(
+        {
+            "trainer.epochs",
+            "trainer.early_stopping",
+            "trainer.reduce_on_plateau",
+            "final.epochs",
+            "objective.metric",
+        }
+    )
+    trains_epochs = True
+
+    def check_data(self, spec: StudySpec) -> None:
+        """Check the direction of the metric."""
+        check_task_direction(spec)
+
+    def build(self, spec: StudySpec, *, device: str, data_dir: Path | None) -> "CurveObjective":
+        """Build the objective."""
+        from optuna_evo.objectives._curve import CurveObjective
+
+        return CurveObjective(
+            task=build_tasks(spec)[0],
+            seed=spec.seed,
+            epochs=spec.trainer.epochs,
+            reports=spec.objective.reports,
+            metric=spec.objective.metric,
+            early_stopping=spec.trainer.early_stopping,
+            reduce_on_plateau=spec.trainer.reduce_on_plateau,
+            trainer=spec.trainer.kind,
+            **self.options(spec, device, data_dir),
+        )
+
+    def has_final(self, spec: StudySpec) -> bool:
+        """Tell whether the spec asks for one."""
+        return spec.final.epochs > 0
+
+    def final(self, spec: StudySpec, objective: Any, config: Any) -> FinalResult:
+        """Train on all rows but the test's."""
+        from optuna_evo.objectives._curve import train_finally
+
+        metric = train_finally(
+            config,
+            objective,
+            epochs=spec.final.epochs,
+            cosine=spec.final.cosine,
+            seed=spec.seed,
+        )
+        return FinalResult(metric)
