@@ -12,7 +12,8 @@
     └── PluginError       the user's own part "module:attribute" cannot be loaded
 
 The command line prints the message as one line; `--debug` shows the traceback. A `SourceWarning`
-is not an error: a study continues without a source that it cannot read.
+is not an error: a study continues without a source that it cannot read. Nor is a `TableWarning`,
+which says how a table was read.
 """
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "SpecError",
     "StorageError",
     "StudyMismatchError",
+    "TableWarning",
     "UsageError",
 ]
 
@@ -76,3 +78,7 @@ class PluginError(UsageError):
 
 class SourceWarning(UserWarning):
     """A source of a warm start cannot be read; it is left out."""
+
+
+class TableWarning(UserWarning):
+    """How a table was read: what counts as missing, what is left out, which classes are rare."""

@@ -3,9 +3,13 @@
 Heavy imports stand inside the commands, so `optuna_evo --help` answers at once.
 """
 
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import os
 import sys
+from typing import Any
+import warnings
 
 import click
 
@@ -14,6 +18,7 @@ from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._study import study
 from optuna_evo.errors import OptunaEvoError
+from optuna_evo.errors import TableWarning
 
 
 __all__ = ["cli", "main"]
@@ -30,7 +35,8 @@ def main(args: Sequence[str] | None = None) -> None:
     if os.getcwd() not in sys.path:  # own parts, "module:attribute", lie in the working folder
         sys.path.insert(0, os.getcwd())
     try:
-        code = cli.main(arguments, prog_name="optuna_evo", standalone_mode=False)
+        with _warnings_as_lines():
+            code = cli.main(arguments, prog_name="optuna_evo", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -49,6 +55,25 @@ def main(args: Sequence[str] | None = None) -> None:
         click.echo(f"Error: {type(error).__name__}: {first_line} (--debug shows where)", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print what is said of a table as one line, once a command, however often it is read."""
+    said = set()
+    show_others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
+        if not issubclass(category, TableWarning):
+            show_others(message, category, *rest, **options)
+        elif str(message) not in said:
+            said.add(str(message))
+            click.echo(f"Note: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TableWarning)
+        warnings.showwarning = show
+        yield
 
 
 @click.group()

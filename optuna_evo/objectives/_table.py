@@ -1,13 +1,16 @@
 """Cross-validation as an objective: one step is one fold, so pruners compare trials on the same.
 
 A fifth of the rows are the test, the same ones always, and no search sees them. The rest is cut
-into folds, by classes where there are classes; each fold is for validation once.
+into folds, by classes where there are classes; each fold is for validation once. A class with
+fewer rows than folds is in some of them only.
 
 Shape legend: n rows, c classes.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 from dataclasses import dataclass
 import math
 import time
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.config import EstimatorConfig
+from optuna_evo.errors import TableWarning
 from optuna_evo.estimators import build_estimator
 from optuna_evo.estimators import Table
 from optuna_evo.metrics import check_metric
@@ -40,12 +44,13 @@ class EstimatorObjective:
     Args:
         table: The rows.
         metric: Name of one of `optuna_evo.metrics`; None: "accuracy", or "mse" for regression.
-        folds: Number of folds, at least 2.
+        folds: Number of folds, at least 2. A class with fewer rows is in some folds only, and
+            where every class has fewer rows there are fewer folds; a `TableWarning` says so.
         seed: Decides the folds, and what is random in an estimator.
 
     Raises:
         UsageError: If the metric does not fit the table (a ValueError).
-        ValueError: If there are fewer than two folds, or more than rows of a class.
+        ValueError: If there are fewer than two folds, or no class has two rows.
 
     Example:
         >>> from optuna_evo.estimators import load_table
@@ -61,19 +66,20 @@ class EstimatorObjective:
 
     def __post_init__(self) -> None:
         check_metric(self.metric_name, self.table.kind, self.table.name)
-        rows, _ = _test_split(self.table)
-        targets = self.table.targets[rows]
-        smallest = len(rows) if self.table.kind == "regression" else np.bincount(targets).min()
-        if not 2 <= self.folds <= smallest:
+        counts = _rows_of_classes(self.table)
+        if self.folds < 2 or counts.max() < 2:
             raise ValueError(
-                f"`folds` (objective.reports) must be from 2 to {smallest}, the rows of the "
-                f"smallest class of {self.table.name!r}; got {self.folds}."
+                f"`folds` (objective.reports) must be from 2 to {counts.max()}, the rows of "
+                f"{self.table.name!r} for the search, or of its commonest class; got {self.folds}."
             )
+        if self.n_reports < self.folds or counts.min() < self.folds:
+            note = _fold_note(counts, self.folds, self.n_reports)
+            warnings.warn(f"{self.table.name}: {note}", TableWarning, stacklevel=2)
 
     @property
     def n_reports(self) -> int:
-        """Number of folds."""
-        return self.folds
+        """Number of folds; fewer than asked for where even the commonest class has fewer rows."""
+        return min(self.folds, int(_rows_of_classes(self.table).max()))
 
     @property
     def metric_name(self) -> str:
@@ -120,7 +126,7 @@ class EstimatorRun:
         self._objective = objective
         self._seed = seed
         self._members = [_Member(config, [], []) for config in configs]
-        self._folds = _folds(objective.table, objective.folds, seed)
+        self._folds = _folds(objective.table, objective.n_reports, seed)
 
     def advance(self) -> list[float]:
         """Fit on one more fold and return the metric of each member on it."""
@@ -162,14 +168,56 @@ class _Member:
 def _test_split(table: Table) -> tuple[_Rows, _Rows]:
     from sklearn.model_selection import train_test_split
 
-    is_classes = table.kind == "classification" and np.bincount(table.targets).min() > 1
-    rest, test = train_test_split(
-        np.arange(len(table.targets)),
-        test_size=_TEST_SHARE,
-        random_state=_TEST_SEED,
-        stratify=table.targets if is_classes else None,
-    )
+    with _without_words_on_classes():
+        rest, test = train_test_split(
+            np.arange(len(table.targets)),
+            test_size=_TEST_SHARE,
+            random_state=_TEST_SEED,
+            stratify=_strata(table),
+        )
     return rest, test
+
+
+@contextlib.contextmanager
+def _without_words_on_classes() -> Iterator[None]:
+    """Silence what scikit-learn says of rare and of many classes in every fold."""
+    with warnings.catch_warnings():
+        for begin in ("The least populated class", "The number of unique classes"):
+            warnings.filterwarnings("ignore", message=begin, category=UserWarning)
+        yield
+
+
+def _strata(table: Table) -> NDArray[np.int64] | None:
+    """Return the classes, where a class of one row counts as one with the commonest."""
+    if table.kind == "regression":
+        return None
+    counts = np.bincount(table.targets)
+    strata = np.where(counts[table.targets] > 1, table.targets, counts.argmax())
+    # each part needs a row of each
+    n_test = math.ceil(_TEST_SHARE * len(strata))
+    return strata if len(np.unique(strata)) <= n_test else None
+
+
+def _rows_of_classes(table: Table) -> _Rows:
+    """Return how many rows of each class the search sees; of numbers to regress on, of all."""
+    rows, _ = _test_split(table)
+    if table.kind == "regression":
+        return np.array([len(rows)])
+    n_classes = int(table.targets.max()) + 1
+    return np.asarray(np.bincount(table.targets[rows], minlength=n_classes), dtype=np.int64)
+
+
+def _fold_note(counts: _Rows, asked: int, n_folds: int) -> str:
+    fewer = f"{n_folds} folds instead of {asked}, since no class has more rows for the search"
+    if len(counts) == 1:
+        return f"{n_folds} folds instead of {asked}, as many as there are rows for the search."
+    if n_folds == counts.min():
+        return f"{fewer}."
+    rare = (
+        f"{int((counts < n_folds).sum())} of {len(counts)} classes have fewer rows for the search "
+        f"than there are folds ({n_folds}), the rarest {counts.min()}, so some folds lack them"
+    )
+    return f"{fewer}; {rare}." if n_folds < asked else f"{rare}; objective.reports sets them."
 
 
 def _folds(table: Table, n_folds: int, seed: int) -> list[tuple[_Rows, _Rows]]:
@@ -178,7 +226,10 @@ def _folds(table: Table, n_folds: int, seed: int) -> list[tuple[_Rows, _Rows]]:
 
     rows, _ = _test_split(table)
     make = KFold if table.kind == "regression" else StratifiedKFold
-    parts = make(n_folds, shuffle=True, random_state=seed).split(rows, table.targets[rows])
+    with _without_words_on_classes():
+        parts = list(
+            make(n_folds, shuffle=True, random_state=seed).split(rows, table.targets[rows])
+        )
     return [(rows[train], rows[valid]) for train, valid in parts]
 
 
@@ -188,24 +239,43 @@ def measure(
     """Fit to some rows and return the metrics on others; none if predictions are not finite."""
     from sklearn.exceptions import ConvergenceWarning
 
-    estimator = build_estimator(config, table.kind, seed=seed)
-    with warnings.catch_warnings():
+    if table.kind == "classification" and len(np.unique(table.targets[train])) == 1:
+        # no classifier is fitted to one class: whatever it sees, it predicts that
+        outputs = np.zeros((len(valid), 1))
+        return classification_metrics(_of_all_classes(outputs, table, train), table.targets[valid])
+    estimator = build_estimator(config, table.kind, seed=seed, n_texts=table.n_texts)
+    with _without_words_on_classes():
         # an estimator that has not converged is what its hyperparameters made of it
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(table.features[train], table.targets[train])
-        outputs = _outputs(estimator, table, valid)
-    if not np.isfinite(outputs).all():
-        return {}
-    measure = regression_metrics if table.kind == "regression" else classification_metrics
-    return measure(outputs, table.targets[valid])
+        outputs = _outputs(estimator, table, train, valid)
+        if not np.isfinite(outputs).all():
+            return {}
+        measure = regression_metrics if table.kind == "regression" else classification_metrics
+        return measure(outputs, table.targets[valid])
 
 
-def _outputs(estimator: Any, table: Table, rows: _Rows) -> NDArray[np.float64]:
+def _outputs(estimator: Any, table: Table, train: _Rows, rows: _Rows) -> NDArray[np.float64]:
     """Return predictions (n,), or for each class something that grows with its probability."""
     x = table.features[rows]
     if table.kind == "regression":
         return np.asarray(estimator.predict(x))
     if hasattr(estimator, "predict_proba"):
-        return np.asarray(estimator.predict_proba(x))
+        return _of_all_classes(np.asarray(estimator.predict_proba(x)), table, train)
     decision = np.asarray(estimator.decision_function(x))
-    return decision if decision.ndim == 2 else np.stack([-decision, decision], axis=1)
+    if decision.ndim == 1:
+        decision = np.stack([-decision, decision], axis=1)
+    return _of_all_classes(decision, table, train)
+
+
+def _of_all_classes(
+    outputs: NDArray[np.float64], table: Table, train: _Rows
+) -> NDArray[np.float64]:
+    """Return outputs (n, c) where classes without training rows get less than any other."""
+    known = np.unique(table.targets[train])
+    n_classes = int(table.targets.max()) + 1
+    if len(known) == n_classes:
+        return outputs
+    found = np.full((len(outputs), n_classes), outputs.min() - 1)
+    found[:, known] = outputs
+    return found

@@ -213,7 +213,8 @@ class StudySpec:
         seed: Seed of the sampler and of all training runs.
         direction: "maximize" or "minimize".
         batch_size: Trials that are asked and trained together.
-        task: Options that the tasks are made with, such as the size of a language model.
+        task: Options that the tasks are made with, such as the size of a language model; of a
+            table's file `target`, `kind`, `drop` and `keep` (see `load_table`).
         space: Function from a trial to a `TrainingConfig`; a plain function of Optuna as the
             objective is its own.
         sampler: Sampler; `seed` is passed on to it.

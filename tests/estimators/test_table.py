@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from optuna_evo.config import EstimatorConfig
 from optuna_evo.errors import DataError
+from optuna_evo.errors import TableWarning
+from optuna_evo.estimators import build_estimator
 from optuna_evo.estimators import load_table
 from optuna_evo.estimators import table_names
 from optuna_evo.objectives import describe_table
@@ -14,7 +17,7 @@ from optuna_evo.objectives import describe_table
 
 @pytest.fixture
 def houses(tmp_path: Path) -> Path:
-    rows = [f"{n},{'red' if n % 3 else 'blue'},{n * 10.5},{n % 2}" for n in range(12)]
+    rows = [f"{n * 7 % 12},{'red' if n % 3 else 'blue'},{n * 10.5},{n % 2}" for n in range(12)]
     rows[4] = "4,,42.0,0"
     rows[5] = "5,red,,1"
     path = tmp_path / "houses.csv"
@@ -30,16 +33,30 @@ def test_embedded_tables_are_whole(name: str) -> None:
     assert (table.kind == "classification") == (table.targets.dtype.kind == "i")
 
 
-def test_words_become_columns_and_rows_without_target_are_left_out(houses: Path) -> None:
-    table = load_table(str(houses), target="price")
+def test_words_become_codes_and_rows_without_target_are_left_out(houses: Path) -> None:
+    with pytest.warns(
+        TableWarning, match="houses.csv: Left out: 1 rows without a target, 'price'"
+    ):
+        table = load_table(str(houses), target="price")
     assert table.kind == "regression" and len(table.targets) == 11
-    assert table.features.shape == (11, 4)  # size, sold, blue, red
+    assert table.names == ("size", "sold", "colour") and table.features.shape == (11, 3)
+    assert table.n_texts == (2,) and set(table.features[:, 2]) > {0.0, 1.0}
+
+
+def test_words_become_columns_of_0_and_1_for_an_estimator(houses: Path) -> None:
+    table = load_table(str(houses))
+    config = EstimatorConfig(estimator="linear", params={"alpha": 1.0})
+    estimator = build_estimator(config, table.kind, seed=0, n_texts=table.n_texts)
+    x = estimator.fit(table.features, table.targets)[:-2].transform(table.features)
+    assert x.shape == (12, 5)  # size, price, blue, red, none
+    assert x[:, 2:].sum(axis=1).tolist() == [1.0] * 12
+    assert x[4, 2:].tolist() == [0.0, 0.0, 1.0]
 
 
 def test_the_last_column_is_the_target_and_few_whole_numbers_are_classes(houses: Path) -> None:
     table = load_table(str(houses))
     assert table.kind == "classification" and set(table.targets) == {0, 1}
-    assert np.isnan(table.features).sum() == 1
+    assert np.isnan(table.features).sum(axis=0).tolist() == [0, 1, 1]  # size, price, colour
     assert load_table(str(houses), kind="regression").targets.dtype == np.float64
 
 

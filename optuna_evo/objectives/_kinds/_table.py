@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 from typing import Any
+from typing import Final
 from typing import TYPE_CHECKING
 
 from optuna_evo.config import EstimatorConfig
@@ -16,6 +17,9 @@ from optuna_evo.spec import StudySpec
 
 if TYPE_CHECKING:
     from optuna_evo.objectives._table import EstimatorObjective
+
+
+_OPTIONS: Final = ("target", "kind", "drop", "keep")
 
 
 class TableKind(ObjectiveKind):
@@ -41,8 +45,10 @@ class TableKind(ObjectiveKind):
         from optuna_evo.estimators import load_table
         from optuna_evo.objectives._table import EstimatorObjective
 
-        if unknown := [key for key in spec.task if key not in ("target", "kind")]:
-            raise SpecError(f"Unknown option {unknown[0]!r}: a table takes: target, kind.")
+        if unknown := [key for key in spec.task if key not in _OPTIONS]:
+            raise SpecError(
+                f"Unknown option {unknown[0]!r}: a table takes: {', '.join(_OPTIONS)}."
+            )
         try:
             table = load_table(spec.tasks[0], **spec.task, data_dir=data_dir)
             return EstimatorObjective(
