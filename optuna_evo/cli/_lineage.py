@@ -54,12 +54,12 @@ def with_figures(stored: "StoredStudy", listener: "Listener") -> "Listener":
 @click.command("lineage")
 @click.argument("name")
 @storage_option
-@click.option("--all", "everybody", is_flag=True, help="Draw the lines that died out too.")
+@click.option("--all", "everybody", is_flag=True, help="Draw lineages that died out too.")
 def study_lineage(name: str, storage: str | None, everybody: bool) -> None:
-    """Print the family tree of the best model: who begat whom, with what hyperparameters.
+    """Print the family tree of the best model: from parent to child, with hyperparameters.
 
-    The best model is the best of the living population. Of lines that died out only their
-    beginnings are shown.
+    The best model is the best of the living population. Of lineages that died out only
+    their beginnings are shown.
 
     \b
     Example:

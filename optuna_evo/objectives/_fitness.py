@@ -122,8 +122,8 @@ class FitnessRun:
         o = self._objective
         run = start(self._configs, task, seed=seed, **o.options())
         accuracies = run.advance(o.steps)
-        for kept, accuracy in zip(self._accuracies, accuracies, strict=True):
-            kept.setdefault(task.name, []).append(accuracy)
+        for so_far, accuracy in zip(self._accuracies, accuracies, strict=True):
+            so_far.setdefault(task.name, []).append(accuracy)
         losses = run.losses()
         pairs = zip(accuracies, losses, strict=True)
         return [cell_fitness(accuracy, loss, o.loss_weight) for accuracy, loss in pairs]
