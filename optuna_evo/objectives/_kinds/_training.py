@@ -21,22 +21,26 @@ if TYPE_CHECKING:
 __all__ = ["build_tasks", "check_task_direction", "pick_device", "TrainingKind"]
 
 
+_EPOCHS = "trainer.epochs"
+
+
 class TrainingKind(ObjectiveKind):
     """A kind whose trials train networks on tasks."""
 
-    trains_epochs = False
-    """Whether a configuration may say how many epochs it trains for."""
     trains_segments = False
     """Whether it trains with what a `SegmentConfig` adds."""
 
     def check_config(self, spec: StudySpec, config: Any) -> None:
         """Refuse estimators, and what only other kinds train with."""
+        from optuna_evo.objectives._registry import kinds_that_take
+
         if isinstance(config, EstimatorConfig):
             raise misfit(spec)
-        if getattr(config, "epochs", None) is not None and not self.trains_epochs:
+        if getattr(config, "epochs", None) is not None and _EPOCHS not in self.takes:
+            names = " or ".join(f'"{name}"' for name in kinds_that_take(_EPOCHS))
             raise SpecError(
-                f"The space {spec.space.name!r} sets epochs, which only objective.name = "
-                '"accuracy" trains for; leave them out by space.epochs = [].'
+                f"The space {spec.space.name!r} sets epochs, which only objective.name = {names} "
+                "trains for; leave them out by space.epochs = []."
             )
         if isinstance(config, SegmentConfig) and not self.trains_segments:
             raise SpecError(
