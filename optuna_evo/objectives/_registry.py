@@ -15,6 +15,7 @@ OBJECTIVES: Mapping[str, str] = {
     "fitness": f"{_KINDS}._fitness:FitnessKind",
     "accuracy": f"{_KINDS}._accuracy:AccuracyKind",
     "segment": f"{_KINDS}._segment:SegmentKind",
+    "area": f"{_KINDS}._area:AreaKind",
     "table": f"{_KINDS}._table:TableKind",
 }
 _OWN = f"{_KINDS}._own:OwnKind"

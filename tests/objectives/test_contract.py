@@ -28,6 +28,7 @@ MOONS: dict[str, Any] = {"tasks": ["two_moons"], "trainer": {"steps": 6}}
 SPECS: dict[str, dict[str, Any]] = {
     "fitness": {**MOONS, "objective": {"name": "fitness", "seeds": 2}},
     "accuracy": {**MOONS, "objective": {"name": "accuracy", "reports": 3}},
+    "area": {**MOONS, "objective": {"name": "area", "reports": 3}},
     "segment": {
         **MOONS,
         "objective": {"name": "segment", "reports": 2},
