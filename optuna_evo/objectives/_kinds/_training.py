@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["build_tasks", "check_task_direction", "pick_device", "TrainingKind"]
 
 
-_EPOCHS = "trainer.epochs"
-
-
 class TrainingKind(ObjectiveKind):
     """A kind whose trials train networks on tasks."""
 
@@ -32,16 +29,8 @@ class TrainingKind(ObjectiveKind):
 
     def check_config(self, spec: StudySpec, config: Any) -> None:
         """Refuse estimators, and what only other kinds train with."""
-        from optuna_evo.objectives._registry import kinds_that_take
-
         if isinstance(config, EstimatorConfig):
             raise misfit(spec)
-        if getattr(config, "epochs", None) is not None and _EPOCHS not in self.takes:
-            names = " or ".join(f'"{name}"' for name in kinds_that_take(_EPOCHS))
-            raise SpecError(
-                f"The space {spec.space.name!r} sets epochs, which only objective.name = {names} "
-                "trains for; leave them out by space.epochs = []."
-            )
         if isinstance(config, SegmentConfig) and not self.trains_segments:
             raise SpecError(
                 f'The space {spec.space.name!r} sets what only objective.name = "segment" trains '
