@@ -106,7 +106,7 @@ class Definition:
         name = self.name or f"{Path(file).stem}/{attribute}"
         known = find_spec(name, storage)
         if known is not None and known.objective.name != function:
-            known = None  # whose spec is another one: the difference is told later
+            known = None  # the error of `create_study` says what differs
         table = known.to_dict() if known else {**_DEFAULTS, "objective": {"name": function}}
         changes = {"name": name, **self.changes()}
         if n_trials is not None:

@@ -105,12 +105,16 @@ def study_run(
 
     FILE.py:FUNCTION is any objective written for Optuna, `f(trial) -> float`, as it is; it may
     report, and raise TrialPruned. The file is imported, so what stands under `if __name__ ==
-    "__main__"` does not run. The study is called FILE/FUNCTION. What you do not say stays as it is
-    stored; for a new study: minimize, the sampler hybrid, the pruner median, 100 trials, seed 0.
-    The generators of Python, numpy and torch are seeded for each trial, so that with our samplers
-    (ga, hybrid, thompson, recurrence, meta) a study that was stopped or killed ends with the
-    trials of one that never was. Samplers of Optuna keep their state in memory: theirs go on with
-    other draws. A value that is not finite counts as pruned.
+    "__main__"` does not run. The study is called FILE/FUNCTION.
+
+    What you do not say stays as it is stored; a new study has --direction minimize, --sampler
+    hybrid, --pruner median, --trials 100 and --seed 0. A value that is not finite counts as
+    pruned; an exception fails the trial, and three in a row end the run.
+
+    The generators of Python, numpy and torch are seeded for each trial. With the samplers of
+    optuna_evo (ga, hybrid, thompson, recurrence, meta), a study that was stopped or killed ends
+    with the trials of one that never was. Optuna's own keep their state in memory: after a stop
+    they go on with other draws.
 
     \b
     Examples:

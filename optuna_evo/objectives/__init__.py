@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from optuna_evo.objectives._kind import ObjectiveKind as ObjectiveKind
     from optuna_evo.objectives._kinds._training import build_tasks as build_tasks
     from optuna_evo.objectives._kinds._training import pick_device as pick_device
+    from optuna_evo.objectives._registry import check_config as check_config
+    from optuna_evo.objectives._registry import check_spec as check_spec
     from optuna_evo.objectives._registry import kind_of as kind_of
     from optuna_evo.objectives._registry import OBJECTIVES as OBJECTIVES
     from optuna_evo.objectives._segment import SegmentObjective as SegmentObjective
@@ -46,6 +48,8 @@ _EXPORTS = {
     "ObjectiveKind": "_kind",
     "build_tasks": "_kinds._training",
     "pick_device": "_kinds._training",
+    "check_config": "_registry",
+    "check_spec": "_registry",
     "kind_of": "_registry",
     "OBJECTIVES": "_registry",
     "SegmentObjective": "_segment",

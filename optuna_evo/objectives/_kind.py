@@ -1,5 +1,6 @@
 """A kind of objective: all that a study has to know of it before, during and after its trials."""
 
+import abc
 from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,27 +13,7 @@ from optuna_evo.errors import UsageError
 from optuna_evo.spec import StudySpec
 
 
-__all__ = ["FinalResult", "ObjectiveKind", "SpecKey"]
-
-
-class SpecKey(NamedTuple):
-    """What a spec can set that only some kinds take, and whether it does."""
-
-    name: str
-    is_set: Callable[[StudySpec], bool]
-    label: str = "`{}`"
-
-
-KEYS = (
-    SpecKey("trainer.epochs", lambda spec: spec.trainer.epochs is not None),
-    SpecKey("trainer.early_stopping", lambda spec: spec.trainer.early_stopping is not None),
-    SpecKey("trainer.reduce_on_plateau", lambda spec: spec.trainer.reduce_on_plateau is not None),
-    SpecKey("final.epochs", lambda spec: bool(spec.final.epochs)),
-    SpecKey("objective.metric", lambda spec: bool(spec.objective.metric)),
-    SpecKey(
-        "float16", lambda spec: spec.trainer.precision == "float16", '`trainer.precision` "{}"'
-    ),
-)
+__all__ = ["check_direction", "FinalResult", "ObjectiveKind"]
 
 
 class FinalResult(NamedTuple):
@@ -46,7 +27,7 @@ class FinalResult(NamedTuple):
     metrics: Mapping[str, float] = {}
 
 
-class ObjectiveKind:
+class ObjectiveKind(abc.ABC):
     """One kind of objective; the methods say how most kinds do it.
 
     A kind needs neither torch nor Optuna until it builds: a study is shown without them. To add
@@ -55,7 +36,7 @@ class ObjectiveKind:
 
     name: ClassVar[str]
     takes: ClassVar[frozenset[str]] = frozenset()
-    """Those of `KEYS` that it takes."""
+    """What only some kinds take: keys of a spec, and "float16" (see `_registry`)."""
     n_tasks: ClassVar[tuple[int, int | None]] = (1, 1)
     """The least and the largest number of tasks; None: no limit."""
     has_lineages: ClassVar[bool] = False
@@ -77,35 +58,23 @@ class ObjectiveKind:
         Raises:
             SpecError: If the spec does not fit the kind.
         """
-        from optuna_evo.objectives._registry import kinds_that_take
-
         least, most = self.n_tasks
         if len(spec.tasks) < least:
             raise SpecError('`tasks` must name at least one task, such as tasks = ["digits"].')
         if most is not None and len(spec.tasks) > most:
-            few = "trains on one task" if most else "takes no tasks"
             raise SpecError(
-                f"The objective {spec.objective.name!r} {few}, got {len(spec.tasks)}: "
-                + (
-                    'name one, or use objective.name = "fitness".'
-                    if most
-                    else "leave out `tasks`."
-                )
+                f"The objective {spec.objective.name!r} trains on one task, got "
+                f'{len(spec.tasks)}: name one, or use objective.name = "fitness".'
             )
-        for key in KEYS:
-            if key.is_set(spec) and key.name not in self.takes:
-                names = " or ".join(f'"{name}"' for name in kinds_that_take(key.name))
-                label = key.label.format(key.name)
-                raise SpecError(f"{label} goes with objective.name = {names}.")
 
-    def check_config(self, spec: StudySpec, config: Any) -> None:
+    def check_config(self, spec: StudySpec, config: Any) -> None:  # noqa: B027
         """Check what the search space makes of a trial.
 
         Raises:
             SpecError: If the objective cannot use it.
         """
 
-    def check_data(self, spec: StudySpec) -> None:
+    def check_data(self, spec: StudySpec) -> None:  # noqa: B027
         """Check what needs the tasks or tables themselves, such as the direction of the metric.
 
         Raises:
@@ -119,9 +88,9 @@ class ObjectiveKind:
         """
         return None
 
+    @abc.abstractmethod
     def build(self, spec: StudySpec, *, device: str, data_dir: Path | None) -> Any:
         """Build the objective (a `search.Objective`)."""
-        raise NotImplementedError
 
     def describe(self, objective: Any) -> Mapping[str, float]:
         """Return the meta-features of what it trains on; empty if nothing is known."""

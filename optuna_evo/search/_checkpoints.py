@@ -60,7 +60,7 @@ def open_checkpoints(
     try:
         (folder / key).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"Cannot keep checkpoints in {folder}: {error.strerror}.") from error
+        raise StorageError(f"Cannot write checkpoints to {folder}: {error.strerror}.") from error
     return CheckpointStore(AtomicFileSystemStore(folder), key)
 
 

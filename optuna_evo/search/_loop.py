@@ -135,7 +135,7 @@ def _run_batch(
     listener: Listener | None,
     inheritance: Inheritance[_C] | None,
 ) -> int:
-    """Train the trials of each repetition together and tell them all."""
+    """Train the trials of each repetition together, to their ends."""
     repetitions: dict[int, list[tuple[optuna.Trial, _C]]] = {}
     identity = _fingerprint(objective)
     for trial, seconds in asked:

@@ -41,7 +41,9 @@ class Objective(Protocol[_C_contra]):
     Two methods are optional. `fingerprint() -> str` says that trainings are a pure function of
     configuration and repetition, by the same text for objectives that train and value alike: then
     nothing is trained twice (see `optuna_evo.search._reuse`). `is_enough(reported) -> bool` tells
-    whether a trial that reported these values is complete before its last report.
+    whether a trial that reported these values is complete before its last report. Two more serve
+    studies: `describe() -> {name: number}` says what is known of the task before training, and
+    `test(config) -> {metric: value}` is the final measurement, the first metric being its own.
 
     Example:
         >>> class Run:

@@ -117,7 +117,7 @@ class ObjectiveSpec:
     Optuna, `f(trial) -> float`, which suggests its parameters itself and may report and prune.
 
     Args:
-        name: "fitness", "accuracy", "segment", "table", or your own, "module:attribute" or
+        name: One of `optuna_evo.objectives.OBJECTIVES`, or your own, "module:attribute" or
             "FILE.py:attribute".
         seeds: Seeds for each task ("fitness").
         loss_weight: Weight of the training-loss bonus, >= 0 ("fitness").

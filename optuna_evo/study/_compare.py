@@ -123,7 +123,8 @@ def read_comparison(name: str, specs: Specs, storage: BaseStorage) -> Comparison
             best_trial(stored)  # says so if there is none
         studies[label] = [stored.study for stored in loaded]
     first = next(iter(specs.values()))
-    return compare(name, first[0].tasks, [spec.seed for spec in first], studies)
+    what = first[0].tasks or (first[0].objective.name,)
+    return compare(name, what, [spec.seed for spec in first], studies)
 
 
 def _spec_of(spec: StudySpec, label: str, seed: int) -> StudySpec:

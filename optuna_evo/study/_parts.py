@@ -14,6 +14,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from optuna_evo.errors import SpecError
+from optuna_evo.objectives import check_config
+from optuna_evo.objectives import check_spec
 from optuna_evo.objectives import kind_of
 from optuna_evo.plugins import load_attribute
 from optuna_evo.samplers import check_priors
@@ -95,7 +97,7 @@ def check_parts(spec: StudySpec) -> None:
         PluginError: If an own part cannot be loaded.
     """
     kind = kind_of(spec)
-    kind.check(spec)
+    check_spec(spec)
     sampler = build_sampler(spec, 0)
     if kind.has_lineages:
         _check_lineage(spec, sampler)
@@ -165,8 +167,7 @@ def build_space(spec: StudySpec) -> Callable[[Any], Any]:
     What it gives is what the objective takes: a `TrainingConfig`, an `EstimatorConfig`, or the
     trial itself where the objective suggests its parameters.
     """
-    kind = kind_of(spec)
-    if own := kind.own_space(spec):
+    if own := kind_of(spec).own_space(spec):
         return own
     function = _resolve(spec.space, "space", SPACES)
     options = dict(spec.space.options)
@@ -181,7 +182,7 @@ def build_space(spec: StudySpec) -> Callable[[Any], Any]:
         config = space(probe)
     except (TypeError, ValueError) as error:
         raise SpecError(f"The space {spec.space.name!r} cannot be used: {error}") from error
-    kind.check_config(spec, config)
+    check_config(spec, config)
     return space
 
 

@@ -97,7 +97,7 @@ class SourceReader:
         return self._storages[url]
 
     def close(self) -> None:
-        """Close the databases of others. What was read is kept; a look at more opens them anew."""
+        """Close the databases of others. What was read stays; reading more opens them anew."""
         for storage in self._storages.values():
             storage.remove_session()
             storage.engine.dispose()

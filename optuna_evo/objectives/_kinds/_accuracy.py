@@ -28,7 +28,6 @@ class AccuracyKind(TrainingKind):
             "objective.metric",
         }
     )
-    trains_epochs = True
 
     def check_data(self, spec: StudySpec) -> None:
         """Check the direction of the metric."""

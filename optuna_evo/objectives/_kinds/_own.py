@@ -32,7 +32,7 @@ class OwnKind(ObjectiveKind):
     """
 
     name = "own"
-    takes = frozenset({"final.epochs", "objective.metric"})
+    takes = frozenset({"final.epochs"})
     n_tasks = (0, None)
 
     def resolve(self, spec: StudySpec) -> StudySpec:
@@ -56,6 +56,11 @@ class OwnKind(ObjectiveKind):
             raise SpecError(
                 f"The objective {spec.objective.name!r} is a function of a trial and takes no "
                 f"tasks, got {', '.join(spec.tasks)}: leave out `tasks`."
+            )
+        if spec.final.epochs:
+            raise SpecError(
+                f"The objective {spec.objective.name!r} is a function and knows no test data: "
+                "leave out `final`."
             )
         if spec.batch_size > 1:
             raise SpecError(

@@ -24,8 +24,6 @@ __all__ = ["build_tasks", "check_task_direction", "pick_device", "TrainingKind"]
 class TrainingKind(ObjectiveKind):
     """A kind whose trials train networks on tasks."""
 
-    trains_epochs = False
-    """Whether a configuration may say how many epochs it trains for."""
     trains_segments = False
     """Whether it trains with what a `SegmentConfig` adds."""
 
@@ -33,11 +31,6 @@ class TrainingKind(ObjectiveKind):
         """Refuse estimators, and what only other kinds train with."""
         if isinstance(config, EstimatorConfig):
             raise misfit(spec)
-        if getattr(config, "epochs", None) is not None and not self.trains_epochs:
-            raise SpecError(
-                f"The space {spec.space.name!r} sets epochs, which only objective.name = "
-                '"accuracy" trains for; leave them out by space.epochs = [].'
-            )
         if isinstance(config, SegmentConfig) and not self.trains_segments:
             raise SpecError(
                 f'The space {spec.space.name!r} sets what only objective.name = "segment" trains '
