@@ -19,6 +19,9 @@ import numpy as np
 import optuna
 from scipy import stats
 
+from optuna_evo.config import optimizer_from_dict
+from optuna_evo.config import optimizer_to_dict
+from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.rules import catalog
 from optuna_evo.rules import Genome
@@ -69,14 +72,14 @@ class JudgeRow:
 
     Args:
         name: What it is called.
-        setting: "evolved", "default" or "tuned over N trials: …".
-        genome: The update rule, ready to use.
+        setting: "evolved", "given", "default" or "tuned over N trials: …".
+        optimizer: A genome, or optimizers of torch, ready to use.
         accuracies: For each task one test accuracy a seed; 0 for a diverged run.
     """
 
     name: str
     setting: str
-    genome: Genome
+    optimizer: OptimizerConfig
     accuracies: Mapping[str, tuple[float, ...]]
 
     @property
@@ -99,7 +102,7 @@ class JudgeRow:
         return {
             "name": self.name,
             "setting": self.setting,
-            "genome": self.genome.to_dict(),
+            **optimizer_to_dict(self.optimizer),
             "accuracies": {task: list(values) for task, values in self.accuracies.items()},
         }
 
@@ -107,12 +110,11 @@ class JudgeRow:
     def from_dict(cls, data: Mapping[str, Any]) -> "JudgeRow":
         """Read what `to_dict` returned."""
         accuracies = {task: tuple(values) for task, values in data["accuracies"].items()}
-        genome = Genome.from_dict(data["genome"])
-        return cls(data["name"], data["setting"], genome, accuracies)
+        return cls(data["name"], data["setting"], optimizer_from_dict(data), accuracies)
 
 
 def judge(
-    genome: Genome,
+    optimizer: OptimizerConfig,
     objective: "FitnessObjective",
     *,
     seeds: int = 5,
@@ -120,10 +122,10 @@ def judge(
     seed: int = 0,
     on_run: Callable[[int, int], None] | None = None,
 ) -> list[JudgeRow]:
-    """Measure a genome and the classic optimizers on test data.
+    """Measure an optimizer and the classic ones on test data.
 
     Args:
-        genome: The update rule that is judged.
+        optimizer: The genome that is judged, or optimizers of torch (`NamedOptimizer`).
         objective: Tasks, steps and device, as the search had them; baselines are tuned on it.
         seeds: Fresh seeds for each task.
         tuning_trials: Trials that each baseline is tuned over.
@@ -131,7 +133,7 @@ def judge(
         on_run: Called with the trainings done and to be done.
 
     Returns:
-        The judged genome's row, then two for each baseline. A row's setting says how it was made.
+        The judged optimizer's row, then two for each baseline. Settings say how rows were made.
     """
     objective = dataclasses.replace(objective, reports=None)
     n_rows = 1 + 2 * len(_BASELINES)
@@ -145,7 +147,7 @@ def judge(
         if on_run is not None:
             on_run(done, total)
 
-    candidates = [("evolved", "evolved", genome)]
+    candidates: list[tuple[str, str, OptimizerConfig]] = [_judged(optimizer)]
     for name, key, lr_range in _BASELINES:
         candidates.append((name, "default", catalog[key]))
         tuned = tune_baseline(
@@ -218,18 +220,25 @@ def tune_baseline(
     return configure(study.best_trial)
 
 
+def _judged(optimizer: OptimizerConfig) -> tuple[str, str, OptimizerConfig]:
+    if isinstance(optimizer, Genome):
+        return "evolved", "evolved", optimizer
+    names = " + ".join(group.optimizer for group in optimizer.groups)
+    return f"torch {names}", "given", optimizer
+
+
 def _setting(genome: Genome, n_trials: int) -> str:
     schedule = "warm-up + cosine" if genome.use_cosine_decay else "constant"
     return f"tuned over {n_trials} trials: lr {genome.lr:.2g}, {schedule}"
 
 
 def _test(
-    genome: Genome,
+    optimizer: OptimizerConfig,
     objective: "FitnessObjective",
     splits: Mapping["Task", "Split"],
     seeds: int,
 ) -> dict[str, tuple[float, ...]]:
-    config = TrainingConfig(genome=genome)
+    config = TrainingConfig(optimizer=optimizer)
     return {
         task.name: tuple(
             _test_accuracy(config, task, split, objective, _FIRST_TEST_SEED + i)

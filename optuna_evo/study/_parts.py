@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 
 from optuna_evo.config import EstimatorConfig
+from optuna_evo.config import NamedOptimizer
 from optuna_evo.config import SegmentConfig
 from optuna_evo.errors import SpecError
 from optuna_evo.errors import UsageError
@@ -98,6 +99,7 @@ def check_parts(spec: StudySpec) -> None:
         _check_lineage(spec, sampler)
     build_pruner(spec)
     space = build_space(spec)
+    _check_optimizer(space)
     if spec.priors:
         check_priors(spec.priors, probe_space(space))
     if spec.objective.name == "table":
@@ -272,6 +274,19 @@ def build_space(spec: StudySpec) -> Callable[[Any], Any]:
             f"with, got {spec.objective.name!r}."
         )
     return space
+
+
+def _check_optimizer(space: Callable[[Any], Any]) -> None:
+    """Check that torch has the optimizers that a space names, before the first trial trains."""
+    config = space(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask())
+    named = getattr(config, "optimizer", None)
+    if isinstance(named, NamedOptimizer):
+        from optuna_evo.optimizers import check_named
+
+        try:
+            check_named(named)
+        except UsageError as error:
+            raise SpecError(str(error)) from error
 
 
 def build_tasks(spec: StudySpec) -> "list[Task]":

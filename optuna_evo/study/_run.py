@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
 from optuna_evo.evaluation import judge
@@ -109,10 +110,19 @@ def _keep_meta_features(stored: StoredStudy, objective: Any) -> None:
 
 def best_genome(stored: StoredStudy) -> Genome:
     """Return the genome of the best complete trial; raises like `best_trial`."""
+    return _best_config(stored).genome
+
+
+def best_optimizer(stored: StoredStudy) -> OptimizerConfig:
+    """Return the optimizer of the best complete trial; raises like `best_trial`."""
+    return _best_config(stored).optimizer
+
+
+def _best_config(stored: StoredStudy) -> TrainingConfig:
     config = build_space(stored.spec)(best_trial(stored))
     if not isinstance(config, TrainingConfig):
         raise UsageError(f"Study {stored.spec.name!r} searches over estimators, not over genomes.")
-    return config.genome
+    return config
 
 
 def best_trial(stored: StoredStudy) -> FrozenTrial:
@@ -151,7 +161,7 @@ def judge_study(
     if not isinstance(objective, FitnessObjective):
         raise UsageError('The comparison of optimizers goes with objective.name = "fitness".')
     rows = judge(
-        best_genome(stored),
+        best_optimizer(stored),
         objective,
         seeds=max(1, stored.spec.judge.seeds),
         tuning_trials=stored.spec.judge.tuning_trials,
@@ -232,5 +242,5 @@ def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:
     if not data:
         return None
     rows = [JudgeRow.from_dict(row) for row in data]
-    judged = rows[0].genome.fingerprint()
-    return rows if judged == best_genome(stored).fingerprint() else None
+    judged = rows[0].optimizer.fingerprint()
+    return rows if judged == best_optimizer(stored).fingerprint() else None
