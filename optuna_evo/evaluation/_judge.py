@@ -19,6 +19,9 @@ import numpy as np
 import optuna
 from scipy import stats
 
+from optuna_evo.config import optimizer_from_dict
+from optuna_evo.config import optimizer_to_dict
+from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.rules import catalog
 from optuna_evo.rules import Genome
@@ -70,15 +73,15 @@ class JudgeRow:
     """One optimizer on all tasks.
 
     Args:
-        name: Its usual name; "evolved" for the judged one.
-        setting: "evolved", "default" or "tuned over N trials: …".
-        genome: The update rule, ready to use.
+        name: Its usual name; "evolved" for the judged genome.
+        setting: "evolved", "given", "default" or "tuned over N trials: …".
+        optimizer: A genome, or optimizers of torch, ready to use.
         accuracies: For each task one test accuracy per seed; 0 for a diverged run.
     """
 
     name: str
     setting: str
-    genome: Genome
+    optimizer: OptimizerConfig
     accuracies: Mapping[str, tuple[float, ...]]
 
     @property
@@ -105,7 +108,7 @@ class JudgeRow:
         return {
             "name": self.name,
             "setting": self.setting,
-            "genome": self.genome.to_dict(),
+            **optimizer_to_dict(self.optimizer),
             "accuracies": {task: list(values) for task, values in self.accuracies.items()},
         }
 
@@ -113,12 +116,11 @@ class JudgeRow:
     def from_dict(cls, data: Mapping[str, Any]) -> "JudgeRow":
         """Read what `to_dict` returned."""
         accuracies = {task: tuple(values) for task, values in data["accuracies"].items()}
-        genome = Genome.from_dict(data["genome"])
-        return cls(data["name"], data["setting"], genome, accuracies)
+        return cls(data["name"], data["setting"], optimizer_from_dict(data), accuracies)
 
 
 def judge(
-    genome: Genome,
+    optimizer: OptimizerConfig,
     objective: "FitnessObjective",
     *,
     seeds: int = 5,
@@ -126,10 +128,10 @@ def judge(
     seed: int = 0,
     on_run: Callable[[int, int], None] | None = None,
 ) -> list[JudgeRow]:
-    """Compare a genome with the classic optimizers on test data.
+    """Compare an optimizer with the classic ones on test data.
 
     Args:
-        genome: The update rule that is judged.
+        optimizer: The genome that is judged, or optimizers of torch (`NamedOptimizer`).
         objective: Tasks, steps and device, as the search had them; baselines are tuned on it.
         seeds: Number of fresh seeds for each task.
         tuning_trials: Number of trials that tune each baseline.
@@ -137,7 +139,8 @@ def judge(
         on_run: Called with the number of trainings done and of all trainings.
 
     Returns:
-        The judged genome's row, then two rows for each baseline.
+        The judged optimizer's row, then two rows for each baseline; a row's setting says how it
+        was made.
 
     Example:
         >>> from optuna_evo import catalog, tasks
@@ -159,7 +162,7 @@ def judge(
         if on_run is not None:
             on_run(done, total)
 
-    candidates = [("evolved", "evolved", genome)]
+    candidates: list[tuple[str, str, OptimizerConfig]] = [_judged(optimizer)]
     for name, key, lr_range in _BASELINES:
         candidates.append((name, "default", catalog[key]))
         tuned = tune_baseline(
@@ -234,18 +237,25 @@ def tune_baseline(
     return configure(study.best_trial)
 
 
+def _judged(optimizer: OptimizerConfig) -> tuple[str, str, OptimizerConfig]:
+    if isinstance(optimizer, Genome):
+        return "evolved", "evolved", optimizer
+    names = " + ".join(group.optimizer for group in optimizer.groups)
+    return f"torch {names}", "given", optimizer
+
+
 def _setting(genome: Genome, n_trials: int) -> str:
     schedule = "warm-up + cosine" if genome.use_cosine_decay else "constant"
     return f"tuned over {n_trials} trials: lr {genome.lr:.2g}, {schedule}"
 
 
 def _test(
-    genome: Genome,
+    optimizer: OptimizerConfig,
     objective: "FitnessObjective",
     splits: Mapping["Task", "Split"],
     seeds: int,
 ) -> dict[str, tuple[float, ...]]:
-    config = TrainingConfig(genome=genome)
+    config = TrainingConfig(optimizer=optimizer)
     return {
         task.name: tuple(
             _test_accuracy(config, task, split, objective, _FIRST_TEST_SEED + i)

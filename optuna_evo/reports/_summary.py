@@ -76,17 +76,17 @@ def summarise(study: optuna.Study, configure: Callable[[FrozenTrial], Config]) -
     ranked = best_trials(study, 1)
     best = ranked[0] if ranked else None
     config = configure(best) if best else None
-    genome = config.genome if isinstance(config, TrainingConfig) else None
+    optimizer = config.optimizer if isinstance(config, TrainingConfig) else None
     return StudySummary(
         name=study.study_name,
         direction=study.direction.name.lower(),
         counts=counts,
         n_reused=sum(REUSED_FROM.is_in(trial.user_attrs) for trial in trials),
         best=best,
-        equation=genome.equation() if genome else "",
+        equation=optimizer.equation() if optimizer else "",
         training=_training(config, best.params) if best and config else "",
         notes=_notes(best.user_attrs) if best else "",
-        fingerprint=(genome or config).fingerprint() if config else "",
+        fingerprint=(optimizer or config).fingerprint() if config else "",
         accuracies=best.user_attrs.get("accuracies", {}) if best else {},
         generations=_generations(study, trials),
         last_error=_last_error(trials),

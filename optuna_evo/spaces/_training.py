@@ -3,6 +3,8 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
+from optuna_evo.config import NamedOptimizer
+from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.rules import catalog
 
@@ -28,7 +30,8 @@ def training_space(
 
     Args:
         trial: An Optuna trial.
-        optimizer: Name of a genome in the catalog; its other settings stay.
+        optimizer: Name of a genome in the catalog, or of a class of `torch.optim`, which begins
+            with a capital letter; its other settings stay.
         lr: Range of the learning rate, drawn on a logarithmic scale.
         batch_size: Range of the batch size, drawn on a logarithmic scale; None: the task's own.
         dropout: Range of the model's `dropout` argument; None: the model's own.
@@ -40,14 +43,20 @@ def training_space(
     Example:
         >>> import optuna
         >>> config = training_space(optuna.create_study().ask(), optimizer="momentum")
+        >>> config = training_space(optuna.create_study().ask(), optimizer="NAdam")
     """
-    if optimizer not in catalog:
-        raise ValueError(f"`optimizer` must be one of {sorted(catalog)}, got {optimizer!r}.")
-    genome = dataclasses.replace(
-        catalog[optimizer],
-        lr=trial.suggest_float("lr", *lr, log=True),
-        weight_decay=trial.suggest_float("weight_decay", *weight_decay, log=True),
-    )
+    if optimizer not in catalog and not optimizer[:1].isupper():
+        raise ValueError(
+            f"`optimizer` must be one of {sorted(catalog)}, or a class of torch.optim such as "
+            f'"NAdam", got {optimizer!r}.'
+        )
+    rate = trial.suggest_float("lr", *lr, log=True)
+    decay = trial.suggest_float("weight_decay", *weight_decay, log=True)
+    chosen: OptimizerConfig
+    if optimizer in catalog:
+        chosen = dataclasses.replace(catalog[optimizer], lr=rate, weight_decay=decay)
+    else:
+        chosen = NamedOptimizer.of(optimizer, lr=rate, weight_decay=decay)
     model = {} if dropout is None else {"dropout": trial.suggest_float("dropout", *dropout)}
     size = None if batch_size is None else trial.suggest_int("batch_size", *batch_size, log=True)
-    return TrainingConfig(genome=genome, batch_size=size, model=model)
+    return TrainingConfig(optimizer=chosen, batch_size=size, model=model)

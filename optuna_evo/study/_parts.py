@@ -13,7 +13,9 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 
+from optuna_evo.config import NamedOptimizer
 from optuna_evo.errors import SpecError
+from optuna_evo.errors import UsageError
 from optuna_evo.objectives import check_config
 from optuna_evo.objectives import check_spec
 from optuna_evo.objectives import kind_of
@@ -102,10 +104,12 @@ def check_parts(spec: StudySpec) -> None:
     if kind.has_lineages:
         _check_lineage(spec, sampler)
     build_pruner(spec)
-    build_space(spec)
+    space = build_space(spec)
     parameters = space_parameters(spec)
-    if spec.priors and parameters is not None:
-        check_priors(spec.priors, parameters)
+    if parameters is not None:
+        _check_optimizer(space)
+        if spec.priors:
+            check_priors(spec.priors, parameters)
     kind.check_data(spec)
 
 
@@ -191,6 +195,19 @@ def space_parameters(spec: StudySpec) -> dict[str, BaseDistribution] | None:
     if kind_of(spec).own_space(spec):
         return None
     return probe_space(build_space(spec))
+
+
+def _check_optimizer(space: Callable[[Any], Any]) -> None:
+    """Check that torch has the optimizers that a space names, before the first trial trains."""
+    config = space(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask())
+    named = getattr(config, "optimizer", None)
+    if isinstance(named, NamedOptimizer):
+        from optuna_evo.optimizers import check_named
+
+        try:
+            check_named(named)
+        except UsageError as error:
+            raise SpecError(str(error)) from error
 
 
 def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> None:

@@ -10,6 +10,7 @@ from optuna_evo.attributes import FINAL
 from optuna_evo.attributes import JUDGEMENT
 from optuna_evo.attributes import META_FEATURES
 from optuna_evo.config import EstimatorConfig
+from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
 from optuna_evo.evaluation import judge
@@ -106,11 +107,20 @@ def _write_meta_features(stored: StoredStudy, objective: Any) -> None:
 
 def best_genome(stored: StoredStudy) -> Genome:
     """Return the genome of the best complete trial; raises like `best_trial`."""
+    return _best_config(stored).genome
+
+
+def best_optimizer(stored: StoredStudy) -> OptimizerConfig:
+    """Return the optimizer of the best complete trial; raises like `best_trial`."""
+    return _best_config(stored).optimizer
+
+
+def _best_config(stored: StoredStudy) -> TrainingConfig:
     config = build_space(stored.spec)(best_trial(stored))
     if not isinstance(config, TrainingConfig):
         what = "estimators" if isinstance(config, EstimatorConfig) else "parameters of its own"
-        raise UsageError(f"Study {stored.spec.name!r} searches over {what}, not over genomes.")
-    return config.genome
+        raise UsageError(f"Study {stored.spec.name!r} searches over {what}, not over optimizers.")
+    return config
 
 
 def best_settings(stored: StoredStudy) -> dict[str, Any]:
@@ -158,7 +168,7 @@ def judge_study(
         raise UsageError('The comparison of optimizers goes with objective.name = "fitness".')
     objective: Any = build_objective(stored.spec, device=device, data_dir=data_dir)
     rows = judge(
-        best_genome(stored),
+        best_optimizer(stored),
         objective,
         seeds=max(1, stored.spec.judge.seeds),
         tuning_trials=stored.spec.judge.tuning_trials,
@@ -227,5 +237,5 @@ def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:
     if not data:
         return None
     rows = [JudgeRow.from_dict(row) for row in data]
-    judged = rows[0].genome.fingerprint()
-    return rows if judged == best_genome(stored).fingerprint() else None
+    judged = rows[0].optimizer.fingerprint()
+    return rows if judged == best_optimizer(stored).fingerprint() else None

@@ -12,6 +12,7 @@ from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import CheckpointError
 from optuna_evo.optimizers import build_named
 from optuna_evo.optimizers import EvolvedOptimizer
+from optuna_evo.optimizers import TorchOptimizers
 from optuna_evo.rules import Genome
 from optuna_evo.rules import Rule
 from optuna_evo.trainers._checkpoint import Checkpoint
@@ -90,6 +91,13 @@ def restore(
     Raises:
         CheckpointError: If it does not fit them.
     """
+    is_named = isinstance(optimizer, TorchOptimizers)
+    if ("torch" in origin.optimizer) != is_named:
+        kinds = ("an optimizer of torch", "a genome")[:: 1 if is_named else -1]
+        raise CheckpointError(
+            f"The checkpoint does not fit the training: {kinds[0]} cannot go on from the state of "
+            f"{kinds[1]}."
+        )
     try:
         model.load_state_dict(origin.model)
         optimizer.inherit_state(copied(origin.optimizer))
