@@ -10,6 +10,7 @@ from optuna_evo.attributes import FINAL
 from optuna_evo.attributes import JUDGEMENT
 from optuna_evo.attributes import META_FEATURES
 from optuna_evo.config import EstimatorConfig
+from optuna_evo.config import optimizer_to_dict
 from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
@@ -124,14 +125,18 @@ def _best_config(stored: StoredStudy) -> TrainingConfig:
 
 
 def best_settings(stored: StoredStudy) -> dict[str, Any]:
-    """Return the best genome as plain types, or the best parameters where there is no genome.
+    """Return the best optimizer as plain types; the best parameters where none was searched.
 
     Raises:
         UsageError: If no trial is complete yet.
     """
     best = best_trial(stored)
     config = build_space(stored.spec)(best)
-    return config.genome.to_dict() if isinstance(config, TrainingConfig) else dict(best.params)
+    if not isinstance(config, TrainingConfig):
+        return dict(best.params)
+    if isinstance(config.optimizer, Genome):
+        return config.optimizer.to_dict()
+    return optimizer_to_dict(config.optimizer)
 
 
 def best_trial(stored: StoredStudy) -> FrozenTrial:
