@@ -52,6 +52,8 @@ def meta_features(task: Task, splits: Splits) -> dict[str, float]:
         10.0
     """
     train, valid = _some_rows(splits.train), _some_rows(splits.valid)
+    if task.kind == "classification":
+        train, valid = _with_class_numbers(train), _with_class_numbers(valid)
     found: dict[str, Any] = {"n_rows": len(splits.train), "n_parameters": _n_parameters(task)}
     if _is_tokens(train.inputs):
         found["sequence_length"] = train.inputs.shape[-1]
@@ -86,6 +88,13 @@ def _some_rows(split: Split) -> Split:
     rows = torch.linspace(0, len(split) - 1, n, dtype=torch.float64).long()
     rows = rows.to(split.inputs.device)
     return Split(split.inputs[rows].cpu(), split.targets[rows].cpu())
+
+
+def _with_class_numbers(split: Split) -> Split:
+    """Return classes as whole numbers (n,), where a model with one output has floats or (n, 1)."""
+    if split.targets.numel() != len(split):
+        return split
+    return Split(split.inputs, split.targets.flatten().long())
 
 
 def _is_tokens(inputs: Tensor) -> bool:

@@ -69,3 +69,14 @@ def test_one_class_is_no_error() -> None:
 def test_features_of_several_tasks_are_averaged_counts_geometrically() -> None:
     mean = mean_features([{"n_rows": 10, "landmark_stump": 0.2}, {"n_rows": 1000, "n_classes": 4}])
     assert mean == {"n_rows": 100, "landmark_stump": 0.2, "n_classes": 4}
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_classes_for_a_model_with_one_output_are_classes(shape: tuple[int, ...]) -> None:
+    task = tasks.get("two_moons")
+    splits = task.load(None)
+    shaped = [
+        Split(part.inputs, part.targets.float().reshape(shape))
+        for part in (splits.train, splits.valid)
+    ]
+    assert meta_features(task, Splits(*shaped, "")) == meta_features(task, splits)
