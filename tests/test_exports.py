@@ -53,6 +53,23 @@ def test_samplers_and_pruners_do_not_load_torch() -> None:
     assert _run(code + "print('torch' in sys.modules)") == "False"
 
 
+def test_a_search_loads_torch_only_for_what_trains_networks() -> None:
+    code = (
+        "import optuna, sys, optuna_evo.cli, optuna_evo.search, optuna_evo.study as s\n"
+        "from optuna_evo.spec import StudySpec\n"
+        "data = {'name': 'a', 'tasks': ['wine'], 'n_trials': 1, 'sampler': {'name': 'hybrid'},\n"
+        "        'objective': {'name': 'table', 'reports': 2},\n"
+        "        'space': {'name': 'estimator', 'estimators': 'linear'}}\n"
+        "own = {'name': 'b', 'n_trials': 1, 'objective': {'name': 'statistics:fmean'}}\n"
+        "storage = optuna.storages.InMemoryStorage()\n"
+        "stored = s.create_study(StudySpec.from_dict(data), storage)\n"
+        "s.run_study(stored), s.train_best(stored)\n"
+        "s.create_study(StudySpec.from_dict(own), storage)\n"
+        "print('torch' in sys.modules)"
+    )
+    assert _run(code) == "False"
+
+
 def test_dir_lists_the_lazy_names_before_they_are_loaded() -> None:
     code = "import optuna_evo; print({*optuna_evo.__all__} <= {*dir(optuna_evo)})"
     assert _run(code) == "True"

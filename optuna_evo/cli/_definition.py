@@ -88,27 +88,29 @@ class Definition:
         spec = load_spec(path, overrides=self.overrides, changes=self.changes())
         return with_sources(spec, self.sources)
 
+    def name_for(self, function: str) -> str:
+        """Return what the study of a FILE.py:FUNCTION is called."""
+        from optuna_evo.plugins import split_path
+
+        file, attribute = split_path(function)
+        return self.name or f"{Path(file).stem}/{attribute}"
+
     def spec_of_function(
-        self, function: str, n_trials: int | None, storage: str | None
+        self, function: str, known: "StudySpec | None", n_trials: int | None
     ) -> "StudySpec":
         """Return the spec of a study of a function; what is not said stays as it is stored.
 
         Args:
             function: "FILE.py:FUNCTION".
+            known: The spec of the stored study of this name; None if there is none.
             n_trials: Trials of the study; None: as stored, 100 for a new one.
-            storage: Where the study may be stored already.
         """
-        from optuna_evo.cli._stored import find_spec
-        from optuna_evo.plugins import split_path
         from optuna_evo.spec import changed_spec
 
-        file, attribute = split_path(function)
-        name = self.name or f"{Path(file).stem}/{attribute}"
-        known = find_spec(name, storage)
         if known is not None and known.objective.name != function:
             known = None  # the error of `create_study` says what differs
         table = known.to_dict() if known else {**_DEFAULTS, "objective": {"name": function}}
-        changes = {"name": name, **self.changes()}
+        changes = {"name": self.name_for(function), **self.changes()}
         if n_trials is not None:
             changes["n_trials"] = n_trials
         return with_sources(changed_spec(table, changes, self.overrides), self.sources)

@@ -84,7 +84,8 @@ def stored_or_created(
     if target.endswith(".toml"):
         return create_stored(definition.spec_of_file(Path(target)), storage, exist_ok=True)
     if is_function_of_file(target):
-        spec = definition.spec_of_function(target, n_trials, storage)
+        known = find_spec(definition.name_for(target), storage)
+        spec = definition.spec_of_function(target, known, n_trials)
         return create_stored(spec, storage, exist_ok=True, may_extend=True)
     definition.refuse_for_stored(target)
     return load_stored(target, storage, to_run=True)

@@ -1,5 +1,9 @@
 """Objectives: what the trials of a study train or fit, and how that becomes their values.
 
+`OBJECTIVES` names the kinds of them. A kind (`ObjectiveKind`) says what a study has to know of its
+objective: what it takes, how it is built and described, how a finished study ends. A new one is a
+file in `_kinds` and a line in `OBJECTIVES`; a user's own is named by "module:attribute".
+
 Names are loaded when they are first used: an objective that fits a table needs no torch.
 """
 

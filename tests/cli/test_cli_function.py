@@ -152,6 +152,18 @@ def test_a_spec_file_may_name_a_function(folder: Path, capsys: pytest.CaptureFix
     assert finished("mine") == finished("other")
 
 
+def test_samplers_are_compared_on_a_function(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "spec.toml").write_text(
+        'n_trials = 3\ndirection = "minimize"\nobjective = { name = "quadratic.py:objective" }\n'
+    )
+    args = ("spec.toml", "--samplers", "random,ga", "--seeds", "2")
+    code, out, _ = call(capsys, "study", "compare-samplers", *args)
+    assert code == 0 and "2 samplers on quadratic.py:objective, 3 trials" in out
+    assert len(finished("spec/ga/1")) == 3
+
+
 def test_more_trials_extend_a_study_and_other_options_are_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
