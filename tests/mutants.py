@@ -22,7 +22,7 @@ from numpy.random import default_rng
 
 PACKAGES = ("rules", "optimizers", "samplers", "search", "evaluation")
 FOLDER = Path("mutants")
-SURVIVED, NO_TESTS = 0, 33  # exit codes of pytest and mutmut; None: not checked yet
+SURVIVED, UNREACHED = 0, (5, 33, None)  # exit codes of pytest and mutmut
 
 
 @click.command()
@@ -54,10 +54,14 @@ def read_verdicts(package: str) -> dict[str, int | None]:
 
 def report(package: str, verdicts: Mapping[str, int | None]) -> None:
     """Print how many mutants were killed, and the others as differences."""
-    alive = [name for name, code in verdicts.items() if code in (SURVIVED, NO_TESTS, None)]
-    print(f"\n{package}: {len(verdicts) - len(alive)} of {len(verdicts)} killed", flush=True)
-    for name in alive:
+    survived = [name for name, code in verdicts.items() if code == SURVIVED]
+    unreached = [name for name, code in verdicts.items() if code in UNREACHED]
+    n_tested = len(verdicts) - len(unreached)
+    print(f"\n{package}: {n_tested - len(survived)} of {n_tested} killed", flush=True)
+    for name in survived:
         _mutmut("show", name)
+    if unreached:
+        print(f"{package}: reached by no test, or run at import:", *unreached, sep="\n  ")
 
 
 def _mutmut(*arguments: str, check: bool = True, stderr: int | None = None) -> None:

@@ -1,7 +1,9 @@
 """The numbers of the last table, against scipy and by hand, and how its rows come about."""
 
 from collections.abc import Sequence
+import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from optuna_evo.evaluation import judge
 from optuna_evo.evaluation import JudgeRow
 from optuna_evo.evaluation._judge import tune_baseline
 from optuna_evo.objectives import FitnessObjective
+from optuna_evo.tasks import Split
+from optuna_evo.tasks import Splits
 from optuna_evo.trainers import start
 
 
@@ -132,6 +136,38 @@ def test_tuning_finds_a_better_learning_rate_and_stays_in_the_range() -> None:
         return float(run.records()[0]["accuracies"]["two_moons"][0])
 
     assert accuracy(tuned) > accuracy(catalog["adam"])
+
+
+def test_learning_rates_are_tuned_on_a_logarithmic_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+    whole = FitnessObjective.start
+
+    def start_and_note(self: FitnessObjective, configs: Sequence[TrainingConfig]) -> Any:
+        tried.extend(config.genome.lr for config in configs)
+        return whole(self, configs)
+
+    monkeypatch.setattr(FitnessObjective, "start", start_and_note)
+    tune_baseline(catalog["sgd"], objective(), lr_range=(1e-6, 1.0), n_trials=8)
+    assert len(tried) == 8
+    assert sum(lr < 1e-2 for lr in tried) >= 3  # drawn evenly from the range itself, hardly one is
+
+
+def test_test_and_training_rows_come_from_the_data_folder_of_the_search(tmp_path: Path) -> None:
+    folders: list[Path | None] = []
+    moons = tasks.get("two_moons")
+
+    def load(folder: Path | None) -> Splits:
+        folders.append(folder)
+        return moons.load(None)
+
+    def load_test(folder: Path | None) -> Split:
+        folders.append(folder)
+        return moons.load_test(None)
+
+    own = dataclasses.replace(moons, name="own", load=load, load_test=load_test)
+    there = FitnessObjective(tasks=[own], seeds=(0,), steps=2, data_dir=tmp_path)
+    judge(catalog["sgd"], there, seeds=1, tuning_trials=1)
+    assert len(folders) >= 2 and {*folders} == {tmp_path}
 
 
 def test_tuning_repeats_with_its_seed() -> None:
