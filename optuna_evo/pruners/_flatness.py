@@ -12,6 +12,9 @@ from optuna.trial import FrozenTrial
 from optuna.trial import Trial
 
 
+_HUGE = 1e200
+
+
 class FlatnessPruner(BasePruner):
     """Stop a trial when its smoothed curve has stopped improving.
 
@@ -140,7 +143,10 @@ def slope_is_flat(
     losses = np.asarray(values, dtype=np.float64) * (-1.0 if maximize else 1.0)
     if not np.isfinite(losses[-(window + patience) :]).all():
         return False
-    smooth = _smooth(losses[np.isfinite(losses)], smoothing)
+    finite = losses[np.isfinite(losses)]
+    if np.abs(finite).max() > _HUGE:
+        finite = finite / _HUGE  # flatness has no unit, and sums of huge values would overflow
+    smooth = _smooth(finite, smoothing)
     ends = range(len(smooth) - patience + 1, len(smooth) + 1)
     return all(
         _gain(smooth[end - window : end]) <= tolerance * (smooth[0] - smooth[:end].min())

@@ -59,9 +59,11 @@ def narrow(encoding: SpaceEncoding, ranked: Array) -> Box:
         column = elites[:, j][~np.isnan(elites[:, j])]
         kept = np.empty(0, dtype=np.intp)
         if axis.is_category:
-            levels = np.arange(axis.n_levels or 1)
-            tried = (ranked[:, j][:, None] == levels).sum(axis=0)
-            kept = np.flatnonzero(np.isin(levels, column) | (tried < FEW))
+            known = ranked[:, j][~np.isnan(ranked[:, j])].astype(np.intp)
+            tried = np.bincount(known, minlength=axis.n_levels or 1)
+            good = np.zeros(len(tried), dtype=bool)
+            good[column.astype(np.intp)] = True
+            kept = np.flatnonzero(good | (tried < FEW))
         elif len(column):
             low[j] = np.clip(column.min() - MARGIN, 0.0, 1.0)
             high[j] = np.clip(column.max() + MARGIN, 0.0, 1.0)

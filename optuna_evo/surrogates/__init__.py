@@ -22,6 +22,7 @@ from optuna_evo.surrogates._sources import fit_sources
 from optuna_evo.surrogates._sources import SourceModels
 from optuna_evo.surrogates._sources import SourceRows
 from optuna_evo.surrogates._warp import bound
+from optuna_evo.surrogates._warp import is_ordinary
 from optuna_evo.surrogates._warp import standardise
 from optuna_evo.surrogates._warp import warp
 
@@ -37,6 +38,7 @@ __all__ = [
     "inform",
     "InformedKernel",
     "InformedPosterior",
+    "is_ordinary",
     "Kernel",
     "learn_rules",
     "MetaLearner",

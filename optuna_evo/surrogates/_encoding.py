@@ -5,10 +5,12 @@
 A configuration is a row of *units* (n, d): numbers on their own (log) scale in [0, 1], categories
 as the index of the choice, NaN where the parameter was not suggested. Candidates are drawn, moved
 and compared as units. A model sees *features* (n, c): a number centred at 0, a category as one-hot
-columns divided by sqrt(2), so that two different choices are at distance 1 whatever their names,
-and one more column for a parameter that some trials do not have.
+columns divided by sqrt(2), so that two different choices are at distance 1 whatever their names
+(see `_codes` for categories of many choices), and one more column for a parameter that some trials
+do not have.
 """
 
+from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -25,9 +27,17 @@ from optuna.distributions import CategoricalDistribution
 from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
 
+from optuna_evo.surrogates._codes import category_columns
+from optuna_evo.surrogates._codes import n_category_columns
+from optuna_evo.surrogates._scale import grid_index
+from optuna_evo.surrogates._scale import grid_value
+from optuna_evo.surrogates._scale import interpolate
+from optuna_evo.surrogates._scale import locate
+from optuna_evo.surrogates._scale import n_grid_levels
+
 
 UNIT_MARGIN = 0.5  # how far outside a range that has since moved an old value may lie
-HALF_CHOICE = math.sqrt(0.5)
+SMALLEST = 5e-324  # positive float
 ON_GRID = 1e-8  # of a step: how near to its grid Optuna takes a value to be on it
 
 
@@ -40,7 +50,7 @@ class Axis:
     low: float
     high: float
     log: bool
-    n_levels: int | None  # None: continuous
+    n_levels: int | None  # None: continuous, or so fine a grid that it is as good as that
     is_category: bool
 
     @classmethod
@@ -49,13 +59,13 @@ class Axis:
         if isinstance(dist, CategoricalDistribution):
             return cls(name, dist, 0.0, 1.0, False, len(dist.choices), True)
         if isinstance(dist, IntDistribution):
-            levels = (dist.high - dist.low) // dist.step + 1
+            n_levels = (dist.high - dist.low) // dist.step + 1
+            scale = math.log if dist.log else float
+            return cls(name, dist, scale(dist.low), scale(dist.high), dist.log, n_levels, False)
+        if isinstance(dist, FloatDistribution):
+            levels = n_grid_levels(dist)
             scale = math.log if dist.log else float
             return cls(name, dist, scale(dist.low), scale(dist.high), dist.log, levels, False)
-        if isinstance(dist, FloatDistribution):
-            scale = math.log if dist.log else float
-            steps = None if dist.step is None else round((dist.high - dist.low) / dist.step) + 1
-            return cls(name, dist, scale(dist.low), scale(dist.high), dist.log, steps, False)
         raise ValueError(
             f"A parameter must be a float, an int or a category, but got {name}={dist!r}. "
             "Use trial.suggest_float, suggest_int or suggest_categorical."
@@ -65,17 +75,32 @@ class Axis:
         """Return where values lie, (n,): NaN without one, and for a choice that is not there."""
         if self.is_category:
             return np.array([self._index(c) for c in configurations])
-        column = np.array([c.get(self.name, math.nan) for c in configurations], dtype=np.float64)
+        column = _as_numbers([c.get(self.name, math.nan) for c in configurations])
         if self.high <= self.low:
             return np.where(np.isnan(column), column, 0.5)
-        scaled = np.log(np.maximum(column, 1e-300)) if self.log else column
-        place = (scaled - self.low) / (self.high - self.low)
-        return np.clip(place, -UNIT_MARGIN, 1.0 + UNIT_MARGIN)
+        scaled = np.log(np.maximum(column, SMALLEST)) if self.log else column
+        unit = locate(scaled, self.low, self.high)
+        return np.clip(unit, -UNIT_MARGIN, 1.0 + UNIT_MARGIN)
+
+    @cached_property
+    def _indices(self) -> dict[Any, int]:
+        """The index of each choice that can be looked up; as in Optuna the first of equal ones."""
+        assert isinstance(self.distribution, CategoricalDistribution)
+        indices: dict[Any, int] = {}
+        for i, choice in enumerate(self.distribution.choices):
+            if isinstance(choice, Hashable):
+                indices.setdefault(choice, i)
+        return indices
 
     def _index(self, configuration: Mapping[str, Any]) -> float:
-        try:
-            return float(self.distribution.to_internal_repr(configuration[self.name]))
-        except (KeyError, ValueError):
+        choice = configuration.get(self.name, self)
+        if choice is self:  # None may be a choice
+            return math.nan
+        if isinstance(choice, Hashable) and choice in self._indices:
+            return float(self._indices[choice])
+        try:  # a list, or NaN
+            return float(self.distribution.to_internal_repr(choice))
+        except ValueError:
             return math.nan
 
     def value(self, unit: float) -> Any:
@@ -83,13 +108,14 @@ class Axis:
         dist = self.distribution
         if isinstance(dist, CategoricalDistribution):
             return dist.choices[int(round(unit)) % len(dist.choices)]
-        scaled = self.low + min(max(unit, 0.0), 1.0) * (self.high - self.low)
+        scaled = interpolate(min(max(unit, 0.0), 1.0), self.low, self.high)
         raw = math.exp(scaled) if self.log else scaled
-        assert isinstance(dist, FloatDistribution | IntDistribution)
-        if dist.step is not None:
-            raw = dist.low + round((raw - dist.low) / dist.step) * dist.step
-        inside = min(max(raw, dist.low), dist.high)
-        return int(round(inside)) if isinstance(dist, IntDistribution) else float(inside)
+        if isinstance(dist, IntDistribution):
+            whole = dist.low + round((raw - dist.low) / dist.step) * dist.step
+            return min(max(whole, dist.low), dist.high)
+        assert isinstance(dist, FloatDistribution)
+        raw = min(max(raw, dist.low), dist.high)
+        return grid_value(grid_index(raw, dist), dist) if self.n_levels is not None else raw
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
@@ -102,10 +128,18 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
     if isinstance(distribution, IntDistribution):
         whole = int(value)  # of an int exact, also beyond 2**53
         return bool(whole == value and (whole - distribution.low) % distribution.step == 0)
-    if distribution.step is None:
+    if distribution.step is None or n_grid_levels(distribution) is None:
         return True
-    k = (value - distribution.low) / distribution.step
+    k = 2.0 * ((0.5 * float(value) - 0.5 * distribution.low) / distribution.step)
     return bool(abs(k - round(k)) < ON_GRID)
+
+
+def _as_numbers(values: Sequence[Any]) -> NDArray[np.float64]:
+    """Return values as floats, NaN for what is no number: a source may have had categories."""
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.array([float(v) if isinstance(v, Real) else math.nan for v in values])
 
 
 class SpaceEncoding:
@@ -138,7 +172,7 @@ class SpaceEncoding:
     def groups(self) -> NDArray[np.intp]:
         """The parameter that each feature column belongs to, (c,)."""
         widths = [
-            (axis.n_levels or 1 if axis.is_category else 1) + flag
+            (n_category_columns(axis.n_levels or 1) if axis.is_category else 1) + flag
             for axis, flag in zip(self.axes, self.optional, strict=True)
         ]
         return np.repeat(np.arange(len(self.axes)), widths)
@@ -146,7 +180,8 @@ class SpaceEncoding:
     @cached_property
     def n_configurations(self) -> float:
         """How many different configurations there are; infinite with a continuous parameter."""
-        return math.prod(math.inf if a.n_levels is None else a.n_levels for a in self.axes)
+        levels = (math.inf if a.n_levels is None else float(a.n_levels) for a in self.axes)
+        return math.prod(levels)
 
     def units(self, configurations: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Encode configurations, (n, d); parameters they lack become NaN."""
@@ -198,8 +233,7 @@ class SpaceEncoding:
             column = units[:, j]
             present = ~np.isnan(column)
             if axis.is_category:
-                levels = np.arange(axis.n_levels or 1)
-                columns.append(HALF_CHOICE * (column[:, None] == levels))
+                columns.append(category_columns(column, axis.n_levels or 1))
             else:
                 columns.append(np.where(present, column - 0.5, 0.0)[:, None])
             if flag:

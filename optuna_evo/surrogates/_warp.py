@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 
 Array = NDArray[np.float64]
+HUGE = 1e300  # what is beyond says "could not compute", as infinity does, and sums of it overflow
 FLOOR = 0.1  # of (median - best): how close to the best two values still are told apart
 
 
@@ -27,8 +28,14 @@ def warp(losses: Array, *, distinct: bool = False) -> Array:
         spread = reference.mean() - best
     if spread <= 0.0:
         return np.zeros(len(losses))
-    logs = np.log((reference - best) / spread + FLOOR)
-    return np.asarray((np.log((losses - best) / spread + FLOOR) - logs.mean()) / logs.std())
+    logs = _log_gap(reference, best, spread)
+    return np.asarray((_log_gap(losses, best, spread) - logs.mean()) / logs.std())
+
+
+def _log_gap(losses: Array, best: float, spread: float) -> Array:
+    with np.errstate(over="ignore"):  # losses may span more orders of magnitude than floats have
+        ratio = np.minimum((losses - best) / spread, HUGE)
+    return np.asarray(np.log(ratio + FLOOR))
 
 
 def standardise(values: Array) -> Array:
@@ -37,9 +44,17 @@ def standardise(values: Array) -> Array:
     return (values - values.mean()) / spread if spread > 0.0 else np.zeros(len(values))
 
 
+def is_ordinary(value: float) -> bool:
+    """Tell whether a value is a result: neither NaN, infinite nor as good as infinite."""
+    return abs(value) < HUGE
+
+
 def bound(losses: Array) -> Array:
-    """Replace infinite losses by just beyond the worst finite one, -inf by just below the best."""
-    finite = losses[np.isfinite(losses)]
+    """Replace infinite losses by just beyond the worst finite one, -inf by just below the best.
+
+    Values beyond `HUGE` count as infinite.
+    """
+    finite = losses[np.abs(losses) < HUGE]
     if len(finite) == 0:
         return np.where(losses > 0, 1.0, 0.0)
     margin = 0.1 * (finite.max() - finite.min()) or 1.0

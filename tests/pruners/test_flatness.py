@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import math
+import sys
 
 import numpy as np
 import optuna
@@ -117,3 +118,12 @@ def test_a_flat_run_is_complete_with_its_value() -> None:
 def test_a_wrong_argument_is_named(kwargs: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FlatnessPruner(**kwargs)
+
+
+@pytest.mark.parametrize("scale", [1e-290, 1.0, 1e290, sys.float_info.max])
+def test_flatness_has_no_unit_not_even_a_huge_one(scale: float) -> None:
+    falling = [scale * (1.0 - 0.02 * step) for step in range(40)]
+    flat = [scale * value for value in (1.0, 0.5, 0.3)] + [0.25 * scale] * 30
+    with np.errstate(all="raise", under="ignore"):
+        assert slope_is_flat(flat) and not slope_is_flat(falling)
+        assert not slope_is_flat([scale, -scale] * 20)

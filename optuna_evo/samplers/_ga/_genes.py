@@ -14,12 +14,18 @@ from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
 
 from optuna_evo.surrogates import contains
+from optuna_evo.surrogates._scale import grid_index
+from optuna_evo.surrogates._scale import grid_value
+from optuna_evo.surrogates._scale import interpolate
+from optuna_evo.surrogates._scale import locate
+from optuna_evo.surrogates._scale import n_grid_levels
 
 
 __all__ = ["draw", "fit", "is_number", "mutate_number", "other_choice", "to_unit"]
 
 # Standard deviation of a uniform draw from the unit interval: the unit of mutation sizes.
 UNIFORM_STD = 1.0 / math.sqrt(12.0)
+_MAX_EXPONENT = 709.0  # beyond, exp overflows
 
 
 def is_number(distribution: BaseDistribution) -> bool:
@@ -43,15 +49,18 @@ def to_unit(value: Any, distribution: BaseDistribution) -> float:
     if isinstance(distribution, IntDistribution) and distribution.log:
         low, high = _log_int_bounds(distribution)
         position = (math.log(value) - low) / (high - low)
-    elif isinstance(distribution, FloatDistribution | IntDistribution):
+    elif isinstance(distribution, IntDistribution):
+        k = (distribution.high - distribution.low) // distribution.step + 1
+        position = ((value - distribution.low) / distribution.step + 0.5) / k
+    elif isinstance(distribution, FloatDistribution):
         low, high = distribution.low, distribution.high
-        if distribution.step is not None:
-            k = round((high - low) / distribution.step) + 1
-            position = ((value - low) / distribution.step + 0.5) / k
+        if (n_levels := n_grid_levels(distribution)) is not None:
+            steps = 2.0 * ((0.5 * value - 0.5 * low) / distribution.step)
+            position = (steps + 0.5) / n_levels
         elif distribution.log:
-            position = math.log(value / low) / math.log(high / low)
+            position = _log_ratio(value, low) / _log_ratio(high, low)
         else:
-            position = (value - low) / (high - low)
+            position = locate(value, low, high)
     else:
         raise TypeError(f"A category has no place on a scale, got {distribution}.")
     return min(max(position, 0.0), 1.0)
@@ -94,9 +103,10 @@ def _nearest(value: Any, distribution: BaseDistribution) -> Any:
         step, low, high = distribution.step, distribution.low, distribution.high
         return min(max(low + step * _rounded(value - low, step), low), high)
     if isinstance(distribution, FloatDistribution):
-        if distribution.step is not None:
-            value = _on_grid(round((value - distribution.low) / distribution.step), distribution)
-        return min(max(float(value), distribution.low), distribution.high)
+        inside = min(max(float(value), distribution.low), distribution.high)
+        if n_grid_levels(distribution) is None:
+            return inside
+        return grid_value(grid_index(inside, distribution), distribution)
     return value
 
 
@@ -110,12 +120,11 @@ def _rounded(offset: float, step: int) -> int:
 
 def _float_from_unit(u: float, distribution: FloatDistribution) -> float:
     low, high = distribution.low, distribution.high
-    if distribution.step is not None:
-        k = round((high - low) / distribution.step) + 1
-        return min(max(_on_grid(min(int(u * k), k - 1), distribution), low), high)
+    if (k := n_grid_levels(distribution)) is not None:
+        return grid_value(min(int(u * k), k - 1), distribution)
     if distribution.log:
-        return min(max(low * math.exp(u * math.log(high / low)), low), high)
-    return min(max(low + u * (high - low), low), high)
+        return min(max(_log_interpolate(u, low, high), low), high)
+    return interpolate(u, low, high)
 
 
 def _int_from_unit(u: float, distribution: IntDistribution) -> int:
@@ -131,9 +140,17 @@ def _log_int_bounds(distribution: IntDistribution) -> tuple[float, float]:
     return math.log(distribution.low - 0.5), math.log(distribution.high + 0.5)
 
 
-def _on_grid(index: int, distribution: FloatDistribution) -> float:
-    assert distribution.step is not None
-    return float(distribution.low + index * distribution.step)
+def _log_interpolate(u: float, low: float, high: float) -> float:
+    ratio = _log_ratio(high, low)
+    if u * ratio < _MAX_EXPONENT:
+        return low * math.exp(u * ratio)
+    return math.exp(min(math.log(low) + u * ratio, math.log(high)))
+
+
+def _log_ratio(a: float, b: float) -> float:
+    """Return ln(a / b), also where a / b overflows."""
+    ratio = a / b
+    return math.log(ratio) if ratio < math.inf else math.log(a) - math.log(b)
 
 
 def _same(a: Any, b: Any) -> bool:

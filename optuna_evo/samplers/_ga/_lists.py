@@ -26,6 +26,7 @@ INDEX = "{i}"
 # A rule about lists must hold in this share of the trials seen: one odd trial, such as an enqueued
 # one, must not hide a list for the rest of a study.
 _REQUIRED_SHARE = 0.98
+_MAX_EMPTY_ITEMS = 1_000  # items without parameters that are kept apart
 
 Item = dict[str, Any]
 """The parameters of one list item, by template."""
@@ -90,15 +91,16 @@ def find_lists(samples: Sequence[Sample]) -> tuple[ListSpec, ...]:
     A list whose length belongs to the items of another list moves with those items.
     """
     numbers: dict[str, list[int | None]] = {}
-    families: dict[str, list[frozenset[int]]] = {}
+    families: dict[str, list[set[int]]] = {}
     for k, (params, distributions) in enumerate(samples):
         for name, value in params.items():
             distribution = distributions[name]
             if isinstance(distribution, IntDistribution) and not distribution.single():
                 numbers.setdefault(name, [None] * len(samples))[k] = value
             for template, index in _templates(name):
-                column = families.setdefault(template, [frozenset()] * len(samples))
-                column[k] |= {index}
+                if template not in families:
+                    families[template] = [set() for _ in samples]
+                families[template][k].add(index)
     specs: list[ListSpec] = []
     taken: set[str] = set()
     for length in sorted(numbers):
@@ -106,7 +108,8 @@ def find_lists(samples: Sequence[Sample]) -> tuple[ListSpec, ...]:
         if len({value for value in values if value is not None}) < 2:
             continue
         for base in (0, 1):
-            allowed = [frozenset(range(base, base + (value or 0))) for value in values]
+            # ranges, never sets: an integer that is no length may be as large as it likes
+            allowed = [range(base, base + (value or 0)) for value in values]
             if exact := [t for t in sorted(families) if _exact(families[t], allowed)]:
                 parts = [t for t in sorted(families) if _part(families[t], allowed)]
                 templates = tuple(t for t in {**dict.fromkeys(exact + parts)} if t not in taken)
@@ -130,7 +133,8 @@ def split(
     for spec in specs:
         items: list[Item] = []
         if spec.length in params:
-            n_items = scalars.pop(spec.length)
+            # No more items than could have a parameter: an odd trial may hold any number.
+            n_items = min(scalars.pop(spec.length), max(len(params), _MAX_EMPTY_ITEMS))
             names = [{t: spec.name(t, k) for t in spec.templates} for k in range(n_items)]
             items = [{t: params[n] for t, n in row.items() if n in params} for row in names]
             lists[spec.length] = items
@@ -163,12 +167,22 @@ def _templates(name: str) -> tuple[tuple[str, int], ...]:
     return tuple((name[: r.start()] + INDEX + name[r.end() :], int(r.group())) for r in runs)
 
 
-def _exact(indices: Sequence[frozenset[int]], allowed: Sequence[frozenset[int]]) -> bool:
-    hits = sum(a == b for a, b in zip(indices, allowed, strict=True))
+def _exact(indices: Sequence[set[int]], allowed: Sequence[range]) -> bool:
+    hits = sum(
+        len(a) == _length(b) and _is_within(a, b) for a, b in zip(indices, allowed, strict=True)
+    )
     return hits >= _REQUIRED_SHARE * len(allowed)
 
 
-def _part(indices: Sequence[frozenset[int]], allowed: Sequence[frozenset[int]]) -> bool:
-    hits = sum(a <= b for a, b in zip(indices, allowed, strict=True))
-    varies = len({a for a in indices if a}) >= 2
+def _part(indices: Sequence[set[int]], allowed: Sequence[range]) -> bool:
+    hits = sum(_is_within(a, b) for a, b in zip(indices, allowed, strict=True))
+    varies = len({frozenset(a) for a in indices if a}) >= 2
     return varies and hits >= _REQUIRED_SHARE * len(allowed)
+
+
+def _is_within(indices: set[int], allowed: range) -> bool:
+    return not indices or (min(indices) >= allowed.start and max(indices) < allowed.stop)
+
+
+def _length(indices: range) -> int:
+    return max(indices.stop - indices.start, 0)  # `len` ends at 2**63

@@ -177,8 +177,9 @@ def _change_structure(
 def _new_item(spec: ListSpec, space: Space, rng: Generator) -> Item:
     """Draw every parameter that an item can have; those not asked for are never suggested."""
     item: Item = {}
+    n_known = min(_limits(spec, space)[1], len(space))  # no list has had more items
     for template in spec.templates:
-        known = (spec.name(template, k) for k in range(_limits(spec, space)[1]))
+        known = (spec.name(template, k) for k in range(n_known))
         distribution = next((space[name] for name in known if name in space), None)
         if distribution is not None:
             item[template] = draw(rng.random(), distribution)

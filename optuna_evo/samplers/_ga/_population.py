@@ -30,6 +30,7 @@ from optuna_evo.samplers._ga._lists import ListSpec
 from optuna_evo.samplers._slots import NextSlot
 from optuna_evo.samplers._slots import SlotBook
 from optuna_evo.samplers._slots import SlotKey
+from optuna_evo.surrogates import is_ordinary
 
 
 __all__ = ["Member", "Population"]
@@ -230,8 +231,8 @@ class Population:
         if trial.state == TrialState.PRUNED:
             if value is None and trial.intermediate_values:
                 value = trial.intermediate_values[max(trial.intermediate_values)]
-            return self._sign * value if value is not None and math.isfinite(value) else math.inf
-        return self._sign * value if value is not None and math.isfinite(value) else None
+            return self._sign * value if value is not None and is_ordinary(value) else math.inf
+        return self._sign * value if value is not None and is_ordinary(value) else None
 
     def _make_pool(self, generation: int) -> list[Member]:
         members: list[Member] = []

@@ -56,7 +56,8 @@ class GASampler(BaseGASampler):
 
     Who is a member of the population:
 
-    * Complete trials with a finite value. Infinite values are no parents.
+    * Complete trials with a finite value. Infinite values are no parents, nor are values that are
+      as good as infinite, such as `sys.float_info.max`.
     * Pruned trials, behind all complete ones and among themselves by the last reported value,
       because values at different steps do not compare; last of all those whose last value is
       missing, NaN or infinite. They are never elites.

@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 
 from optuna_evo.attributes import META_FEATURES
 from optuna_evo.errors import UsageError
+from optuna_evo.surrogates import is_ordinary
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ def read_source(study: Study) -> Source:
         )
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    trials = [t for t in complete if t.value is not None and math.isfinite(t.value)]
+    trials = [t for t in complete if t.value is not None and is_ordinary(t.value)]
     distributions: dict[str, BaseDistribution] = {}
     for trial in trials:
         distributions.update(trial.distributions)

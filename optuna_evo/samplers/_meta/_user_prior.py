@@ -184,10 +184,10 @@ def _unit_normal(prior: UserPrior, encoding: SpaceEncoding, j: int) -> tuple[flo
     """Return center and standard deviation of a number on its unit scale."""
     axis = encoding.axes[j]
     center = float(axis.units([{axis.name: prior.center}])[0])
-    width = max(axis.high - axis.low, 1e-12)
+    half_width = max(0.5 * axis.high - 0.5 * axis.low, 0.5e-12)  # the width may be no float
     if axis.log:
-        return center, math.log(prior.spread or DEFAULT_FACTOR) / width
-    return center, (prior.spread / width if prior.spread else DEFAULT_SHARE)
+        return center, 0.5 * math.log(prior.spread or DEFAULT_FACTOR) / half_width
+    return center, (0.5 * prior.spread / half_width if prior.spread else DEFAULT_SHARE)
 
 
 def _weights(prior: UserPrior, distribution: BaseDistribution) -> Array:

@@ -24,6 +24,7 @@ from optuna_evo.samplers._slots import ended
 from optuna_evo.samplers._slots import NextSlot
 from optuna_evo.samplers._slots import SlotBook
 from optuna_evo.samplers._slots import SlotKey
+from optuna_evo.surrogates import is_ordinary
 
 
 __all__ = ["PopulationState", "Result"]
@@ -167,4 +168,4 @@ class PopulationState:
         value = trial.value
         if trial.state == TrialState.PRUNED and value is None and trial.intermediate_values:
             value = trial.intermediate_values[max(trial.intermediate_values)]
-        return self._sign * value if value is not None and math.isfinite(value) else math.inf
+        return self._sign * value if value is not None and is_ordinary(value) else math.inf
