@@ -48,6 +48,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna_evo.config import EstimatorConfig as EstimatorConfig
+    from optuna_evo.config import NamedOptimizer as NamedOptimizer
+    from optuna_evo.config import ParamGroup as ParamGroup
     from optuna_evo.config import TrainingConfig as TrainingConfig
     from optuna_evo.estimators import load_table as load_table
     from optuna_evo.evaluation import judge as judge
@@ -112,6 +114,8 @@ _EXPORTS = {
     "TermType": "optuna_evo.rules",
     "ThompsonSampler": "optuna_evo.samplers",
     "training_space": "optuna_evo.spaces",
+    "NamedOptimizer": "optuna_evo.config",
+    "ParamGroup": "optuna_evo.config",
     "TrainingConfig": "optuna_evo.config",
 }
 

@@ -83,11 +83,13 @@ class Member:
         self.optimizer.zero_grad()
         if self._scaler is None:
             loss.backward()  # type: ignore[no-untyped-call]
-            self._clip()
+            if self._norms is not None:
+                self._clip(self._norms)
             self.optimizer.step()
         else:
             self._train_scaled(loss, self._scaler)
-        apply_masks(self._masks)
+        if self._masks:
+            apply_masks(self._masks)
         self._losses[self._n_done] = loss.detach()
         self._n_done += 1
         self.step += 1
@@ -127,14 +129,14 @@ class Member:
         """Do a step whose gradients would underflow in float16 if the loss were not scaled."""
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
-        self._clip()
+        if self._norms is not None:
+            self._clip(self._norms)
         scaler.step(self.optimizer)  # type: ignore[arg-type]
         scaler.update()
 
-    def _clip(self) -> None:
-        if self._norms is not None:
-            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._clip_norm)
-            self._norms[self._n_done] = norm
+    def _clip(self, norms: Tensor) -> None:
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._clip_norm)
+        norms[self._n_done] = norm
 
     def _mean(self, values: Tensor, window: int) -> float:
         return float(values[max(0, self._n_done - window) : self._n_done].mean())

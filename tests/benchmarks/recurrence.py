@@ -100,17 +100,17 @@ class Lab:
         if self.steps + self.budget.segment > self.budget.total:
             raise Spent
         self.steps += self.budget.segment
-        training = self._objective.training(self._config(params), origin.checkpoint)
-        training.train(self.budget.segment)
-        loss = training.measure(self._seen)
+        cohort = self._objective.cohort([self._config(params)], [origin.checkpoint])
+        cohort.train(self.budget.segment)
+        (loss,), (checkpoint,) = cohort.evaluate(self._seen), cohort.checkpoints()
         schedule = (*origin.schedule, dict(params))
-        return State(training.checkpoint(), schedule, loss if math.isfinite(loss) else DIVERGED)
+        return State(checkpoint, schedule, loss if math.isfinite(loss) else DIVERGED)
 
     def final_loss(self, state: State) -> float:
         """Return the loss on all validation rows."""
         params = state.schedule[-1]
-        training = self._objective.training(self._config(params), state.checkpoint)
-        return training.measure(self._valid)
+        cohort = self._objective.cohort([self._config(params)], [state.checkpoint])
+        return cohort.evaluate(self._valid)[0]
 
     def _config(self, params: Mapping[str, Any]) -> SegmentConfig:
         config = space(FixedTrial(dict(params)))

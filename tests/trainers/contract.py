@@ -20,6 +20,7 @@ from optuna_evo import catalog
 from optuna_evo import Genome
 from optuna_evo import tasks
 from optuna_evo import TrainingConfig
+from optuna_evo.config import NamedOptimizer
 from optuna_evo.tasks import Task
 from optuna_evo.trainers import Cohort
 
@@ -27,6 +28,7 @@ from optuna_evo.trainers import Cohort
 ADAMW = TrainingConfig(genome=catalog["adamw"])
 SGD = TrainingConfig(genome=catalog["sgd"], batch_size=16)
 DROPOUT = TrainingConfig(genome=catalog["published_2025"], model={"dropout": 0.5})
+NAMED = TrainingConfig(optimizer=NamedOptimizer.of("NAdam", lr=0.01))
 EXPLODING = TrainingConfig(genome=Genome(terms=[("GRAD", 1.0)], lr=1e4))
 TWO_MOONS = tasks.get("two_moons")
 QUADRATIC = tasks.get("quadratic")
@@ -114,6 +116,19 @@ class TrainerContract:
         assert run.members == [1, 2] and len(values) == len(run.losses()) == 2
         untouched = self.trained([SGD, DROPOUT, ADAMW]).state_dicts()[1:]
         assert all(map(self.agree, run.state_dicts(), untouched))
+
+    def test_optimizers_of_torch_train_beside_genomes_as_they_train_alone(self) -> None:
+        run = self.start([ADAMW, NAMED, SGD, DROPOUT], TWO_MOONS, seed=3, total_steps=40)
+        run.train(20)
+        run.drop([True, True, False, True])
+        run.scale_lr([1.0, 0.5, 1.0])
+        values = advance(run, 20)
+        alone = self.start([NAMED], TWO_MOONS, seed=3, total_steps=40)
+        alone.train(20)
+        alone.scale_lr([0.5])
+        assert [values[1]] == advance(alone, 20)
+        assert same(run.state_dicts()[1], alone.state_dicts()[0])
+        assert same(run.checkpoints()[1].model, alone.checkpoints()[0].model)
 
     def test_a_run_may_lose_all_its_members(self) -> None:
         run = self.start([SGD, ADAMW], TWO_MOONS, seed=0, total_steps=40)
