@@ -3,8 +3,7 @@
 from optuna_evo.optimizers._evolved import EvolvedOptimizer
 from optuna_evo.optimizers._flat import update_flat
 from optuna_evo.optimizers._schedule import lr_schedule
-from optuna_evo.optimizers._update import FROZEN
-from optuna_evo.optimizers._update import Scalars
+from optuna_evo.optimizers._stack import StackOptimizer
 
 
-__all__ = ["EvolvedOptimizer", "FROZEN", "lr_schedule", "Scalars", "update_flat"]
+__all__ = ["EvolvedOptimizer", "lr_schedule", "StackOptimizer", "update_flat"]

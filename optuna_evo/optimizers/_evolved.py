@@ -6,23 +6,19 @@ from typing import Any
 from typing import overload
 
 import torch
-from torch import nn
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optuna_evo.optimizers._capturable import numbers_on_device
-from optuna_evo.optimizers._fused import fused_update
-from optuna_evo.optimizers._fused import has_kernel
-from optuna_evo.optimizers._update import average_dtype
-from optuna_evo.optimizers._update import foreach_update
-from optuna_evo.optimizers._update import reference_update
-from optuna_evo.optimizers._update import Scalars
+from optuna_evo.optimizers._dispatch import update_tensors
+from optuna_evo.optimizers._reference import average_dtype
+from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import Genome
+from optuna_evo.rules import step_numbers
 
 
 __all__ = ["EvolvedOptimizer"]
 
-_Bucket = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
+_STATES = {symbol: average.state for symbol, average in AVERAGES.items()}
 
 
 class EvolvedOptimizer(torch.optim.Optimizer):
@@ -103,11 +99,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         self.genome = genome
         self._rule = rule
         defaults = {
-            "lr": rule.lr,
-            "weight_decay": rule.weight_decay,
-            "beta1": rule.beta1,
-            "beta2": rule.beta2,
-            "eps": rule.eps,
+            **rule.settings(),
             "maximize": maximize,
             "total_steps": total_steps,
             "schedule_step": 0,
@@ -136,8 +128,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for params, grads, ms, vs in self._buckets(group):
-                self._update(group, params, grads, ms, vs)
+            for params in self._buckets(group):
+                self._update(group, params)
             group["schedule_step"] += 1
         return loss
 
@@ -174,9 +166,9 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         Raises:
             ValueError: If this genome needs an average that the other one did not keep.
         """
-        needs = [("exp_avg", self._rule.needs_m), ("exp_avg_sq", self._rule.needs_v)]
+        needs = [_STATES[symbol] for symbol in sorted(self._rule.needs)]
         for state in state_dict["state"].values():
-            if lacking := [name for name, needed in needs if needed and name not in state]:
+            if lacking := [name for name in needs if name not in state]:
                 raise ValueError(
                     f"The state holds no `{lacking[0]}`, which genome "
                     f"{self.genome.fingerprint()} reads: its rule has other averages."
@@ -197,12 +189,11 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         params = [p for group in self.param_groups for p in group["params"]]
         for i, p in zip(saved, params, strict=True):
             for name, value in state_dict["state"].get(i, {}).items():
-                if name in ("exp_avg", "exp_avg_sq") and value.dtype != p.dtype:
+                if name in _STATES.values() and value.dtype != p.dtype:
                     self.state[p][name] = value.to(p.device, average_dtype(p.dtype), copy=True)
 
-    def _buckets(self, group: dict[str, Any]) -> Iterator[_Bucket]:
-        """Count a step; yield (params, grads, ms, vs) of one step count, dtype and device."""
-        rule = self._rule
+    def _buckets(self, group: dict[str, Any]) -> Iterator[list[Tensor]]:
+        """Count a step; yield parameters of one step count, dtype and device."""
         buckets: dict[tuple[object, torch.dtype, torch.device], list[Tensor]] = {}
         for p in group["params"]:
             if p.grad is None:
@@ -212,22 +203,15 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             state = self.state[p]
             if not state:
                 state["step"] = 0
-                if rule.needs_m:
-                    state["exp_avg"] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
-                if rule.needs_v:
-                    state["exp_avg_sq"] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
+                for symbol in self._rule.needs:
+                    dtype = average_dtype(p.dtype)
+                    state[_STATES[symbol]] = torch.zeros_like(p, dtype=dtype)
             state["step"] = self._counter(state["step"], p.device)
             state["step"] += 1
             group["schedule_step"] = self._counter(group["schedule_step"], p.device)
             step = None if self._capturable else state["step"]
             buckets.setdefault((step, p.dtype, p.device), []).append(p)
-        for params in buckets.values():
-            grads = [p.grad for p in params if p.grad is not None]
-            if group["maximize"]:
-                grads = list(torch._foreach_neg(grads))
-            ms = [self.state[p]["exp_avg"] for p in params] if rule.needs_m else []
-            vs = [self.state[p]["exp_avg_sq"] for p in params] if rule.needs_v else []
-            yield params, grads, ms, vs
+        yield from buckets.values()
 
     def _counter(self, count: int | Tensor, device: torch.device) -> int | Tensor:
         """Return a number of steps in the form that this optimizer counts in."""
@@ -237,56 +221,36 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             return count
         return torch.tensor(float(count), device=device)
 
-    def _update(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        ms: list[Tensor],
-        vs: list[Tensor],
-    ) -> None:
-        """Step tensors of one bucket in the way that was asked for."""
-        fused = self._is_fused(params)
-        if self._capturable:
-            steps = torch.stack([self.state[p]["step"] for p in params])
-            rows = numbers_on_device(self._rule, group, steps)
-            fused_update(params, grads, ms, vs, rows, capturable=True)
-            return
-        scalars = self._scalars(group, self.state[params[0]]["step"])
-        if fused:
-            fused_update(params, grads, ms, vs, scalars.numbers())
-            return
-        update = reference_update if self._foreach is False else foreach_update
-        dtype = average_dtype(params[0].dtype)
-        wide = [p.to(dtype) for p in params]
-        update(wide, [g.to(dtype) for g in grads], ms, vs, scalars)
-        if dtype != params[0].dtype:
-            torch._foreach_copy_(params, wide)
-
-    def _is_fused(self, params: list[Tensor]) -> bool:
-        if self._fused is False or torch.compiler.is_compiling():
-            return False
-        plain = all(type(p) in (Tensor, nn.Parameter) for p in params)
-        able = plain and has_kernel(params[0].device, params[0].dtype)
-        if self._fused and not able:
-            raise RuntimeError(
-                f"`fused=True` needs a kernel for {params[0].dtype} on {params[0].device}, and "
-                "there is none here: leave `fused` and `capturable` out."
-            )
-        return able
-
-    def _scalars(self, group: dict[str, Any], step: int) -> Scalars:
-        rule = self._rule
-        beta1, beta2 = group["beta1"], group["beta2"]
-        scale = rule.lr_scale(group["schedule_step"], group["total_steps"])
-        return Scalars(
-            coefficients=rule.coefficients,
-            lr=float(group["lr"]) * scale,
-            beta1=beta1,
-            beta2=beta2,
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            clip_value=rule.clip_value,
-            correction_m=1 - beta1**step if rule.bias_correction else 1.0,
-            correction_v=1 - beta2**step if rule.bias_correction else 1.0,
+    def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        """Step parameters of one bucket in the way that was asked for."""
+        grads = [p.grad for p in params if p.grad is not None]
+        if group["maximize"]:
+            grads = list(torch._foreach_neg(grads))
+        averages = {s: [self.state[p][_STATES[s]] for p in params] for s in self._rule.needs}
+        update_tensors(
+            params,
+            grads,
+            averages,
+            self._numbers(group, params),
+            foreach=self._foreach,
+            fused=self._fused,
+            capturable=self._capturable,
         )
+
+    def _numbers(self, group: dict[str, Any], params: list[Tensor]) -> Tensor | tuple[float, ...]:
+        """Return the numbers of a step; counted on the device, a row for each parameter."""
+        rule, total_steps, done = self._rule, group["total_steps"], group["schedule_step"]
+        if not self._capturable:
+            settings = group | {"lr": float(group["lr"])}
+            return step_numbers(
+                rule,
+                self.state[params[0]]["step"],
+                total_steps=total_steps,
+                schedule_step=done,
+                settings=settings,
+            )
+        steps = torch.stack([self.state[p]["step"] for p in params]).double()
+        columns = step_numbers(
+            rule, steps, total_steps=total_steps, schedule_step=done.double(), settings=group
+        )
+        return torch.stack([torch.zeros_like(steps) + column for column in columns], dim=1)

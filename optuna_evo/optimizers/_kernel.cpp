@@ -1,10 +1,8 @@
-// One optimizer step over many tensors in one pass (see _update.py for symbols and equations).
+// One optimizer step over many tensors in one pass (see _reference.py for symbols).
 //
-// PARAM is the type of parameters and gradients, REAL of averages and of the arithmetic. There is
-// one loop for each set of directions that a rule can have: which one runs is looked up when the
-// numbers come, so one library serves every rule, and a direction that a rule does not read costs
-// nothing and cannot turn an infinite gradient into NaN. It includes no header of torch, which
-// would take longer to compile than the rest.
+// PARAM is the type of parameters and gradients, REAL of averages, dense directions and of the
+// arithmetic. Which loop runs is looked up when the numbers come, so one library serves every rule.
+// It includes no header of torch, which would take longer to compile than the rest.
 
 #include <algorithm>
 #include <cmath>
@@ -33,72 +31,79 @@ struct bfloat16 {
     }
 };
 
-// In the order of NUMBERS in _update.py.
-enum Number {
-    GRAD, MOMENTUM, GRAD_OVER_RMS, MOMENTUM_OVER_RMS, SIGN, GRAD_OVER_ABS, MOMENTUM_OVER_ABS,
-    DECAY, M_SHARE, V_DECAY, V_SHARE, RMS_SCALE, EPS, CLIP, COUNT
-};
-constexpr unsigned DIRECTIONS = 7;
+// NUMBERS and COLUMNS are lists of names, given by _native.py: in the order of the tables of
+// optuna_evo.rules.
+enum Number { NUMBERS, COUNT };
+enum Column { COLUMNS, WIDTH };
 
-constexpr bool any(unsigned set, Number a, Number b, Number c) {
-    return (set >> a | set >> b | set >> c) & 1;
-}
-constexpr bool reads_m(unsigned set) {
-    return any(set, MOMENTUM, MOMENTUM_OVER_RMS, MOMENTUM_OVER_ABS);
-}
-constexpr bool reads_v(unsigned set) {
-    return any(set, GRAD_OVER_RMS, GRAD_OVER_RMS, MOMENTUM_OVER_RMS);
+// What a term needs beside the gradient. There is one loop for each set of needs, so a rule pays
+// for no average, division or comparison that it has not. A loop for each set of *terms* would be
+// a little shorter, but their number doubles with every term.
+enum Need : unsigned { NOTHING = 0, M = 1, V = 2, ABS = 4, SIGNS = 8, DENSE = 16, ALL = 31 };
+
+// One line a term: its name in lower case, its needs, the sum that it enters (`step`, or one that
+// is divided by sqrt(v) + eps or abs(g) + eps) and what it is there.
+#define TERMS(X)                                                     \
+    X(grad, NOTHING, step, g)                                        \
+    X(momentum, M, step, m)                                          \
+    X(sign_grad, SIGNS, step, sign(g))                               \
+    X(dense, DENSE, step, d)                                         \
+    X(rms_norm, V, over_rms, g)                                      \
+    X(adam_term, M | V, over_rms, m)                                 \
+    X(sqrt_grad, ABS, over_abs, g)                                   \
+    X(momentum_over_abs, M | ABS, over_abs, m)
+
+inline REAL sign(REAL x) {
+    return (x > 0 ? REAL(1) : REAL(0)) - (x < 0 ? REAL(1) : REAL(0));
 }
 
-template <unsigned SET>
-void update(
-    PARAM* __restrict p, const PARAM* __restrict grad, REAL* __restrict exp_avg,
-    REAL* __restrict exp_avg_sq, int64_t size, const double* numbers) {
-    constexpr bool over_abs = any(SET, GRAD_OVER_ABS, GRAD_OVER_ABS, MOMENTUM_OVER_ABS);
+template <unsigned NEEDS>
+void update(char* const* columns, int64_t begin, int64_t end, const double* numbers) {
+    constexpr auto needs = [](unsigned some) { return (NEEDS & some) == some; };
+    PARAM* __restrict p_at = reinterpret_cast<PARAM*>(columns[params]);
+    const PARAM* __restrict g_at = reinterpret_cast<const PARAM*>(columns[grads]);
+    REAL* __restrict m_at = reinterpret_cast<REAL*>(columns[exp_avg]);
+    REAL* __restrict v_at = reinterpret_cast<REAL*>(columns[exp_avg_sq]);
+    const REAL* __restrict d_at = reinterpret_cast<const REAL*>(columns[directions]);
     REAL k[COUNT];
     std::copy(numbers, numbers + COUNT, k);
-    for (int64_t i = 0; i < size; ++i) {
-        REAL g = grad[i];
-        g = g > k[CLIP] ? k[CLIP] : g;  // NaN stays NaN
-        g = g < -k[CLIP] ? -k[CLIP] : g;
-        REAL m = 0, step = 0;
-        if (reads_m(SET)) {
-            m = exp_avg[i];
-            exp_avg[i] = m += k[M_SHARE] * (g - m);
+    for (int64_t i = begin; i < end; ++i) {
+        REAL g = g_at[i];
+        g = g > k[clip] ? k[clip] : g;  // NaN stays NaN
+        g = g < -k[clip] ? -k[clip] : g;
+        REAL m = 0, v = 0, d = 0, step = 0, over_rms = 0, over_abs = 0;
+        if constexpr (needs(M)) {
+            m = m_at[i];
+            m_at[i] = m += k[m_share] * (g - m);
         }
-        if (SET >> GRAD & 1) step += k[GRAD] * g;
-        if (SET >> MOMENTUM & 1) step += k[MOMENTUM] * m;
-        if (SET >> SIGN & 1) step += (g > 0 ? k[SIGN] : 0) - (g < 0 ? k[SIGN] : 0);
-        if (reads_v(SET)) {
-            const REAL v = k[V_DECAY] * exp_avg_sq[i] + k[V_SHARE] * g * g;
-            exp_avg_sq[i] = v;
-            REAL sum = 0;
-            if (SET >> GRAD_OVER_RMS & 1) sum += k[GRAD_OVER_RMS] * g;
-            if (SET >> MOMENTUM_OVER_RMS & 1) sum += k[MOMENTUM_OVER_RMS] * m;
-            step += sum / (k[RMS_SCALE] * std::sqrt(v) + k[EPS]);
-        }
-        if (over_abs) {
-            REAL sum = 0;
-            if (SET >> GRAD_OVER_ABS & 1) sum += k[GRAD_OVER_ABS] * g;
-            if (SET >> MOMENTUM_OVER_ABS & 1) sum += k[MOMENTUM_OVER_ABS] * m;
-            step += sum / (std::fabs(g) + k[EPS]);
-        }
-        p[i] = k[DECAY] * static_cast<REAL>(p[i]) - step;
+        if constexpr (needs(V)) v_at[i] = v = k[v_decay] * v_at[i] + k[v_share] * g * g;
+        if constexpr (needs(DENSE)) d = d_at[i];
+// A direction that a rule does not read cannot turn an infinite gradient into NaN.
+#define ADD(name, some, sum, direction) \
+    if constexpr (needs(some)) sum += k[name] * (k[name] != 0 ? (direction) : REAL(0));
+        TERMS(ADD)
+#undef ADD
+        if constexpr (needs(V)) step += over_rms / (k[rms_scale] * std::sqrt(v) + k[eps]);
+        if constexpr (needs(ABS)) step += over_abs / (std::fabs(g) + k[eps]);
+        p_at[i] = k[decay] * static_cast<REAL>(p_at[i]) - step;
     }
 }
 
-using Update = void (*)(PARAM*, const PARAM*, REAL*, REAL*, int64_t, const double*);
+using Update = void (*)(char* const*, int64_t, int64_t, const double*);
 
-template <unsigned... SETS>
-Update update_for(unsigned set, std::integer_sequence<unsigned, SETS...>) {
-    static constexpr Update table[] = {update<SETS>...};
-    return table[set];
+template <unsigned... NEEDS>
+Update update_for(unsigned needs, std::integer_sequence<unsigned, NEEDS...>) {
+    static constexpr Update table[] = {update<NEEDS>...};
+    return table[needs];
 }
 
-unsigned directions_of(const double* numbers) {
-    unsigned set = 0;
-    for (unsigned d = 0; d < DIRECTIONS; ++d) set |= static_cast<unsigned>(numbers[d] != 0) << d;
-    return set;
+unsigned needs_of(const double* numbers) {
+    unsigned needs = NOTHING;
+#define ADD(name, some, sum, direction) \
+    if (numbers[name] != 0) needs |= (some);
+    TERMS(ADD)
+#undef ADD
+    return needs;
 }
 
 // Where a tensor is cut if a thread's share ends at `position`: between vectors, so that results do
@@ -109,30 +114,38 @@ int64_t cut(int64_t position, int64_t size) {
 
 }  // namespace
 
-// `table` has five columns of `count`: addresses of parameters, gradients, exp_avg (0 where no rule
-// reads it) and exp_avg_sq (likewise), numbers of elements. Tensor t has the numbers at
-// numbers + t * stride: a stride of 0 is one rule for all.
+// `table` has the columns COLUMNS of `count`: addresses of tensors (0 where no rule reads them),
+// numbers of elements. Tensor t has the numbers at numbers + t * stride: a stride of 0 is one rule
+// for all.
 extern "C" void optuna_evo_step(
     int64_t count, const int64_t* table, const double* numbers, int64_t stride, int threads) {
-    const int64_t* sizes = table + 4 * count;
-    const auto address = [=](int64_t column, int64_t t) { return table[column * count + t]; };
+    const int64_t* lengths = table + sizes * count;
     int64_t total = 0;
-    for (int64_t t = 0; t < count; ++t) total += sizes[t];
+    for (int64_t t = 0; t < count; ++t) total += lengths[t];
     // A thread is woken for no less than 64 kB of parameters.
     const int64_t shares = std::max<int64_t>(1, std::min<int64_t>(threads, total >> 14));
 #pragma omp parallel for num_threads(static_cast<int>(shares)) if (shares > 1) schedule(static, 1)
     for (int64_t share = 0; share < shares; ++share) {
         const int64_t first = total * share / shares, last = total * (share + 1) / shares;
-        for (int64_t t = 0, before = 0; t < count && before < last; before += sizes[t++]) {
-            const int64_t begin = cut(first - before, sizes[t]);
-            const int64_t end = cut(last - before, sizes[t]);
+        for (int64_t t = 0, before = 0; t < count && before < last; before += lengths[t++]) {
+            const int64_t begin = cut(first - before, lengths[t]);
+            const int64_t end = cut(last - before, lengths[t]);
             if (begin == end) continue;
+            char* columns[WIDTH];
+            for (int c = 0; c < WIDTH; ++c)
+                columns[c] = reinterpret_cast<char*>(table[c * count + t]);
             const double* k = numbers + t * stride;
-            update_for(directions_of(k), std::make_integer_sequence<unsigned, 1u << DIRECTIONS>{})(
-                reinterpret_cast<PARAM*>(address(0, t)) + begin,
-                reinterpret_cast<const PARAM*>(address(1, t)) + begin,
-                reinterpret_cast<REAL*>(address(2, t)) + begin,
-                reinterpret_cast<REAL*>(address(3, t)) + begin, end - begin, k);
+            update_for(needs_of(k), std::make_integer_sequence<unsigned, ALL + 1>{})(
+                columns, begin, end, k);
         }
     }
+}
+
+// The numbers that are terms here, as bits: what is not among them must be done elsewhere.
+extern "C" int64_t optuna_evo_terms() {
+    int64_t terms = 0;
+#define ADD(name, some, sum, direction) terms |= int64_t{1} << name;
+    TERMS(ADD)
+#undef ADD
+    return terms;
 }

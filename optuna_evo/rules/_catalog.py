@@ -18,7 +18,7 @@ from typing import Final
 
 from optuna_evo.rules._genome import Genome
 from optuna_evo.rules._genome import Term
-from optuna_evo.rules._genome import TermType
+from optuna_evo.rules._terms import TermType
 
 
 __all__ = ["catalog"]

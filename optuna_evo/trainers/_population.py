@@ -14,9 +14,7 @@ from torch import nn
 from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
-from optuna_evo.optimizers import Scalars
-from optuna_evo.optimizers import update_flat
-from optuna_evo.rules import Rule
+from optuna_evo.optimizers import StackOptimizer
 from optuna_evo.tasks import Split
 from optuna_evo.trainers._divergence import beyond_hope
 from optuna_evo.trainers._divergence import STEPS_BETWEEN_CHECKS
@@ -57,15 +55,14 @@ class PopulationRun:
         self._model = setting.build_model(configs[0])
         self._forward = make_forward(self._model)
         self._stack = Stack(self._model, len(configs))
-        self._rules = [config.genome.rule for config in configs]
-        self._lr_scales = [1.0] * len(configs)
+        self._optimizer = StackOptimizer(
+            [config.genome.rule for config in configs],
+            self._stack.weights,
+            total_steps=setting.total_steps,
+        )
         self._losses = torch.full(
             (len(configs), setting.total_steps), math.nan, device=setting.device
         )
-        needs_m = any(rule.needs_m for rule in self._rules)
-        needs_v = any(rule.needs_v for rule in self._rules)
-        self._exp_avg = torch.zeros_like(self._stack.weights) if needs_m else None
-        self._exp_avg_sq = torch.zeros_like(self._stack.weights) if needs_v else None
         self._members = list(range(len(configs)))  # the live ones
         self._rows = list(self._members)  # whom each row of the stack belongs to
         self._diverged: dict[int, Mapping[str, Tensor]] = {}  # the weights they ended with
@@ -136,10 +133,7 @@ class PopulationRun:
     def scale_lr(self, factors: Sequence[float]) -> None:
         """Multiply the learning rate of each member from now on."""
         by_member = dict(zip(self._members, factors, strict=True))
-        self._lr_scales = [
-            scale * by_member[member]
-            for member, scale in zip(self._rows, self._lr_scales, strict=True)
-        ]
+        self._optimizer.scale_lr([by_member[member] for member in self._rows])
 
     def state_dicts(self) -> list[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""
@@ -153,9 +147,7 @@ class PopulationRun:
 
     def _train_until(self, last: int) -> None:
         """Train without waiting for the device."""
-        numbers = torch.tensor(
-            [self._numbers(step) for step in range(self._step, last)], dtype=torch.float64
-        ).to(self._setting.device)  # (steps, P, 14)
+        numbers = self._optimizer.numbers(self._step, last)  # (steps, P, numbers)
         for step, now in zip(range(self._step, last), numbers, strict=True):
             self._losses[:, step] = self._train_step(step, now)
         self._step = last
@@ -174,14 +166,8 @@ class PopulationRun:
             losses.sum(), list(weights.values()), allow_unused=True, materialize_grads=True
         )
         flat = stack.flatten(dict(zip(weights, gradients, strict=True)))
-        update_flat(stack.weights, flat, self._exp_avg, self._exp_avg_sq, numbers)
+        self._optimizer.step(stack.weights, flat, numbers)
         return losses.detach()
-
-    def _numbers(self, step: int) -> list[tuple[float, ...]]:
-        return [
-            _scalars(rule, step, self._setting.total_steps, scale).numbers()
-            for rule, scale in zip(self._rules, self._lr_scales, strict=True)
-        ]
 
     def _drop_diverged(self) -> None:
         hopeless = beyond_hope(self._losses[:, : self._step])
@@ -197,10 +183,7 @@ class PopulationRun:
         index = torch.tensor(rows, dtype=torch.long, device=self._setting.device)
         self._stack.keep(index)
         self._losses = self._losses[index]
-        self._exp_avg = None if self._exp_avg is None else self._exp_avg[index]
-        self._exp_avg_sq = None if self._exp_avg_sq is None else self._exp_avg_sq[index]
-        self._rules = [self._rules[row] for row in rows]
-        self._lr_scales = [self._lr_scales[row] for row in rows]
+        self._optimizer.keep(rows)
         self._rows = [self._rows[row] for row in rows]
 
     @torch.no_grad()
@@ -226,22 +209,6 @@ class PopulationRun:
         """Return the values of rows by live member, NaN for diverged ones."""
         found = dict(zip(self._rows, values, strict=True))
         return [_finite_or_nan(found.get(member, math.nan)) for member in self._members]
-
-
-def _scalars(rule: Rule, step: int, total_steps: int, lr_scale: float) -> Scalars:
-    """Return the numbers of a rule at a step, counted from 0."""
-    corrects, t = rule.bias_correction, step + 1
-    return Scalars(
-        coefficients=rule.coefficients,
-        lr=rule.lr * lr_scale * rule.lr_scale(step, total_steps),
-        beta1=rule.beta1,
-        beta2=rule.beta2,
-        eps=rule.eps,
-        weight_decay=rule.weight_decay,
-        clip_value=rule.clip_value,
-        correction_m=1 - rule.beta1**t if corrects else 1.0,
-        correction_v=1 - rule.beta2**t if corrects else 1.0,
-    )
 
 
 def _finite_or_nan(value: float) -> float:

@@ -1,6 +1,7 @@
 """The plain loop of the published notebook (arXiv:2512.11853), as an oracle in float64.
 
-It knows nothing of canonical forms: every scalar and flag of a genome is used as it stands.
+Terms that are ours follow those of the notebook, by their integers. It knows nothing of canonical forms:
+every scalar and flag of a genome is used as it stands.
 """
 
 from collections.abc import Mapping
@@ -50,6 +51,7 @@ def train(
             np.sign(g),
             g / (np.abs(g) + eps),
             m_hat + (1 - seed.get("nesterov_beta", 0.1)) * (g - m_hat),
+            m_hat / (np.abs(g) + eps),
         )
         for kind, alpha in zip(seed["term_types"], seed["alphas"], strict=True):
             w = w - lr * alpha * terms[kind]

@@ -16,6 +16,7 @@ from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import Genome
 from optuna_evo import suggest_genome
+from optuna_evo import TermType
 from tests.optimizers import published_loop
 from tests.optimizers.published_loop import Array
 
@@ -82,6 +83,7 @@ def random_genome(number: int) -> Genome:
     sampler = optuna.samplers.RandomSampler(seed=number)
     return suggest_genome(
         optuna.create_study(sampler=sampler).ask(),
+        term_types=tuple(TermType.__members__),
         lr=(1e-2, 1e-1),
         eps=(1e-5, 1e-3),
         beta1=(0.1, 0.9),

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from optuna_evo import Genome
-from optuna_evo.rules import Direction
+from optuna_evo import TermType
+from optuna_evo.rules import DIRECTIONS
 
 
 Changes = dict[str, Any]
@@ -184,9 +185,9 @@ def test_a_fingerprint_is_16_hex_digits_and_stays_the_same_between_releases() ->
 
 def test_terms_fold_into_the_directions_that_are_left() -> None:
     rule = genome({"terms": [("NESTEROV", 2.0), ("ADAM_TERM", 3.0)], "beta1": 0.75}, NO_V).rule
-    expected = {Direction.GRAD: 0.5, Direction.MOMENTUM: 1.5, Direction.MOMENTUM_OVER_ABS: 3.0}
-    assert {d: c for d, c in zip(Direction, rule.coefficients, strict=True) if c} == expected
-    assert rule.needs_m and not rule.needs_v
+    expected = {TermType.GRAD: 0.5, TermType.MOMENTUM: 1.5, TermType.MOMENTUM_OVER_ABS: 3.0}
+    assert {d: c for d, c in zip(DIRECTIONS, rule.coefficients, strict=True) if c} == expected
+    assert rule.needs == {"m"}
 
 
 def test_warm_up_rises_linearly_from_the_first_step() -> None:
