@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import functools
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -10,9 +11,9 @@ from optuna_evo.rules import DIRECTIONS
 from optuna_evo.rules import NUMBERS
 
 
-__all__ = ["lacks"]
+__all__ = ["ALL_TERMS", "lacks"]
 
-_ALL = frozenset({*(term.name.lower() for term in DIRECTIONS), "dense"})
+ALL_TERMS: Final = frozenset({*(term.name.lower() for term in DIRECTIONS), "dense"})
 
 
 def lacks(terms: frozenset[str], numbers: Tensor | Sequence[float]) -> bool:
@@ -32,4 +33,4 @@ def lacks(terms: frozenset[str], numbers: Tensor | Sequence[float]) -> bool:
 
 @functools.cache
 def _missing(terms: frozenset[str]) -> tuple[int, ...]:
-    return tuple(NUMBERS.index(name) for name in sorted(_ALL - terms))
+    return tuple(NUMBERS.index(name) for name in sorted(ALL_TERMS - terms))

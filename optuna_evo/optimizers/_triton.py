@@ -10,6 +10,8 @@ In the kernels, `tensors` holds the addresses of first elements in the order of 
 
 from collections import namedtuple
 from collections.abc import Sequence
+import inspect
+import re
 from typing import NamedTuple
 
 import torch
@@ -18,6 +20,7 @@ import triton
 import triton.language as tl
 
 from optuna_evo.optimizers._columns import COLUMNS
+from optuna_evo.optimizers._terms import ALL_TERMS
 from optuna_evo.rules import NUMBERS
 
 
@@ -29,19 +32,6 @@ TYPES = {
     torch.bfloat16: (tl.bfloat16, tl.float32),
     torch.float16: (tl.float16, tl.float32),
 }
-# The terms that `_step_elements` has a line for.
-TERMS = frozenset(
-    {
-        "grad",
-        "momentum",
-        "rms_norm",
-        "adam_term",
-        "sign_grad",
-        "sqrt_grad",
-        "momentum_over_abs",
-        "dense",
-    }
-)
 _BLOCK = 2048  # elements of a program
 _ALIGNMENT = 16  # bytes that a thread loads at once
 _Numbers = namedtuple("_Numbers", NUMBERS)  # type: ignore[misc]
@@ -166,6 +156,10 @@ def _step_elements(tensors, numbers, at, inside, KIND: tl.constexpr):
     p = tl.load(p_at, mask=inside, other=0.0).to(real)
     p = tl.load(numbers + KIND.n.decay).to(real) * p - step
     tl.store(p_at, p.to(KIND.param), mask=inside)
+
+
+# The terms that there is a line for: their names stand in it.
+TERMS = frozenset(re.findall(r"KIND\.n\.(\w+)", inspect.getsource(_step_elements.fn))) & ALL_TERMS
 
 
 @triton.jit

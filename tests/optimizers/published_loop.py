@@ -1,7 +1,7 @@
 """The plain loop of the published notebook (arXiv:2512.11853), as an oracle in float64.
 
-Terms that are ours follow those of the notebook, by their integers. It knows nothing of canonical forms:
-every scalar and flag of a genome is used as it stands.
+Terms that are ours follow those of the notebook, by their integers. It knows nothing of canonical
+forms: every scalar and flag of a genome is used as it stands.
 """
 
 from collections.abc import Mapping

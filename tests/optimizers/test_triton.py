@@ -21,7 +21,7 @@ from tests.optimizers.steps import symbols_of
 from tests.optimizers.steps import TERMS
 
 
-SIZES = (37, 1, 0, 36)
+SIZES = (19, 1, 0, 16)
 
 
 def interpret(one_by_one: bool) -> None:
@@ -29,9 +29,10 @@ def interpret(one_by_one: bool) -> None:
     from optuna_evo.optimizers import _triton
 
     _triton._BLOCK = 16
-    grads, n_steps = gradients(3), 3
+    n_steps = 2
+    grads = gradients(n_steps)
     alone = [[numbers_with({term: 0.1})] * n_steps for term in TERMS]
-    whole = [[tuple(row) for row in rows] for rows in rules_by_step(8, n_steps)]
+    whole = [[tuple(row) for row in rows] for rows in rules_by_step(4, n_steps)]
     for four in batched([*alone, *whole], len(SIZES)):
         params = [torch.ones(size, dtype=torch.float64) for size in SIZES]
         symbols = {s for numbers in four for s in symbols_of(numbers[0])}
