@@ -24,6 +24,7 @@ _LINES: dict[str, tuple[str, Callable[[Any], _Tensors]]] = {
     "grad": ("", lambda x: x.g),
     "momentum": ("", lambda x: x.m),
     "sign_grad": ("", lambda x: torch._foreach_sign(x.g)),
+    "sign_momentum": ("", lambda x: torch._foreach_sign(x.m)),
     "dense": ("", lambda x: x.directions),
     "rms_norm": ("rms", lambda x: x.g),
     "adam_term": ("rms", lambda x: x.m),

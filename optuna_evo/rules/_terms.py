@@ -180,6 +180,16 @@ class TermType(enum.IntEnum):
             folds=[(_m_is_g, "SQRT_GRAD")],
         ),
     )
+    SIGN_MOMENTUM = (
+        8,
+        Row(
+            "sign({m})",
+            ("m",),
+            lambda x: x.m.sign(),
+            sign_only=True,
+            folds=[(_m_is_g, "SIGN_GRAD")],
+        ),
+    )
 
 
 DIRECTIONS: Final = tuple(term for term in TermType if term.row.expression is not None)

@@ -52,6 +52,7 @@ def train(
             g / (np.abs(g) + eps),
             m_hat + (1 - seed.get("nesterov_beta", 0.1)) * (g - m_hat),
             m_hat / (np.abs(g) + eps),
+            np.sign(m_hat),
         )
         for kind, alpha in zip(seed["term_types"], seed["alphas"], strict=True):
             w = w - lr * alpha * terms[kind]

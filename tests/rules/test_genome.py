@@ -197,6 +197,10 @@ def test_the_equation_reads_as_a_person_would_write_it(name: str) -> None:
             "w ← w − η·g\nη = 0.001·min(1, t/50)",
         ),
         ({"terms": [("SIGN_GRAD", -1.0)]}, "w ← w − η·(−sign(g))\nη = 0.001"),
+        (
+            {"terms": [("SIGN_MOMENTUM", 1.0), ("GRAD", 0.5)]},
+            "m ← 0.9·m + 0.1·g\nw ← w − η·(0.5·g + sign(m))\nη = 0.001",
+        ),
         ({"terms": [], "weight_decay": 0.1}, "w ← w − η·0.1·w\nη = 0.001"),
         ({"terms": []}, "w ← w\nη = 0.001"),
     ],

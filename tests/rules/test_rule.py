@@ -14,6 +14,7 @@ Changes = dict[str, Any]
 MOMENTUM: Changes = {"terms": [("MOMENTUM", 1.0)]}
 GRAD: Changes = {"terms": [("GRAD", 1.0)]}
 SIGN: Changes = {"terms": [("SIGN_GRAD", 1.0)]}
+SIGN_MOMENTUM: Changes = {"terms": [("SIGN_MOMENTUM", 1.0)]}
 RMS: Changes = {"terms": [("RMS_NORM", 1.0)]}
 NO_V: Changes = {"use_v": False}
 
@@ -94,6 +95,11 @@ EQUIVALENT: dict[str, tuple[Genome, Genome]] = {
         genome({"beta1": 0.0, "beta2": 0.0, "use_bias_correction": False}),
         genome({"beta1": 0.0, "beta2": 0.0}),
     ),
+    "the sign of m does not feel bias correction": (
+        genome(SIGN_MOMENTUM, {"use_bias_correction": False}),
+        genome(SIGN_MOMENTUM),
+    ),
+    "m off makes the sign of m that of g": (genome(SIGN_MOMENTUM, {"use_m": False}), genome(SIGN)),
     "the sign does not feel clipping": (
         genome(SIGN, {"use_gradient_clipping": True}),
         genome(SIGN),
@@ -132,6 +138,11 @@ DIFFERENT: dict[str, tuple[Genome, Genome]] = {
     "bias correction": (genome({"use_bias_correction": False}), genome()),
     "bias correction of v alone": (genome(RMS, {"use_bias_correction": False}), genome(RMS)),
     "m off": (genome({"use_m": False}), genome()),
+    "sign of m and of g": (genome(SIGN_MOMENTUM), genome(SIGN)),
+    "clipping before an average of which the sign counts": (
+        genome(SIGN_MOMENTUM, {"use_gradient_clipping": True}),
+        genome(SIGN_MOMENTUM),
+    ),
     "v off": (genome(NO_V), genome()),
     "clipping": (genome({"use_gradient_clipping": True}), genome()),
     "clipping beside a sign": (
