@@ -25,6 +25,7 @@ _LINES: dict[str, tuple[str, Callable[[Any], _Tensors]]] = {
     "momentum": ("", lambda x: x.m),
     "sign_grad": ("", lambda x: torch._foreach_sign(x.g)),
     "sign_momentum": ("", lambda x: torch._foreach_sign(x.m)),
+    "lion": ("", lambda x: torch._foreach_sign(torch._foreach_lerp(x.s, x.g, x.m_share))),
     "dense": ("", lambda x: x.directions),
     "rms_norm": ("rms", lambda x: x.g),
     "adam_term": ("rms", lambda x: x.m),
@@ -44,7 +45,7 @@ def foreach_update(
     """Do what `reference_update` does, for tensors of one dtype and device."""
     n = by_name(numbers)
     for part in _parts(params):
-        x = SimpleNamespace(g=grads[part], directions=directions and directions[part])
+        x = SimpleNamespace(**n, g=grads[part], directions=directions and directions[part])
         x.__dict__.update({symbol: tensors[part] for symbol, tensors in averages.items()})
         _update_together(params[part], x, n)
 
@@ -83,6 +84,8 @@ def _update_together(params: _Tensors, x: SimpleNamespace, n: dict[str, float]) 
         else:
             for number, direction in parts:
                 torch._foreach_add_(params, direction, alpha=-number)
+    if hasattr(x, "s"):
+        torch._foreach_lerp_(x.s, x.g, n["v_share"])
 
 
 def _divisors(name: str, x: SimpleNamespace, n: dict[str, float]) -> _Tensors:

@@ -39,7 +39,7 @@ enum Column { COLUMNS, WIDTH };
 // What a term needs beside the gradient. There is one loop for each set of needs, so a rule pays
 // for no average, division or comparison that it has not. A loop for each set of *terms* would be
 // a little shorter, but their number doubles with every term.
-enum Need : unsigned { NOTHING = 0, M = 1, V = 2, ABS = 4, SIGNS = 8, DENSE = 16, ALL = 31 };
+enum Need : unsigned { NOTHING = 0, M = 1, V = 2, ABS = 4, SIGNS = 8, DENSE = 16, S = 32, ALL = 63 };
 
 // One line a term: its name in lower case, its needs, the sum that it enters (`step`, or one that
 // is divided by sqrt(v) + eps or abs(g) + eps) and what it is there.
@@ -48,6 +48,7 @@ enum Need : unsigned { NOTHING = 0, M = 1, V = 2, ABS = 4, SIGNS = 8, DENSE = 16
     X(momentum, M, step, m)                                          \
     X(sign_grad, SIGNS, step, sign(g))                               \
     X(sign_momentum, M | SIGNS, step, sign(m))                       \
+    X(lion, S | SIGNS, step, sign(s + k[m_share] * (g - s)))         \
     X(dense, DENSE, step, d)                                         \
     X(rms_norm, V, over_rms, g)                                      \
     X(adam_term, M | V, over_rms, m)                                 \
@@ -65,6 +66,7 @@ void update(char* const* columns, int64_t begin, int64_t end, const double* numb
     const PARAM* __restrict g_at = reinterpret_cast<const PARAM*>(columns[grads]);
     REAL* __restrict m_at = reinterpret_cast<REAL*>(columns[exp_avg]);
     REAL* __restrict v_at = reinterpret_cast<REAL*>(columns[exp_avg_sq]);
+    REAL* __restrict s_at = reinterpret_cast<REAL*>(columns[exp_avg_slow]);
     const REAL* __restrict d_at = reinterpret_cast<const REAL*>(columns[directions]);
     REAL k[COUNT];
     std::copy(numbers, numbers + COUNT, k);
@@ -72,12 +74,13 @@ void update(char* const* columns, int64_t begin, int64_t end, const double* numb
         REAL g = g_at[i];
         g = g > k[clip] ? k[clip] : g;  // NaN stays NaN
         g = g < -k[clip] ? -k[clip] : g;
-        REAL m = 0, v = 0, d = 0, step = 0, over_rms = 0, over_abs = 0;
+        REAL m = 0, v = 0, s = 0, d = 0, step = 0, over_rms = 0, over_abs = 0;
         if constexpr (needs(M)) {
             m = m_at[i];
             m_at[i] = m += k[m_share] * (g - m);
         }
         if constexpr (needs(V)) v_at[i] = v = k[v_decay] * v_at[i] + k[v_share] * g * g;
+        if constexpr (needs(S)) s = s_at[i];
         if constexpr (needs(DENSE)) d = d_at[i];
 // A direction that a rule does not read cannot turn an infinite gradient into NaN.
 #define ADD(name, some, sum, direction) \
@@ -86,6 +89,7 @@ void update(char* const* columns, int64_t begin, int64_t end, const double* numb
 #undef ADD
         if constexpr (needs(V)) step += over_rms / (k[rms_scale] * std::sqrt(v) + k[eps]);
         if constexpr (needs(ABS)) step += over_abs / (std::fabs(g) + k[eps]);
+        if constexpr (needs(S)) s_at[i] = s + k[v_share] * (g - s);
         p_at[i] = k[decay] * static_cast<REAL>(p_at[i]) - step;
     }
 }

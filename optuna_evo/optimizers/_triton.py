@@ -138,6 +138,13 @@ def _step_elements(tensors, numbers, at, inside, KIND: tl.constexpr):
         step += _share(numbers, KIND.n.sign_momentum, _sign(m))
         over_abs += _share(numbers, KIND.n.momentum_over_abs, m)
         over_rms += _share(numbers, KIND.n.adam_term, m)
+    if KIND.has[KIND.c.exp_avg_slow]:
+        s_at = _pointer(tensors[KIND.c.exp_avg_slow], real, KIND.aligned) + at
+        s = tl.load(s_at, mask=inside, other=0.0)
+        between = s + tl.load(numbers + KIND.n.m_share).to(real) * (g - s)
+        step += _share(numbers, KIND.n.lion, _sign(between))
+        s += tl.load(numbers + KIND.n.v_share).to(real) * (g - s)
+        tl.store(s_at, s, mask=inside)
     if KIND.has[KIND.c.directions]:
         d_at = _pointer(tensors[KIND.c.directions], real, KIND.aligned) + at
         step += _share(numbers, KIND.n.dense, tl.load(d_at, mask=inside, other=0.0))

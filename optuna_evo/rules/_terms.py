@@ -5,7 +5,8 @@ form, what a search space asks for and the layout of a step's numbers are made f
 The fast paths (multi-tensor, C++, Triton) have one line a term, and tests hold each line to its
 row. To add a term: a row here, a line in each fast path.
 
-Symbols: g gradients, m averages of g, v averages of g * g, eps a small constant.
+Symbols: g gradients, m averages of g, v averages of g * g, s slow averages of g, eps a small
+constant.
 """
 
 from collections.abc import Callable
@@ -84,6 +85,15 @@ class Average(NamedTuple):
 AVERAGES: Final[Mapping[str, Average]] = {
     "m": Average("exp_avg", "beta1", "g", lambda m, x: m.lerp(x.g, x.m_share)),
     "v": Average("exp_avg_sq", "beta2", "g²", lambda v, x: x.v_decay * v + x.v_share * x.g * x.g),
+    # Lion's own momentum: slower than m, and averaged after the step has used it
+    "s": Average(
+        "exp_avg_slow",
+        "beta2",
+        "g",
+        lambda s, x: s.lerp(x.g, x.v_share),
+        corrected=False,
+        after_use=True,
+    ),
 }
 
 
@@ -106,6 +116,10 @@ def _m_is_g(s: FoldSettings) -> bool:
 
 def _v_is_g_squared(s: FoldSettings) -> bool:
     return not s.use_v or s.beta2 == 0
+
+
+def _betas_are_equal(s: FoldSettings) -> bool:
+    return s.beta1 == s.beta2
 
 
 def _nesterov(s: FoldSettings) -> Mapping[str, float]:
@@ -188,6 +202,16 @@ class TermType(enum.IntEnum):
             lambda x: x.m.sign(),
             sign_only=True,
             folds=[(_m_is_g, "SIGN_GRAD")],
+        ),
+    )
+    LION = (
+        9,
+        Row(
+            "sign({beta1}·s + {rest1}·g)",
+            ("s", "beta1"),
+            lambda x: x.s.lerp(x.g, x.m_share).sign(),
+            sign_only=True,
+            folds=[(_m_is_g, "SIGN_GRAD"), (_betas_are_equal, "SIGN_MOMENTUM")],
         ),
     )
 

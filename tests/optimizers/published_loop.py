@@ -24,7 +24,7 @@ def train(
 
     The notebook writes NESTEROV as m + 0.9 * (g - m); `nesterov_beta` replaces that 1 - 0.9.
     """
-    w, m, v = weights.copy(), np.zeros_like(weights), np.zeros_like(weights)
+    w, (m, v, s) = weights.copy(), np.zeros((3, *weights.shape))
     beta1, beta2 = seed["beta1"], seed["beta2"]
     eps, decay = 10.0 ** seed["eps_log10"], 10.0 ** seed["wd_log10"]
     for step, g in enumerate(gradients):
@@ -53,9 +53,11 @@ def train(
             m_hat + (1 - seed.get("nesterov_beta", 0.1)) * (g - m_hat),
             m_hat / (np.abs(g) + eps),
             np.sign(m_hat),
+            np.sign(beta1 * s + (1 - beta1) * g) if seed["use_m"] else np.sign(g),
         )
         for kind, alpha in zip(seed["term_types"], seed["alphas"], strict=True):
             w = w - lr * alpha * terms[kind]
+        s = beta2 * s + (1 - beta2) * g
     return w
 
 

@@ -15,6 +15,7 @@ MOMENTUM: Changes = {"terms": [("MOMENTUM", 1.0)]}
 GRAD: Changes = {"terms": [("GRAD", 1.0)]}
 SIGN: Changes = {"terms": [("SIGN_GRAD", 1.0)]}
 SIGN_MOMENTUM: Changes = {"terms": [("SIGN_MOMENTUM", 1.0)]}
+LION: Changes = {"terms": [("LION", 1.0)]}
 RMS: Changes = {"terms": [("RMS_NORM", 1.0)]}
 NO_V: Changes = {"use_v": False}
 
@@ -100,6 +101,15 @@ EQUIVALENT: dict[str, tuple[Genome, Genome]] = {
         genome(SIGN_MOMENTUM),
     ),
     "m off makes the sign of m that of g": (genome(SIGN_MOMENTUM, {"use_m": False}), genome(SIGN)),
+    "Lion with equal decays is the sign of m": (
+        genome(LION, {"beta1": 0.9, "beta2": 0.9}),
+        genome(SIGN_MOMENTUM, {"beta2": 0.5}),
+    ),
+    "Lion with m off is the sign of g": (genome(LION, {"use_m": False}), genome(SIGN)),
+    "Lion corrects nothing, and has no v": (
+        genome(LION, {"use_bias_correction": False, "use_v": False}),
+        genome(LION),
+    ),
     "the sign does not feel clipping": (
         genome(SIGN, {"use_gradient_clipping": True}),
         genome(SIGN),
@@ -138,6 +148,9 @@ DIFFERENT: dict[str, tuple[Genome, Genome]] = {
     "bias correction": (genome({"use_bias_correction": False}), genome()),
     "bias correction of v alone": (genome(RMS, {"use_bias_correction": False}), genome(RMS)),
     "m off": (genome({"use_m": False}), genome()),
+    "sign of m and Lion": (genome(SIGN_MOMENTUM), genome(LION)),
+    "beta1 of Lion": (genome(LION, {"beta1": 0.8}), genome(LION)),
+    "beta2 of Lion": (genome(LION, {"beta2": 0.99}), genome(LION)),
     "sign of m and of g": (genome(SIGN_MOMENTUM), genome(SIGN)),
     "clipping before an average of which the sign counts": (
         genome(SIGN_MOMENTUM, {"use_gradient_clipping": True}),
