@@ -26,6 +26,7 @@ _LINES: dict[str, tuple[str, Callable[[Any], _Tensors]]] = {
     "sign_grad": ("", lambda x: torch._foreach_sign(x.g)),
     "sign_momentum": ("", lambda x: torch._foreach_sign(x.m)),
     "lion": ("", lambda x: torch._foreach_sign(torch._foreach_lerp(x.s, x.g, x.m_share))),
+    "agreement": ("", lambda x: list(map(_agreement, x.m, x.g))),
     "dense": ("", lambda x: x.directions),
     "rms_norm": ("rms", lambda x: x.g),
     "adam_term": ("rms", lambda x: x.m),
@@ -33,6 +34,10 @@ _LINES: dict[str, tuple[str, Callable[[Any], _Tensors]]] = {
     "momentum_over_abs": ("size", lambda x: x.m),
 }
 TERMS = frozenset(_LINES)
+
+
+def _agreement(m: Tensor, g: Tensor) -> Tensor:
+    return torch.where(m.sign() == g.sign(), m, 0.0)
 
 
 def foreach_update(

@@ -49,6 +49,7 @@ enum Need : unsigned { NOTHING = 0, M = 1, V = 2, ABS = 4, SIGNS = 8, DENSE = 16
     X(sign_grad, SIGNS, step, sign(g))                               \
     X(sign_momentum, M | SIGNS, step, sign(m))                       \
     X(lion, S | SIGNS, step, sign(s + k[m_share] * (g - s)))         \
+    X(agreement, M | SIGNS, step, sign(g) == sign(m) ? m : REAL(0))  \
     X(dense, DENSE, step, d)                                         \
     X(rms_norm, V, over_rms, g)                                      \
     X(adam_term, M | V, over_rms, m)                                 \

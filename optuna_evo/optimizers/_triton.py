@@ -135,6 +135,7 @@ def _step_elements(tensors, numbers, at, inside, KIND: tl.constexpr):
         m += tl.load(numbers + KIND.n.m_share).to(real) * (g - m)
         tl.store(m_at, m, mask=inside)
         step += _share(numbers, KIND.n.momentum, m)
+        step += _share(numbers, KIND.n.agreement, tl.where(_sign(g) == _sign(m), m, 0.0))
         step += _share(numbers, KIND.n.sign_momentum, _sign(m))
         over_abs += _share(numbers, KIND.n.momentum_over_abs, m)
         over_rms += _share(numbers, KIND.n.adam_term, m)

@@ -214,6 +214,16 @@ class TermType(enum.IntEnum):
             folds=[(_m_is_g, "SIGN_GRAD"), (_betas_are_equal, "SIGN_MOMENTUM")],
         ),
     )
+    # the mask of "Cautious Optimizers" (arXiv:2411.16085), without its rescaling
+    AGREEMENT = (
+        10,
+        Row(
+            "{m}·[sign(g) = sign(m)]",
+            ("m",),
+            lambda x: x.m.where(x.g.sign() == x.m.sign(), 0.0),
+            folds=[(_m_is_g, "GRAD")],
+        ),
+    )
 
 
 DIRECTIONS: Final = tuple(term for term in TermType if term.row.expression is not None)

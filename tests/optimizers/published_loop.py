@@ -54,6 +54,7 @@ def train(
             m_hat / (np.abs(g) + eps),
             np.sign(m_hat),
             np.sign(beta1 * s + (1 - beta1) * g) if seed["use_m"] else np.sign(g),
+            np.where(np.sign(g) == np.sign(m_hat), m_hat, 0.0),
         )
         for kind, alpha in zip(seed["term_types"], seed["alphas"], strict=True):
             w = w - lr * alpha * terms[kind]

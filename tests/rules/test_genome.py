@@ -205,6 +205,10 @@ def test_the_equation_reads_as_a_person_would_write_it(name: str) -> None:
             {"terms": [("LION", 1.0)], "beta2": 0.99, "weight_decay": 0.1},
             "w ← w − η·0.1·w − η·sign(0.9·s + 0.1·g)\ns ← 0.99·s + 0.01·g\nη = 0.001",
         ),
+        (
+            {"terms": [("AGREEMENT", 2.0)], "use_bias_correction": False},
+            "m ← 0.9·m + 0.1·g\nw ← w − η·2·m·[sign(g) = sign(m)]\nη = 0.001",
+        ),
         ({"terms": [], "weight_decay": 0.1}, "w ← w − η·0.1·w\nη = 0.001"),
         ({"terms": []}, "w ← w\nη = 0.001"),
     ],

@@ -16,6 +16,7 @@ GRAD: Changes = {"terms": [("GRAD", 1.0)]}
 SIGN: Changes = {"terms": [("SIGN_GRAD", 1.0)]}
 SIGN_MOMENTUM: Changes = {"terms": [("SIGN_MOMENTUM", 1.0)]}
 LION: Changes = {"terms": [("LION", 1.0)]}
+AGREEMENT: Changes = {"terms": [("AGREEMENT", 1.0)]}
 RMS: Changes = {"terms": [("RMS_NORM", 1.0)]}
 NO_V: Changes = {"use_v": False}
 
@@ -110,6 +111,10 @@ EQUIVALENT: dict[str, tuple[Genome, Genome]] = {
         genome(LION, {"use_bias_correction": False, "use_v": False}),
         genome(LION),
     ),
+    "m off makes m where it agrees with g all of g": (
+        genome(AGREEMENT, {"use_m": False}),
+        genome(GRAD),
+    ),
     "the sign does not feel clipping": (
         genome(SIGN, {"use_gradient_clipping": True}),
         genome(SIGN),
@@ -151,6 +156,11 @@ DIFFERENT: dict[str, tuple[Genome, Genome]] = {
     "sign of m and Lion": (genome(SIGN_MOMENTUM), genome(LION)),
     "beta1 of Lion": (genome(LION, {"beta1": 0.8}), genome(LION)),
     "beta2 of Lion": (genome(LION, {"beta2": 0.99}), genome(LION)),
+    "m and m where it agrees with g": (genome(AGREEMENT), genome(MOMENTUM)),
+    "bias correction of m where it agrees with g": (
+        genome(AGREEMENT, {"use_bias_correction": False}),
+        genome(AGREEMENT),
+    ),
     "sign of m and of g": (genome(SIGN_MOMENTUM), genome(SIGN)),
     "clipping before an average of which the sign counts": (
         genome(SIGN_MOMENTUM, {"use_gradient_clipping": True}),
