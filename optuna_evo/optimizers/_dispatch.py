@@ -39,8 +39,8 @@ def update_tensors(
         params: Parameters of one dtype and device.
         grads: Their gradients; never written.
         averages: Averages of gradients that the rule reads.
-        numbers: `step_numbers`, or a row of them for each tensor, a float64 tensor on the device
-            of the parameters.
+        numbers: `step_numbers`, or a row of them for each tensor or for all, a float64 tensor on
+            the device of the parameters.
         directions: Dense directions, in the type of averages; never written.
         foreach: False: the plain loop.
         fused: True: the kernel or an error; None: the kernel if there is one.
@@ -49,6 +49,8 @@ def update_tensors(
     Raises:
         RuntimeError: If `fused` is True and there is no kernel.
     """
+    if isinstance(numbers, Tensor) and numbers.ndim == 2 and len(numbers) == 1:
+        numbers = numbers[0]
     if _is_fused(params, numbers, fused):
         fused_update(params, grads, averages, numbers, directions, capturable=capturable)
         return
@@ -69,10 +71,10 @@ def update_tensors(
 
 def _rows(count: int, numbers: _Numbers) -> list[tuple[slice, Sequence[float]]]:
     """Return which tensors have which numbers."""
-    if isinstance(numbers, Tensor):
+    if isinstance(numbers, Tensor) and numbers.ndim == 2:
         rows: list[list[float]] = numbers.tolist()
         return [(slice(i, i + 1), row) for i, row in enumerate(rows)]
-    return [(slice(0, count), numbers)]
+    return [(slice(0, count), numbers.tolist() if isinstance(numbers, Tensor) else numbers)]
 
 
 def _is_fused(params: list[Tensor], numbers: _Numbers, fused: bool | None) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 from optuna_evo.optimizers._fused import fused_update
 from optuna_evo.optimizers._fused import has_kernel
 from optuna_evo.optimizers._fused import kernel_terms
+from optuna_evo.optimizers._reference import average_dtype
 from optuna_evo.optimizers._reference import by_name
 from optuna_evo.optimizers._reference import Elements
 from optuna_evo.optimizers._terms import lacks
@@ -45,7 +46,6 @@ def update_flat(
             Their gradients, of the same shape; never written.
         averages:
             By their symbols in `AVERAGES`, of the same shape: those that any member's rule reads.
-            What they hold for members that do not read them is unspecified.
         numbers:
             `step_numbers` of this step, (n,), of each member, (P, n), or of each tensor of each
             member, (P, T, n); float64, on the device of the parameters. `FROZEN` is a member that
@@ -105,9 +105,11 @@ def _rows(buffer: Tensor) -> list[Tensor]:
 def _update_by_operations(
     buffers: Mapping[str, Tensor], numbers: Tensor, symbols: Sequence[str]
 ) -> None:
-    params, averages = buffers["p"], {symbol: buffers[symbol] for symbol in symbols}
+    averages = {symbol: buffers[symbol] for symbol in symbols}
+    dtype = average_dtype(buffers["p"].dtype)
+    params, grads = buffers["p"].to(dtype), buffers["g"].to(dtype)
     n = by_name(numbers.to(params.dtype).unsqueeze(-1).unbind(-2))  # (1,) or (P, 1) each
-    g = torch.maximum(torch.minimum(buffers["g"], n["clip"]), -n["clip"])
+    g = torch.maximum(torch.minimum(grads, n["clip"]), -n["clip"])
     x = Elements(g, averages, n)
     _update_averages(averages, x, after_use=False)
     update = torch.zeros_like(params)
@@ -119,6 +121,8 @@ def _update_by_operations(
     if "d" in buffers:
         update += torch.where(n["dense"] == 0, 0.0, n["dense"] * buffers["d"])
     params.mul_(n["decay"]).sub_(update)
+    if params is not buffers["p"]:
+        buffers["p"].copy_(params)
     _update_averages(averages, x, after_use=True)
 
 

@@ -103,13 +103,23 @@ Update update_for(unsigned needs, std::integer_sequence<unsigned, NEEDS...>) {
     return table[needs];
 }
 
-unsigned needs_of(const double* numbers) {
+unsigned needs_of(char* const* columns, const double* k) {
     unsigned needs = NOTHING;
 #define ADD(name, some, sum, direction) \
-    if (numbers[name] != 0) needs |= (some);
+    if (k[name] != 0) needs |= (some);
     TERMS(ADD)
 #undef ADD
+    // An average that is there is kept up to date, though no term may read it: a rule may observe it.
+    if (columns[exp_avg] && k[m_share] != 0) needs |= M;
+    if (columns[exp_avg_sq] && (k[v_decay] != 1 || k[v_share] != 0)) needs |= V;
+    if (columns[exp_avg_slow] && k[v_share] != 0) needs |= S;
     return needs;
+}
+
+// Whether there is all that a loop would touch.
+bool has_columns(unsigned needs, char* const* columns) {
+    return !((needs & M && !columns[exp_avg]) || (needs & V && !columns[exp_avg_sq]) ||
+             (needs & S && !columns[exp_avg_slow]) || (needs & DENSE && !columns[directions]));
 }
 
 // Where a tensor is cut if a thread's share ends at `position`: between vectors, so that results do
@@ -122,15 +132,17 @@ int64_t cut(int64_t position, int64_t size) {
 
 // `table` has the columns COLUMNS of `count`: addresses of tensors (0 where no rule reads them),
 // numbers of elements. Tensor t has the numbers at numbers + t * stride: a stride of 0 is one rule
-// for all.
-extern "C" void optuna_evo_step(
+// for all. Returns 0, or 1 if a rule reads what is not there: then nothing is done with that tensor.
+extern "C" int optuna_evo_step(
     int64_t count, const int64_t* table, const double* numbers, int64_t stride, int threads) {
     const int64_t* lengths = table + sizes * count;
     int64_t total = 0;
+    int lacking = 0;
     for (int64_t t = 0; t < count; ++t) total += lengths[t];
     // A thread is woken for no less than 64 kB of parameters.
     const int64_t shares = std::max<int64_t>(1, std::min<int64_t>(threads, total >> 14));
-#pragma omp parallel for num_threads(static_cast<int>(shares)) if (shares > 1) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast<int>(shares)) if (shares > 1) schedule(static, 1) \
+    reduction(| : lacking)
     for (int64_t share = 0; share < shares; ++share) {
         const int64_t first = total * share / shares, last = total * (share + 1) / shares;
         for (int64_t t = 0, before = 0; t < count && before < last; before += lengths[t++]) {
@@ -141,10 +153,15 @@ extern "C" void optuna_evo_step(
             for (int c = 0; c < WIDTH; ++c)
                 columns[c] = reinterpret_cast<char*>(table[c * count + t]);
             const double* k = numbers + t * stride;
-            update_for(needs_of(k), std::make_integer_sequence<unsigned, ALL + 1>{})(
-                columns, begin, end, k);
+            const unsigned needs = needs_of(columns, k);
+            if (has_columns(needs, columns))
+                update_for(needs, std::make_integer_sequence<unsigned, ALL + 1>{})(
+                    columns, begin, end, k);
+            else
+                lacking = 1;
         }
     }
+    return lacking;
 }
 
 // The numbers that are terms here, as bits: what is not among them must be done elsewhere.

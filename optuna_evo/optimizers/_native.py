@@ -69,13 +69,18 @@ def launch(dtype: torch.dtype, table: Sequence[int], numbers: Tensor | Sequence[
         address, stride = rows.data_ptr(), rows.shape[-1] if rows.ndim == 2 else 0
     else:
         address, stride = (ctypes.c_double * len(numbers))(*numbers), 0
-    library.optuna_evo_step(
+    lacking = library.optuna_evo_step(
         len(table) // len(COLUMNS),
         (ctypes.c_int64 * len(table))(*table),
         address,
         stride,
         torch.get_num_threads(),
     )
+    if lacking:
+        raise ValueError(
+            "The numbers of a step read an average or a direction that is not there: say in the "
+            "`needs` of the rule which averages it reads."
+        )
 
 
 @functools.cache
@@ -88,7 +93,7 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL | None:
         _say_once(str(error))
         return None
     library.optuna_evo_terms.restype = ctypes.c_int64
-    library.optuna_evo_step.restype = None
+    library.optuna_evo_step.restype = ctypes.c_int
     library.optuna_evo_step.argtypes = [
         ctypes.c_int64,
         ctypes.c_void_p,

@@ -6,6 +6,11 @@ from optuna_evo.rules._genome import Term
 from optuna_evo.rules._numbers import FROZEN
 from optuna_evo.rules._numbers import NUMBERS
 from optuna_evo.rules._numbers import step_numbers
+from optuna_evo.rules._protocols import Coefficients
+from optuna_evo.rules._protocols import DirectedCoefficients
+from optuna_evo.rules._protocols import Layout
+from optuna_evo.rules._protocols import Observation
+from optuna_evo.rules._protocols import UpdateRule
 from optuna_evo.rules._rule import Rule
 from optuna_evo.rules._schedule import Piece
 from optuna_evo.rules._schedule import Schedule
@@ -25,12 +30,16 @@ __all__ = [
     "Average",
     "AVERAGES",
     "catalog",
+    "Coefficients",
+    "DirectedCoefficients",
     "DIRECTIONS",
     "FoldSettings",
     "FROZEN",
     "Genome",
+    "Layout",
     "Needs",
     "NUMBERS",
+    "Observation",
     "Operands",
     "Piece",
     "read_by",
@@ -41,4 +50,5 @@ __all__ = [
     "step_numbers",
     "Term",
     "TermType",
+    "UpdateRule",
 ]

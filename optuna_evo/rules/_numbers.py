@@ -76,9 +76,10 @@ def step_numbers(
         *((lr_m if m else lr) * c for m, c in zip(_WITH_M, rule.coefficients, strict=True)),
         0.0,
         1 - lr * s["weight_decay"],
-        1 - beta1,
-        beta2,
-        1 - beta2,
+        # an average that the rule does not read stands still where others have it in a stack
+        1 - beta1 if "beta1" in rule.betas else 0.0,
+        beta2 if "beta2" in rule.betas else 1.0,
+        1 - beta2 if "beta2" in rule.betas else 0.0,
         correction_v**-0.5,
         s["eps"],
         math.inf if rule.clip_value is None else rule.clip_value,

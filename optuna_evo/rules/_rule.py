@@ -13,6 +13,7 @@ coefficients are data, so one update serves all.
 """
 
 from dataclasses import dataclass
+import functools
 import hashlib
 import math
 from typing import Any
@@ -60,12 +61,20 @@ class Rule:
     cosine: bool
     horizon: int | None
 
-    @property
+    @functools.cached_property
     def needs(self) -> Needs:
         """The averages that the update keeps."""
+        return frozenset(self._items & AVERAGES.keys())
+
+    @functools.cached_property
+    def betas(self) -> frozenset[str]:
+        """Which of beta1 and beta2 the update reads."""
+        return frozenset(self._items & {"beta1", "beta2"}) | {AVERAGES[s].beta for s in self.needs}
+
+    @property
+    def _items(self) -> set[str]:
         pairs = zip(DIRECTIONS, self.coefficients, strict=True)
-        items = {item for term, c in pairs if c for item in term.row.reads}
-        return frozenset(items & AVERAGES.keys())
+        return {item for term, c in pairs if c for item in term.row.reads}
 
     def settings(self) -> dict[str, float]:
         """Return the scalars that a parameter group may have of its own."""

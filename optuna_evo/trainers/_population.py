@@ -14,6 +14,7 @@ from torch import nn
 from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.optimizers import ConstantRule
 from optuna_evo.optimizers import StackOptimizer
 from optuna_evo.tasks import Split
 from optuna_evo.trainers._divergence import beyond_hope
@@ -56,7 +57,7 @@ class PopulationRun:
         self._forward = make_forward(self._model)
         self._stack = Stack(self._model, len(configs))
         self._optimizer = StackOptimizer(
-            [config.genome.rule for config in configs],
+            ConstantRule([config.genome.rule for config in configs]),
             self._stack.weights,
             total_steps=setting.total_steps,
         )
@@ -147,7 +148,7 @@ class PopulationRun:
 
     def _train_until(self, last: int) -> None:
         """Train without waiting for the device."""
-        numbers = self._optimizer.numbers(self._step, last)  # (steps, P, numbers)
+        numbers = self._optimizer.numbers(self._step, last)  # (steps, P, 1, n)
         for step, now in zip(range(self._step, last), numbers, strict=True):
             self._losses[:, step] = self._train_step(step, now)
         self._step = last

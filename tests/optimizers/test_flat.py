@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from optuna_evo import catalog
+from optuna_evo.optimizers import ConstantRule
 from optuna_evo.optimizers import StackOptimizer
 from optuna_evo.optimizers import update_flat
 from optuna_evo.rules import FROZEN
@@ -49,7 +50,8 @@ def test_a_frozen_member_keeps_its_weights_whatever_its_gradients(fused: bool) -
 
 
 def test_members_of_a_stack_go_on_as_they_were_when_others_leave() -> None:
-    rules = [catalog[name].rule for name in ("adamw", "published_2025", "sgd", "momentum")]
+    names = ("adamw", "published_2025", "sgd", "momentum")
+    rules = ConstantRule([catalog[name].rule for name in names])
     whole = torch.ones(4, SIZE, dtype=torch.float64)
     part, grads = whole.clone(), gradients(9)
     optimizers = [StackOptimizer(rules, weights, total_steps=9) for weights in (whole, part)]

@@ -16,6 +16,8 @@ from optuna_evo.optimizers import update_flat
 from optuna_evo.optimizers._dispatch import update_tensors
 from optuna_evo.optimizers._foreach import foreach_update
 from optuna_evo.optimizers._fused import fused_update
+from optuna_evo.optimizers._reference import reference_update
+from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import FROZEN
 from tests.optimizers.steps import by_rows
 from tests.optimizers.steps import dense_direction
@@ -125,6 +127,27 @@ def test_rows_for_tensors_that_are_not_there_are_refused() -> None:
     w, numbers = torch.ones(2, SIZE), torch.zeros(2, 3, len(FROZEN), dtype=torch.float64)
     with pytest.raises(ValueError, match="a row for each of 2 tensors in `sizes`, got shape"):
         update_flat(w, w, {}, numbers, sizes=[30, 7])
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_an_average_that_is_there_is_updated_though_no_term_reads_it(path: str) -> None:
+    g, numbers = gradients(1), numbers_with({"grad": 0.1})
+    w = torch.ones(SIZE, dtype=torch.float64)
+    averages = {symbol: [torch.ones_like(w)] for symbol in AVERAGES}
+    expected = {symbol: [torch.ones_like(w)] for symbol in AVERAGES}
+    LISTS[path]([w], g, averages, numbers, None)
+    reference_update([w.clone()], g, expected, numbers)
+    for symbol in AVERAGES:
+        torch.testing.assert_close(averages[symbol], expected[symbol], rtol=1e-13, atol=1e-13)
+        assert not torch.equal(averages[symbol][0], torch.ones_like(w))
+
+
+@pytest.mark.parametrize("term", [term for term in TERMS if symbols_of(numbers_with({term: 1.0}))])
+def test_a_step_that_reads_what_is_not_there_is_refused(term: str) -> None:
+    w = torch.ones(3)
+    with pytest.raises(ValueError, match="read an average or a direction that is not there"):
+        fused_update([w], [w], {}, numbers_with({term: 0.1}))
+    assert torch.equal(w, torch.ones(3))
 
 
 def test_every_set_of_terms_is_what_its_rows_say() -> None:
