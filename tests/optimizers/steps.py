@@ -17,7 +17,7 @@ from optuna_evo.rules import step_numbers
 from tests.optimizers import published_loop
 
 
-SIZE = 37
+SIZE = 1100  # more than a block of the compiled kernel
 TERMS = (*(term.name.lower() for term in DIRECTIONS), "dense")
 
 

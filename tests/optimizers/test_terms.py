@@ -29,6 +29,7 @@ from tests.optimizers.steps import TERMS
 
 
 N_STEPS = 8
+TWO = [SIZE - 7, 7]  # sizes of two tensors
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5}
 LISTS: dict[str, Callable[..., None]] = {"foreach": foreach_update, "compiled": fused_update}
 
@@ -45,14 +46,14 @@ def each_step(term: str, factor: float = 1.0) -> list[tuple[float, ...]]:
 def test_a_term_of_one_model_is_its_row(term: str, path: str, dtype: torch.dtype) -> None:
     grads, numbers = gradients(N_STEPS, dtype), each_step(term)
     # in two tensors, so that lists are lists
-    w = list(torch.ones(SIZE, dtype=dtype).split([30, 7]))
+    w = list(torch.ones(SIZE, dtype=dtype).split(TWO))
     averages = {
-        symbol: list(torch.zeros(SIZE, dtype=dtype).split([30, 7]))
+        symbol: list(torch.zeros(SIZE, dtype=dtype).split(TWO))
         for symbol in symbols_of(numbers[0])
     }
-    directions = list(dense_direction(dtype).split([30, 7])) if term == "dense" else None
+    directions = list(dense_direction(dtype).split(TWO)) if term == "dense" else None
     for row, g in zip(numbers, grads, strict=True):
-        LISTS[path](w, list(g.split([30, 7])), averages, row, directions)
+        LISTS[path](w, list(g.split(TWO)), averages, row, directions)
     tolerance = TOLERANCE[dtype]
     torch.testing.assert_close(
         torch.cat(w), by_rows(numbers, grads), rtol=tolerance, atol=tolerance
@@ -106,7 +107,7 @@ TERMS_FIRST = len(TERMS)  # the scalars follow the steps along the terms
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_tensors_of_a_stack_can_have_numbers_of_their_own(fused: bool) -> None:
-    grads, sizes = gradients(N_STEPS), [10, 26, 1]
+    grads, sizes = gradients(N_STEPS), [10, SIZE - 11, 1]
     terms = [("grad", "adam_term", "sign_grad"), ("momentum", "sqrt_grad", "rms_norm")]
     w = torch.ones(2, SIZE, dtype=torch.float64)
     averages = {symbol: torch.zeros_like(w) for symbol in ("m", "v")}
