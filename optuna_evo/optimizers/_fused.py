@@ -1,5 +1,7 @@
 """One pass over lists of tensors, whatever their memory layout, by a compiled kernel."""
 
+from collections.abc import Collection
+from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
 import importlib
@@ -10,10 +12,13 @@ import torch
 from torch import Tensor
 
 from optuna_evo.optimizers import _native
-from optuna_evo.optimizers._update import average_dtype
+from optuna_evo.optimizers._columns import COLUMNS
+from optuna_evo.optimizers._reference import average_dtype
+from optuna_evo.optimizers._reference import Averages
+from optuna_evo.rules import AVERAGES
 
 
-__all__ = ["fused_update", "has_kernel"]
+__all__ = ["fused_update", "has_kernel", "kernel_terms"]
 
 
 def has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
@@ -23,12 +28,19 @@ def has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
     return device.type == "cuda" and _triton() is not None and dtype in _triton().TYPES
 
 
+def kernel_terms(device: torch.device, dtype: torch.dtype) -> frozenset[str]:
+    """Return the names of the terms that the kernel has, "dense" among them."""
+    terms: frozenset[str]
+    terms = _native.terms(dtype) if device.type == "cpu" else _triton().TERMS
+    return terms
+
+
 def fused_update(
     params: list[Tensor],
     grads: list[Tensor],
-    ms: list[Tensor],
-    vs: list[Tensor],
+    averages: Averages,
     numbers: Tensor | Sequence[float],
+    directions: list[Tensor] | None = None,
     *,
     capturable: bool = False,
 ) -> None:
@@ -37,28 +49,27 @@ def fused_update(
     Args:
         params: Parameters of one dtype and device, for which there is a kernel.
         grads: Their gradients; never written.
-        ms: Averages of gradients, empty where the rule reads none.
-        vs: Averages of squared gradients, empty where the rule reads none.
-        numbers: `Scalars.numbers()`, or a row of them for each tensor, (n, 14); a tensor is
-            float64 and on the device of the parameters.
+        averages: Averages of gradients that the rule reads.
+        numbers: `step_numbers`, or a row of them for each tensor; a tensor is float64 and on the
+            device of the parameters.
+        directions: Dense directions, in the type of averages, if the number of that name is not 0;
+            never written.
         capturable: Whether a CUDA graph may be captured: nothing is sent to the GPU.
 
     Raises:
-        RuntimeError: If a gradient or an average does not fit its parameter, as after `p.data` was
-            replaced by a tensor of another size.
+        RuntimeError: If a gradient, average or direction does not fit its parameter, as after
+            `p.data` was replaced by a tensor of another size.
     """
-    columns = (params, grads, ms, vs)
     sizes = [p.numel() for p in params]
     dtype = params[0].dtype
-    _check_fit(sizes, grads, dtype)
-    _check_fit(sizes, ms, average_dtype(dtype))
-    _check_fit(sizes, vs, average_dtype(dtype))
-    dense = columns if _have_one_layout(*columns) else _in_one_layout(*columns)
-    none = [0] * len(params)
-    table = [p.data_ptr() for p in dense[0]]
-    table += [g.data_ptr() for g in dense[1]]
-    table += [m.data_ptr() for m in dense[2]] or none
-    table += [v.data_ptr() for v in dense[3]] or none
+    kept = {AVERAGES[symbol].state: tensors for symbol, tensors in averages.items()}
+    columns = {"params": params, "grads": grads, **kept, "directions": directions or []}
+    for name, tensors in columns.items():
+        _check_fit(sizes, tensors, dtype if name in ("params", "grads") else average_dtype(dtype))
+    dense = columns if _have_one_layout(columns.values()) else _in_one_layout(columns)
+    table: list[int] = []
+    for name in COLUMNS[:-1]:
+        table += [t.data_ptr() for t in dense.get(name, ())] or [0] * len(params)
     table += sizes
     if params[0].is_cuda:
         if not isinstance(numbers, Tensor):
@@ -101,26 +112,25 @@ def _check_fit(sizes: list[int], tensors: list[Tensor], dtype: torch.dtype) -> N
             )
 
 
-def _have_one_layout(
-    params: list[Tensor], grads: list[Tensor], ms: list[Tensor], vs: list[Tensor]
-) -> bool:
+def _have_one_layout(columns: Collection[list[Tensor]]) -> bool:
     """Tell whether the elements of a parameter and all that belongs to it lie in one order."""
+    params, *others = columns
     strides = [p.stride() for p in params]
-    return (
-        strides == [g.stride() for g in grads]
-        and (not ms or strides == [m.stride() for m in ms])
-        and (not vs or strides == [v.stride() for v in vs])
-        and all(p.is_contiguous() or _is_dense(p.shape, p.stride()) for p in params)
+    return all(not other or strides == [t.stride() for t in other] for other in others) and all(
+        p.is_contiguous() or _is_dense(p.shape, p.stride()) for p in params
     )
 
 
-def _in_one_layout(params: list[Tensor], *others: list[Tensor]) -> tuple[list[Tensor], ...]:
+def _in_one_layout(columns: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
     """Return the tensors, or copies where need be, in the layout of the parameter.
 
     Parameters that are not dense, such as columns of a matrix, become contiguous copies.
     """
-    dense = [p if _is_dense(p.shape, p.stride()) else p.contiguous() for p in params]
-    return dense, *([_laid_out(t, p) for t, p in zip(o, dense, strict=False)] for o in others)
+    dense = [p if _is_dense(p.shape, p.stride()) else p.contiguous() for p in columns["params"]]
+    return {
+        name: [_laid_out(t, p) for t, p in zip(tensors, dense, strict=False)]
+        for name, tensors in (columns | {"params": dense}).items()
+    }
 
 
 def _laid_out(t: Tensor, like: Tensor) -> Tensor:
@@ -129,10 +139,10 @@ def _laid_out(t: Tensor, like: Tensor) -> Tensor:
     return torch.empty_like(like, dtype=t.dtype).copy_(t)
 
 
-def _copy_back(copies: Sequence[list[Tensor]], originals: Sequence[list[Tensor]]) -> None:
-    """Write parameters and averages, but not gradients, to where they came from."""
-    for column in (0, 2, 3):
-        for copy, original in zip(copies[column], originals[column], strict=True):
+def _copy_back(copies: Mapping[str, list[Tensor]], originals: Mapping[str, list[Tensor]]) -> None:
+    """Write parameters and averages, but nothing that is only read, to where they came from."""
+    for name in copies.keys() - {"grads", "directions"}:
+        for copy, original in zip(copies[name], originals[name], strict=True):
             if copy is not original:
                 original.copy_(copy)
 

@@ -21,8 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optuna_evo.optimizers._columns import COLUMNS
+from optuna_evo.rules import NUMBERS
 
-__all__ = ["is_available", "launch"]
+
+__all__ = ["is_available", "launch", "terms"]
 
 _SOURCE = Path(__file__).with_name("_kernel.cpp")
 _TYPES = {
@@ -42,15 +45,21 @@ def is_available(dtype: torch.dtype) -> bool:
     return _library(dtype) is not None
 
 
+def terms(dtype: torch.dtype) -> frozenset[str]:
+    """Return the names of the terms that the kernel has a line for."""
+    library = _library(dtype)
+    bits = library.optuna_evo_terms() if library else 0
+    return frozenset(name for i, name in enumerate(NUMBERS) if bits >> i & 1)
+
+
 def launch(dtype: torch.dtype, table: Sequence[int], numbers: Tensor | Sequence[float]) -> None:
     """Do one step over tensors given by their addresses, on as many threads as torch uses.
 
     Args:
         dtype: Type of parameters and gradients; averages are float32 for bfloat16.
-        table: Five columns of n: addresses of parameters, gradients, averages of gradients (0
-            where the rule reads none) and of squared gradients (likewise), numbers of elements.
-            All tensors of a row have the same memory layout.
-        numbers: `Scalars.numbers()`, or a row of them for each tensor, (n, 14); float64.
+        table: The `COLUMNS` of n tensors: addresses (0 where the rule reads no such tensor) and
+            numbers of elements. All tensors of a row have the same memory layout.
+        numbers: `step_numbers`, or a row of them for each tensor, (n, numbers); float64.
     """
     library = _library(dtype)
     assert library is not None
@@ -60,13 +69,18 @@ def launch(dtype: torch.dtype, table: Sequence[int], numbers: Tensor | Sequence[
         address, stride = rows.data_ptr(), rows.shape[-1] if rows.ndim == 2 else 0
     else:
         address, stride = (ctypes.c_double * len(numbers))(*numbers), 0
-    library.optuna_evo_step(
-        len(table) // 5,
+    lacking = library.optuna_evo_step(
+        len(table) // len(COLUMNS),
         (ctypes.c_int64 * len(table))(*table),
         address,
         stride,
         torch.get_num_threads(),
     )
+    if lacking:
+        raise ValueError(
+            "The numbers of a step read an average or a direction that is not there: say in the "
+            "`needs` of the rule which averages it reads."
+        )
 
 
 @functools.cache
@@ -78,7 +92,8 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL | None:
     except (OSError, subprocess.SubprocessError) as error:
         _say_once(str(error))
         return None
-    library.optuna_evo_step.restype = None
+    library.optuna_evo_terms.restype = ctypes.c_int64
+    library.optuna_evo_step.restype = ctypes.c_int
     library.optuna_evo_step.argtypes = [
         ctypes.c_int64,
         ctypes.c_void_p,
@@ -105,7 +120,8 @@ def _build(param: str, real: str) -> Path:
         raise FileNotFoundError(f"none of the C++ compilers {', '.join(_COMPILERS)} is installed")
     instructions = _INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability())
     fast = (*_FLAGS, *_FAST_FLAGS, *([instructions] if instructions else []))
-    types = (f"-DPARAM={param}", f"-DREAL={real}")
+    names = (f"-DNUMBERS={','.join(NUMBERS)}", f"-DCOLUMNS={','.join(COLUMNS)}")
+    types = (f"-DPARAM={param}", f"-DREAL={real}", *names)
     recipe = "\n".join([_SOURCE.read_text(), compiler, platform.platform(), *fast, *types])
     name = f"step_{param}_{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.so"
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optuna_evo"

@@ -4,11 +4,14 @@ One launch serves all tensors of a dtype: blocks find theirs in a table of addre
 compiles a kernel for each dtype and each set of averages that exist, never for a rule: numbers are
 data. A CUDA graph cannot capture that a table is sent: for one, each tensor has its own launch.
 
-In the kernels, `tensors` is (parameter, gradient, exp_avg, exp_avg_sq), addresses of first
-elements; `numbers` points to the numbers of the rule, in the order of `NUMBERS` in _update.py.
+In the kernels, `tensors` holds the addresses of first elements in the order of `COLUMNS`, and
+`numbers` points to the numbers of the rule, in the order of `NUMBERS`.
 """
 
+from collections import namedtuple
 from collections.abc import Sequence
+import inspect
+import re
 from typing import NamedTuple
 
 import torch
@@ -16,8 +19,12 @@ from torch import Tensor
 import triton
 import triton.language as tl
 
+from optuna_evo.optimizers._columns import COLUMNS
+from optuna_evo.optimizers._terms import ALL_TERMS
+from optuna_evo.rules import NUMBERS
 
-__all__ = ["launch", "TYPES"]
+
+__all__ = ["launch", "TERMS", "TYPES"]
 
 TYPES = {
     torch.float32: (tl.float32, tl.float32),
@@ -27,6 +34,8 @@ TYPES = {
 }
 _BLOCK = 2048  # elements of a program
 _ALIGNMENT = 16  # bytes that a thread loads at once
+_Numbers = namedtuple("_Numbers", NUMBERS)  # type: ignore[misc]
+_Columns = namedtuple("_Columns", COLUMNS)  # type: ignore[misc]
 
 
 class Kind(NamedTuple):
@@ -34,9 +43,10 @@ class Kind(NamedTuple):
 
     param: tl.dtype
     real: tl.dtype  # of averages and arithmetic
-    has_m: bool
-    has_v: bool
+    has: tuple[bool, ...]  # which of the columns there are
     aligned: bool
+    n: _Numbers = _Numbers(*range(len(NUMBERS)))  # at which place
+    c: _Columns = _Columns(*range(len(COLUMNS)))
 
 
 def launch(
@@ -50,17 +60,22 @@ def launch(
         numbers: As there, float64, on the GPU.
         one_by_one: Whether each tensor has its own launch, and no table is sent.
     """
-    n = len(table) // 5
-    sizes = table[4 * n :]
-    aligned = all(address % _ALIGNMENT == 0 for address in table[: 4 * n])
-    kind = Kind(*TYPES[dtype], table[2 * n] != 0, table[3 * n] != 0, aligned)
+    width = len(COLUMNS) - 1
+    n = len(table) // len(COLUMNS)
+    sizes = table[width * n :]
+    aligned = all(address % _ALIGNMENT == 0 for address in table[: width * n])
+    # an empty tensor has no address
+    has = tuple(any(table[column * n : (column + 1) * n]) for column in range(width))
+    kind = Kind(*TYPES[dtype], has, aligned)
     stride = numbers.shape[-1] if numbers.ndim == 2 else 0
     blocks = [triton.cdiv(size, _BLOCK) for size in sizes]
     if one_by_one:
         for t in range(n):
             row = numbers[t] if stride else numbers
             if sizes[t]:
-                _step_one[(blocks[t],)](*table[t::n], row, kind, _BLOCK)
+                _step_one[(blocks[t],)](
+                    tuple(table[t : width * n : n]), sizes[t], row, kind, _BLOCK
+                )
     elif sum(blocks):
         starts = [sum(blocks[:t]) for t in range(n)]
         there = torch.tensor([*table, *starts], dtype=torch.int64).to(numbers.device)
@@ -71,24 +86,23 @@ def launch(
 def _step_all(table, n, numbers, stride, KIND: tl.constexpr, BLOCK: tl.constexpr):
     """Step the block that this program is for, of the tensor that it belongs to."""
     block = tl.program_id(0)
-    starts = table + 5 * n
+    starts = table + (KIND.c.sizes + 1) * n
     tensor, beyond = n * 0, n
     while beyond - tensor > 1:  # to the last tensor that starts no later than this block
         middle = (tensor + beyond) // 2
         later = tl.load(starts + middle) > block
         tensor, beyond = tl.where(later, tensor, middle), tl.where(later, middle, beyond)
     at = table + tensor
-    tensors = (tl.load(at), tl.load(at + n), tl.load(at + 2 * n), tl.load(at + 3 * n))
-    size, block = tl.load(at + 4 * n), block - tl.load(starts + tensor)
+    tensors: tl.tuple = ()
+    for column in tl.static_range(KIND.c.sizes):
+        tensors = tensors + (tl.load(at + column * n),)
+    size, block = tl.load(at + KIND.c.sizes * n), block - tl.load(starts + tensor)
     _step_block(tensors, size, numbers + tensor * stride, block, KIND, BLOCK)
 
 
-@triton.jit(do_not_specialize=["param", "grad", "exp_avg", "exp_avg_sq", "size"])
-def _step_one(
-    param, grad, exp_avg, exp_avg_sq, size, numbers, KIND: tl.constexpr, BLOCK: tl.constexpr
-):
+@triton.jit(do_not_specialize=["tensors", "size"])
+def _step_one(tensors, size, numbers, KIND: tl.constexpr, BLOCK: tl.constexpr):
     """Step the block that this program is for, of the only tensor."""
-    tensors = (param, grad, exp_avg, exp_avg_sq)
     _step_block(tensors, size, numbers, tl.program_id(0), KIND, BLOCK)
 
 
@@ -105,36 +119,61 @@ def _step_block(tensors, size, numbers, block, KIND: tl.constexpr, BLOCK: tl.con
 @triton.jit
 def _step_elements(tensors, numbers, at, inside, KIND: tl.constexpr):
     real: tl.constexpr = KIND.real
-    p_at = _pointer(tensors[0], KIND.param, KIND.aligned) + at
-    g_at = _pointer(tensors[1], KIND.param, KIND.aligned) + at
+    p_at = _pointer(tensors[KIND.c.params], KIND.param, KIND.aligned) + at
+    g_at = _pointer(tensors[KIND.c.grads], KIND.param, KIND.aligned) + at
     g = tl.load(g_at, mask=inside, other=0.0).to(real)
-    clip = tl.load(numbers + 13).to(real)
+    clip = tl.load(numbers + KIND.n.clip).to(real)
     g = tl.where(g > clip, clip, g)  # NaN stays NaN
     g = tl.where(g < -clip, -clip, g)
-    sign = (g > 0).to(real) - (g < 0).to(real)
-    step = _share(numbers, 0, g) + _share(numbers, 4, sign)
-    over_abs = _share(numbers, 5, g)
-    over_rms = _share(numbers, 2, g)
-    if KIND.has_m:
-        m_at = _pointer(tensors[2], real, KIND.aligned) + at
+    step = _share(numbers, KIND.n.grad, g)
+    step += _share(numbers, KIND.n.sign_grad, _sign(g))
+    over_abs = _share(numbers, KIND.n.sqrt_grad, g)
+    over_rms = _share(numbers, KIND.n.rms_norm, g)
+    if KIND.has[KIND.c.exp_avg]:
+        m_at = _pointer(tensors[KIND.c.exp_avg], real, KIND.aligned) + at
         m = tl.load(m_at, mask=inside, other=0.0)
-        m += tl.load(numbers + 8).to(real) * (g - m)
+        m += tl.load(numbers + KIND.n.m_share).to(real) * (g - m)
         tl.store(m_at, m, mask=inside)
-        step += _share(numbers, 1, m)
-        over_abs += _share(numbers, 6, m)
-        over_rms += _share(numbers, 3, m)
-    eps = tl.load(numbers + 12).to(real)
-    if KIND.has_v:
-        v_at = _pointer(tensors[3], real, KIND.aligned) + at
+        step += _share(numbers, KIND.n.momentum, m)
+        step += _share(numbers, KIND.n.agreement, tl.where(_sign(g) == _sign(m), m, 0.0))
+        step += _share(numbers, KIND.n.sign_momentum, _sign(m))
+        over_abs += _share(numbers, KIND.n.momentum_over_abs, m)
+        over_rms += _share(numbers, KIND.n.adam_term, m)
+    if KIND.has[KIND.c.exp_avg_slow]:
+        s_at = _pointer(tensors[KIND.c.exp_avg_slow], real, KIND.aligned) + at
+        s = tl.load(s_at, mask=inside, other=0.0)
+        between = s + tl.load(numbers + KIND.n.m_share).to(real) * (g - s)
+        step += _share(numbers, KIND.n.lion, _sign(between))
+        s += tl.load(numbers + KIND.n.v_share).to(real) * (g - s)
+        tl.store(s_at, s, mask=inside)
+    if KIND.has[KIND.c.directions]:
+        d_at = _pointer(tensors[KIND.c.directions], real, KIND.aligned) + at
+        step += _share(numbers, KIND.n.dense, tl.load(d_at, mask=inside, other=0.0))
+    eps = tl.load(numbers + KIND.n.eps).to(real)
+    if KIND.has[KIND.c.exp_avg_sq]:
+        v_at = _pointer(tensors[KIND.c.exp_avg_sq], real, KIND.aligned) + at
         v = tl.load(v_at, mask=inside, other=0.0)
-        v = tl.load(numbers + 9).to(real) * v + tl.load(numbers + 10).to(real) * g * g
+        v_decay, v_share = tl.load(numbers + KIND.n.v_decay), tl.load(numbers + KIND.n.v_share)
+        v = v_decay.to(real) * v + v_share.to(real) * g * g
         tl.store(v_at, v, mask=inside)
-        rms = tl.load(numbers + 11).to(real) * tl.sqrt(v) + eps
-        step += tl.where(_reads(numbers, 2, 3), over_rms / rms, 0.0)
-    step += tl.where(_reads(numbers, 5, 6), over_abs / (tl.abs(g) + eps), 0.0)
+        rms = tl.load(numbers + KIND.n.rms_scale).to(real) * tl.sqrt(v) + eps
+        step += tl.where(_reads(numbers, KIND.n.rms_norm, KIND.n.adam_term), over_rms / rms, 0.0)
+    size = tl.abs(g) + eps
+    step += tl.where(
+        _reads(numbers, KIND.n.sqrt_grad, KIND.n.momentum_over_abs), over_abs / size, 0.0
+    )
     p = tl.load(p_at, mask=inside, other=0.0).to(real)
-    p = tl.load(numbers + 7).to(real) * p - step
+    p = tl.load(numbers + KIND.n.decay).to(real) * p - step
     tl.store(p_at, p.to(KIND.param), mask=inside)
+
+
+# The terms that there is a line for: their names stand in it.
+TERMS = frozenset(re.findall(r"KIND\.n\.(\w+)", inspect.getsource(_step_elements.fn))) & ALL_TERMS
+
+
+@triton.jit
+def _sign(x):
+    return (x > 0).to(x.dtype) - (x < 0).to(x.dtype)
 
 
 @triton.jit

@@ -1,22 +1,54 @@
-"""Update rules as data: genomes, their canonical form, named ones, learned schedules."""
+"""Update rules as data: terms, genomes, their canonical form, named ones, learned schedules."""
 
 from optuna_evo.rules._catalog import catalog
 from optuna_evo.rules._genome import Genome
 from optuna_evo.rules._genome import Term
-from optuna_evo.rules._genome import TermType
-from optuna_evo.rules._rule import Direction
+from optuna_evo.rules._numbers import FROZEN
+from optuna_evo.rules._numbers import NUMBERS
+from optuna_evo.rules._numbers import step_numbers
+from optuna_evo.rules._protocols import Coefficients
+from optuna_evo.rules._protocols import DirectedCoefficients
+from optuna_evo.rules._protocols import Layout
+from optuna_evo.rules._protocols import Observation
+from optuna_evo.rules._protocols import UpdateRule
 from optuna_evo.rules._rule import Rule
 from optuna_evo.rules._schedule import Piece
 from optuna_evo.rules._schedule import Schedule
+from optuna_evo.rules._terms import Average
+from optuna_evo.rules._terms import AVERAGES
+from optuna_evo.rules._terms import DIRECTIONS
+from optuna_evo.rules._terms import FoldSettings
+from optuna_evo.rules._terms import Needs
+from optuna_evo.rules._terms import Operands
+from optuna_evo.rules._terms import read_by
+from optuna_evo.rules._terms import Reading
+from optuna_evo.rules._terms import Row
+from optuna_evo.rules._terms import TermType
 
 
 __all__ = [
+    "Average",
+    "AVERAGES",
     "catalog",
-    "Direction",
+    "Coefficients",
+    "DirectedCoefficients",
+    "DIRECTIONS",
+    "FoldSettings",
+    "FROZEN",
     "Genome",
+    "Layout",
+    "Needs",
+    "NUMBERS",
+    "Observation",
+    "Operands",
     "Piece",
+    "read_by",
+    "Reading",
+    "Row",
     "Rule",
     "Schedule",
+    "step_numbers",
     "Term",
     "TermType",
+    "UpdateRule",
 ]

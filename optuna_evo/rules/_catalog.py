@@ -18,7 +18,7 @@ from typing import Final
 
 from optuna_evo.rules._genome import Genome
 from optuna_evo.rules._genome import Term
-from optuna_evo.rules._genome import TermType
+from optuna_evo.rules._terms import TermType
 
 
 __all__ = ["catalog"]
@@ -68,8 +68,9 @@ catalog: Final[Mapping[str, Genome]] = MappingProxyType(
         ),
         "adam": Genome(terms=[Term(TermType.ADAM_TERM, 1.0)], lr=1e-3),
         "adamw": Genome(terms=[Term(TermType.ADAM_TERM, 1.0)], lr=1e-3, weight_decay=1e-2),
-        # Lion takes the sign of an average; of the terms here the sign of the gradient with
-        # strong decay comes closest, hence "like".
+        # arXiv:2302.06675, with the defaults of its published code
+        "lion": Genome(terms=[Term(TermType.LION, 1.0)], lr=1e-4, beta1=0.9, beta2=0.99),
+        # From before there was Lion's own term: the sign of the gradient with strong decay.
         "lion_like": Genome(terms=[Term(TermType.SIGN_GRAD, 1.0)], lr=1e-4, weight_decay=1e-1),
         "published_2025": Genome(
             terms=[

@@ -21,40 +21,24 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields
-import enum
 import math
 from typing import Any
 from typing import NamedTuple
 from typing import Self
 
-from optuna_evo.rules._rule import canonical_rule
 from optuna_evo.rules._rule import Rule
+from optuna_evo.rules._terms import DIRECTIONS
+from optuna_evo.rules._terms import fold
+from optuna_evo.rules._terms import FoldSettings
+from optuna_evo.rules._terms import read_by
+from optuna_evo.rules._terms import TermType
 
 
-__all__ = ["Genome", "Term", "TermType"]
+__all__ = ["Genome", "Term"]
 
 # The notebook fixes NESTEROV as m + 0.9 * (g - m), which is b * m + (1 - b) * g with b = 0.1.
 _NOTEBOOK_NESTEROV_BETA = 0.1
 _LOG10_KEYS = {"lr_log10": "lr", "eps_log10": "eps", "wd_log10": "weight_decay"}
-
-
-class TermType(enum.IntEnum):
-    """The catalog of update terms; the integers are those of the published seed format."""
-
-    GRAD = 0
-    """g"""
-    MOMENTUM = 1
-    """m"""
-    RMS_NORM = 2
-    """g / (sqrt(v) + eps)"""
-    ADAM_TERM = 3
-    """m / (sqrt(v) + eps)"""
-    SIGN_GRAD = 4
-    """sign(g)"""
-    SQRT_GRAD = 5
-    """g / (|g| + eps)"""
-    NESTEROV = 6
-    """beta1 * m + (1 - beta1) * g"""
 
 
 class Term(NamedTuple):
@@ -144,8 +128,27 @@ class Genome:
 
     @property
     def rule(self) -> Rule:
-        """The dense canonical form that runs (see `optuna_evo.rules`)."""
-        return canonical_rule(self)
+        """The dense canonical form that runs (see `optuna_evo.rules.Rule`)."""
+        coefficients = fold(self._weights(), self._fold_settings())
+        directions = [d for d, c in zip(DIRECTIONS, coefficients, strict=True) if c]
+        read = read_by(directions, self._fold_settings())
+        scheduled = bool(directions) or self.weight_decay > 0
+        warmup_steps = self.warmup_steps if self.use_warmup and scheduled else 0
+        if warmup_steps == 1 and self.horizon is None:  # one step starts at the full rate
+            warmup_steps = 0
+        return Rule(
+            coefficients=coefficients,
+            lr=self.lr,
+            beta1=self.beta1 if read.beta1 else 0.0,
+            beta2=self.beta2 if read.beta2 else 0.0,
+            eps=self.eps if read.eps else 0.0,
+            weight_decay=self.weight_decay,
+            bias_correction=self.use_bias_correction and read.correction,
+            clip_value=self.clip_value if self.use_gradient_clipping and read.clipping else None,
+            warmup_steps=warmup_steps,
+            cosine=self.use_cosine_decay and scheduled,
+            horizon=self.horizon if warmup_steps else None,
+        )
 
     def equation(self) -> str:
         """Return the update as a person would write it, one statement a line."""
@@ -188,6 +191,16 @@ class Genome:
         if "terms" not in values:
             raise ValueError(f"A genome needs `terms` (or `term_types`), got {sorted(values)}.")
         return cls(**values)
+
+    def _weights(self) -> dict[TermType, float]:
+        """Return the sum of the weights of each type of term."""
+        # fsum is exact up to one rounding: the order of terms is no matter, and terms cancel to 0
+        types = sorted({term.type for term in self.terms})
+        return {t: math.fsum(alpha for kind, alpha in self.terms if kind is t) for t in types}
+
+    def _fold_settings(self) -> FoldSettings:
+        share = self.beta1 if self.nesterov_beta is None else self.nesterov_beta
+        return FoldSettings(self.use_m, self.use_v, self.beta1, self.beta2, share)
 
 
 def _as_term(term: Any) -> Term:

@@ -4,7 +4,9 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.rules import FoldSettings
 from optuna_evo.rules import Genome
+from optuna_evo.rules import read_by
 from optuna_evo.rules import Term
 from optuna_evo.rules import TermType
 
@@ -14,12 +16,20 @@ if TYPE_CHECKING:
 
 __all__ = ["genome_params", "genome_space", "suggest_genome"]
 
-_READ_M = {TermType.MOMENTUM, TermType.ADAM_TERM, TermType.NESTEROV}
-_READ_V = {TermType.RMS_NORM, TermType.ADAM_TERM}
-_READ_EPS = _READ_V | {TermType.SQRT_GRAD}
-
 _NO_WEIGHT_DECAY = 1e-6
-_ALL_TERMS = tuple(TermType.__members__)
+# Those of the published seed format. More would make another distribution of `term_i`: studies in
+# databases, whose specs rely on the default, could not go on.
+_DEFAULT_TERMS = (
+    "GRAD",
+    "MOMENTUM",
+    "RMS_NORM",
+    "ADAM_TERM",
+    "SIGN_GRAD",
+    "SQRT_GRAD",
+    "NESTEROV",
+)
+# While the space asks, averages are on and no decay is 0: what is read does not depend on values.
+_ALL_ON = FoldSettings(use_m=True, use_v=True, beta1=0.5, beta2=0.25, nesterov_share=0.5)
 _Range = tuple[float, float]
 
 
@@ -27,7 +37,7 @@ def suggest_genome(
     trial: "optuna.trial.BaseTrial",
     *,
     max_terms: int = 4,
-    term_types: tuple[str, ...] = _ALL_TERMS,
+    term_types: tuple[str, ...] = _DEFAULT_TERMS,
     alpha: _Range = (-5.0, 5.0),
     lr: _Range = (1e-5, 1e-1),
     beta1: _Range = (0.0, 0.999),
@@ -48,7 +58,10 @@ def suggest_genome(
     Args:
         trial: An Optuna trial (a `FixedTrial` or `FrozenTrial` rebuilds its genome).
         max_terms: The largest number of terms, >= 1.
-        term_types: Names of the `TermType`s to choose from.
+        term_types:
+            Names of the `TermType`s to choose from. The default is the seven of the published
+            format and stays so, because the choices of a stored study cannot change; later ones
+            are to be had by name.
         alpha: Range of the term weights.
         lr: Range of the learning rate.
         beta1: Range of the decay of m.
@@ -85,16 +98,19 @@ def suggest_genome(
         values[name] = asked and trial.suggest_categorical(name, (False, True))
         return bool(values[name])
 
-    reads_m = flag("use_m", bool(kinds & _READ_M))
-    if reads_m:
+    read = read_by(kinds, _ALL_ON)
+    use_m = flag("use_m", read.beta1)
+    read = read_by(kinds, _ALL_ON._replace(use_m=use_m))
+    if read.beta1:
         values["beta1"] = trial.suggest_float("beta1", *beta1)
-    reads_v = flag("use_v", bool(kinds & _READ_V))
-    if reads_v:
+    use_v = flag("use_v", "v" in read.needs)
+    read = read_by(kinds, _ALL_ON._replace(use_m=use_m, use_v=use_v))
+    if read.beta2:
         values["beta2"] = trial.suggest_float("beta2", *beta2)
-    if kinds & _READ_EPS:
+    if read.eps:
         values["eps"] = trial.suggest_float("eps", *eps, log=True)
-    flag("use_bias_correction", reads_m or reads_v)
-    if flag("use_gradient_clipping", kinds != {TermType.SIGN_GRAD}):
+    flag("use_bias_correction", read.correction)
+    if flag("use_gradient_clipping", read.clipping):
         values["clip_value"] = trial.suggest_float("clip_value", *clip_value)
     if flag("use_warmup"):
         values["warmup_steps"] = trial.suggest_int("warmup_steps", *warmup_steps)

@@ -13,15 +13,14 @@ from optuna_evo.errors import CheckpointError
 from optuna_evo.optimizers import build_named
 from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.optimizers import TorchOptimizers
+from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import Genome
-from optuna_evo.rules import Rule
 from optuna_evo.trainers._checkpoint import Checkpoint
 from optuna_evo.trainers._checkpoint import copied
 from optuna_evo.trainers._setting import Setting
 
 
 __all__ = [
-    "averages_of",
     "build_optimizer",
     "can_stack",
     "check_origin",
@@ -108,12 +107,6 @@ def restore(
         scaler.load_state_dict(dict(origin.scaler))
 
 
-def averages_of(rule: Rule) -> list[str]:
-    """Return the names of the averages that a rule reads, as its optimizer's state has them."""
-    needs = {"exp_avg": rule.needs_m, "exp_avg_sq": rule.needs_v}
-    return [name for name, needed in needs.items() if needed]
-
-
 def can_stack(config: TrainingConfig, origin: Origin, setting: Setting) -> bool:
     """Tell whether a stack can train a member from its origin as it would be trained alone.
 
@@ -127,7 +120,7 @@ def can_stack(config: TrainingConfig, origin: Origin, setting: Setting) -> bool:
     groups, states = origin.optimizer.get("param_groups", []), origin.optimizer.get("state", {})
     if len(groups) != 1 or set(groups[0]["params"]) != set(states):
         return False
-    reads = set(averages_of(config.optimizer.rule))
+    reads = {AVERAGES[symbol].state for symbol in config.optimizer.rule.needs}
     steps = {int(groups[0].get("schedule_step", -1)), *(int(s["step"]) for s in states.values())}
     return steps == {origin.step} and all(
         reads == set(state) - {"step"} for state in states.values()

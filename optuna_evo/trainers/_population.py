@@ -14,9 +14,8 @@ from torch import nn
 from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
-from optuna_evo.optimizers import Scalars
-from optuna_evo.optimizers import update_flat
-from optuna_evo.rules import Rule
+from optuna_evo.optimizers import ConstantRule
+from optuna_evo.optimizers import StackOptimizer
 from optuna_evo.tasks import Split
 from optuna_evo.trainers._checkpoint import Checkpoint
 from optuna_evo.trainers._checkpoint import copied
@@ -26,7 +25,6 @@ from optuna_evo.trainers._forward import Forward
 from optuna_evo.trainers._hardware import advice_on_memory
 from optuna_evo.trainers._hardware import evaluation_rows
 from optuna_evo.trainers._hardware import to_device
-from optuna_evo.trainers._origin import averages_of
 from optuna_evo.trainers._origin import Origin
 from optuna_evo.trainers._setting import check_alive
 from optuna_evo.trainers._setting import clip_and_sparsity
@@ -74,21 +72,25 @@ class PopulationCohort:
         self._model = setting.build_model(configs[0])
         self._forward = make_forward(self._model)
         self._stack = Stack(self._model, len(configs))
-        self._rules = [config.genome.rule for config in configs]
-        self._lr_scales = [1.0] * len(configs)
-        names = {name for rule in self._rules for name in averages_of(rule)}
-        self._averages = {name: torch.zeros_like(self._stack.weights) for name in sorted(names)}
+        genomes = [config.genome for config in configs]
+        lengths = [setting.schedule_steps or genome.horizon for genome in genomes]
+        self._optimizer = StackOptimizer(
+            ConstantRule([genome.rule for genome in genomes], total_steps=lengths),
+            self._stack.weights,
+            total_steps=setting.total_steps,
+        )
+        self._rules = [genome.rule for genome in genomes]
         self._groups = [
             restore_row(
                 self._stack,
-                self._averages,
+                self._optimizer.averages,
                 row,
                 origin,
-                config.genome,
+                genome,
                 model=self._model,
                 setting=setting,
             )
-            for row, (config, origin) in enumerate(zip(configs, origins, strict=True))
+            for row, (genome, origin) in enumerate(zip(genomes, origins, strict=True))
         ]
         shape = (len(configs), setting.total_steps)
         self._losses = torch.full(shape, math.nan, device=setting.device)
@@ -175,10 +177,7 @@ class PopulationCohort:
     def scale_lr(self, factors: Sequence[float]) -> None:
         """Multiply the learning rate of each member from now on."""
         by_member = dict(zip(self._members, factors, strict=True))
-        self._lr_scales = [
-            scale * by_member[member]
-            for member, scale in zip(self._rows, self._lr_scales, strict=True)
-        ]
+        self._optimizer.scale_lr([by_member[member] for member in self._rows])
 
     def state_dicts(self) -> list[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""
@@ -196,10 +195,10 @@ class PopulationCohort:
         group = self._groups[row]
         return checkpoint_of_row(
             self._stack,
-            self._averages,
+            self._optimizer.averages,
             row,
             self._rules[row],
-            {**group, "lr": group["lr"] * self._lr_scales[row]},
+            {**group, "lr": group["lr"] * self._optimizer.lr_scales[row]},
             step=self._first_step + self._step,
             position=self._position(self._step),
             setting=self._setting,
@@ -210,9 +209,8 @@ class PopulationCohort:
 
     def _train_until(self, last: int) -> None:
         """Train without waiting for the device."""
-        numbers = torch.tensor(
-            [self._numbers(step) for step in range(self._step, last)], dtype=torch.float64
-        ).to(self._setting.device)  # (steps, P, 14)
+        first = self._first_step
+        numbers = self._optimizer.numbers(first + self._step, first + last)  # (steps, P, 1, n)
         for step, now in zip(range(self._step, last), numbers, strict=True):
             self._losses[:, step] = self._train_step(step, now)
         self._step = last
@@ -233,8 +231,7 @@ class PopulationCohort:
         )
         flat = stack.flatten(dict(zip(weights, gradients, strict=True)))
         self._clip(flat, step)
-        averages = (self._averages.get("exp_avg"), self._averages.get("exp_avg_sq"))
-        update_flat(stack.weights, flat, *averages, numbers)
+        self._optimizer.step(stack.weights, flat, numbers)
         self._apply_masks()
         return losses.detach()
 
@@ -249,12 +246,6 @@ class PopulationCohort:
         norms = torch.linalg.vector_norm(gradients, dim=1)  # (P,)
         self._norms[:, step] = norms
         gradients *= (self._clip_norms / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1)
-
-    def _numbers(self, step: int) -> list[tuple[float, ...]]:
-        return [
-            _scalars(rule, self._first_step + step, group["total_steps"], scale).numbers()
-            for rule, group, scale in zip(self._rules, self._groups, self._lr_scales, strict=True)
-        ]
 
     def _diverged(self) -> list[bool]:
         is_over = self._step == self._setting.total_steps
@@ -280,13 +271,12 @@ class PopulationCohort:
         index = torch.tensor(rows, dtype=torch.long, device=self._setting.device)
         self._stack.select(index)
         self._losses = self._losses[index]
-        self._averages = {name: flat[index] for name, flat in self._averages.items()}
+        self._optimizer.keep(rows)
         self._norms = None if self._norms is None else self._norms[index]
         self._masks = None if self._masks is None else self._masks[index]
         self._clip_norms = self._clip_norms[index]
         self._groups = [self._groups[row] for row in rows]
         self._rules = [self._rules[row] for row in rows]
-        self._lr_scales = [self._lr_scales[row] for row in rows]
         self._rows = [self._rows[row] for row in rows]
 
     @torch.no_grad()
@@ -315,22 +305,6 @@ class PopulationCohort:
         """Return the values of rows by live member, NaN for diverged ones."""
         found = dict(zip(self._rows, values, strict=True))
         return [_finite_or_nan(found.get(member, math.nan)) for member in self._members]
-
-
-def _scalars(rule: Rule, step: int, total_steps: int, lr_scale: float) -> Scalars:
-    """Return the numbers of a rule at a step, counted from 0."""
-    corrects, t = rule.bias_correction, step + 1
-    return Scalars(
-        coefficients=rule.coefficients,
-        lr=rule.lr * lr_scale * rule.lr_scale(step, total_steps),
-        beta1=rule.beta1,
-        beta2=rule.beta2,
-        eps=rule.eps,
-        weight_decay=rule.weight_decay,
-        clip_value=rule.clip_value,
-        correction_m=1 - rule.beta1**t if corrects else 1.0,
-        correction_v=1 - rule.beta2**t if corrects else 1.0,
-    )
 
 
 def _finite_or_nan(value: float) -> float:

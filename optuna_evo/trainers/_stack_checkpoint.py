@@ -9,10 +9,10 @@ from torch import nn
 from torch import Tensor
 
 from optuna_evo.optimizers import EvolvedOptimizer
+from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import Genome
 from optuna_evo.rules import Rule
 from optuna_evo.trainers._checkpoint import Checkpoint
-from optuna_evo.trainers._origin import averages_of
 from optuna_evo.trainers._origin import check_origin
 from optuna_evo.trainers._origin import Origin
 from optuna_evo.trainers._origin import restore
@@ -24,7 +24,7 @@ from optuna_evo.trainers._stack import Stack
 __all__ = ["checkpoint_of_row", "restore_row", "stacked_masks"]
 
 Averages = Mapping[str, Tensor]
-"""Averages (P, N) that a member's rule reads, by their names in an optimizer's state."""
+"""Averages (P, N) by their symbols; a member's rule may read fewer of them."""
 
 
 def restore_row(
@@ -57,9 +57,10 @@ def restore_row(
         restore(origin, model, optimizer)
         stack.load(row, model)
         named = dict(model.named_parameters())
-        for key in averages_of(genome.rule) if origin.step else ():
+        for symbol in genome.rule.needs if origin.step else ():
+            key = AVERAGES[symbol].state
             own = {name: optimizer.state[p][key] for name, p in named.items()}
-            stack.write(averages[key], row, own)
+            stack.write(averages[symbol], row, own)
     (group,) = optimizer.state_dict()["param_groups"]
     return dict(group)
 
@@ -87,7 +88,10 @@ def checkpoint_of_row(
         position: Rows taken since fresh weights.
         setting: What the members have in common.
     """
-    own = {key: [*stack.read(averages[key], row).values()] for key in averages_of(rule)}
+    own = {
+        AVERAGES[symbol].state: [*stack.read(averages[symbol], row).values()]
+        for symbol in sorted(rule.needs)
+    }
     state = {
         i: {"step": step, **{key: tensors[i] for key, tensors in own.items()}}
         for i in group["params"]

@@ -9,6 +9,7 @@ the end: the CPU time of first steps with a fresh cache, the build of the kernel
 """
 
 from collections.abc import Callable
+import dataclasses
 import os
 from pathlib import Path
 import tempfile
@@ -20,10 +21,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import Genome
 from optuna_evo import suggest_genome
 from optuna_evo import tasks
+from optuna_evo import TermType
 
 
 Build = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
@@ -40,12 +43,20 @@ FOUR_COSTLY_TERMS = Genome(
 )
 MOMENTUM = Genome(terms=[("MOMENTUM", 1.0)], weight_decay=0.01)
 SIGN = Genome(terms=[("SIGN_GRAD", 1.0)], weight_decay=0.01)
+LION = dataclasses.replace(catalog["lion"], weight_decay=0.01)
+SIGN_MOMENTUM = Genome(terms=[("SIGN_MOMENTUM", 1.0)], weight_decay=0.01)
+CAUTIOUS = Genome(terms=[("AGREEMENT", 1.0)], weight_decay=0.01)
+ALL_TERMS = Genome(terms=[(term, 0.1) for term in TermType], weight_decay=0.01)
 
 RULES: dict[str, tuple[Genome, dict[str, Any]]] = {
     "4 terms, m and v": (FOUR_TERMS, {"fused": True}),
     "4 terms, m and v, g / abs(g)": (FOUR_COSTLY_TERMS, {"fused": True}),
     "momentum": (MOMENTUM, {"fused": True}),
     "sign": (SIGN, {"fused": True}),
+    "Lion": (LION, {"fused": True}),
+    "sign of momentum": (SIGN_MOMENTUM, {"fused": True}),
+    "momentum where it agrees with g": (CAUTIOUS, {"fused": True}),
+    "all terms": (ALL_TERMS, {"fused": True}),
     "4 terms, m and v: foreach": (FOUR_TERMS, {"foreach": True}),
     "4 terms, m and v: readable loop": (FOUR_TERMS, {"foreach": False}),
 }

@@ -1,6 +1,7 @@
 """The plain loop of the published notebook (arXiv:2512.11853), as an oracle in float64.
 
-It knows nothing of canonical forms: every scalar and flag of a genome is used as it stands.
+Terms that are ours follow those of the notebook, by their integers. It knows nothing of canonical
+forms: every scalar and flag of a genome is used as it stands.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ def train(
 
     The notebook writes NESTEROV as m + 0.9 * (g - m); `nesterov_beta` replaces that 1 - 0.9.
     """
-    w, m, v = weights.copy(), np.zeros_like(weights), np.zeros_like(weights)
+    w, (m, v, s) = weights.copy(), np.zeros((3, *weights.shape))
     beta1, beta2 = seed["beta1"], seed["beta2"]
     eps, decay = 10.0 ** seed["eps_log10"], 10.0 ** seed["wd_log10"]
     for step, g in enumerate(gradients):
@@ -50,9 +51,14 @@ def train(
             np.sign(g),
             g / (np.abs(g) + eps),
             m_hat + (1 - seed.get("nesterov_beta", 0.1)) * (g - m_hat),
+            m_hat / (np.abs(g) + eps),
+            np.sign(m_hat),
+            np.sign(beta1 * s + (1 - beta1) * g) if seed["use_m"] else np.sign(g),
+            np.where(np.sign(g) == np.sign(m_hat), m_hat, 0.0),
         )
         for kind, alpha in zip(seed["term_types"], seed["alphas"], strict=True):
             w = w - lr * alpha * terms[kind]
+        s = beta2 * s + (1 - beta2) * g
     return w
 
 

@@ -17,7 +17,9 @@ from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import Genome
 from optuna_evo.optimizers import _native
+from optuna_evo.optimizers._fused import fused_update
 from tests.optimizers import published_loop
+from tests.optimizers.steps import numbers_with
 from tests.optimizers.test_evolved import assert_equal
 from tests.optimizers.test_evolved import EVERYTHING
 from tests.optimizers.test_evolved import GENOMES
@@ -52,22 +54,6 @@ def test_a_random_genome_trains_as_in_the_readable_loop(first: int) -> None:
         ours = trained(random_genome(number), 5, torch.float64, fused=True)
         loop = trained(random_genome(number), 5, torch.float64, foreach=False)
         torch.testing.assert_close(ours, loop, rtol=1e-13, atol=1e-13)
-
-
-def test_every_set_of_directions_has_its_own_loop() -> None:
-    params, g = torch.ones(21, dtype=torch.float64), torch.linspace(-1, 1, 21).double()
-    for chosen in range(128):
-        steps = [0.1 * (chosen >> d & 1) for d in range(7)]
-        numbers = torch.tensor([*steps, 0.9, 1.0, 0.0, 1.0, 1.0, 1e-3, 0.5]).double()
-        w, m, v = params.clone(), torch.zeros_like(g), torch.zeros_like(g)
-        table = [*(t.data_ptr() for t in (w, g, m, v)), 21]
-        assert _native.is_available(torch.float64)
-        _native.launch(torch.float64, table, numbers)
-        clipped = g.clamp(-0.5, 0.5)  # m = clipped, v = clipped²: one step from zero
-        ratio = clipped / (clipped.abs() + 1e-3)
-        directions = [clipped, clipped, ratio, ratio, clipped.sign(), ratio, ratio]
-        expected = 0.9 - sum(s * d for s, d in zip(steps, directions, strict=True))
-        torch.testing.assert_close(w, expected, rtol=1e-7, atol=1e-7)
 
 
 @contextlib.contextmanager
@@ -131,10 +117,10 @@ def test_bfloat16_rounds_as_torch_does() -> None:
     w, g = torch.zeros(2, 1000, dtype=torch.bfloat16)
     values[4:6] = w[4:6] = torch.tensor([torch.nan, -torch.inf])
     momentum = values.where(values.isfinite(), 0.0)
-    numbers = [1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, torch.inf]
+    steps = {"grad": 1.0, "momentum": -1.0}
+    numbers = numbers_with(steps, decay=1.0, m_share=0.0, clip=torch.inf)
     assert _native.is_available(torch.bfloat16)
-    table = [w.data_ptr(), g.data_ptr(), momentum.data_ptr(), 0, 1000]
-    _native.launch(torch.bfloat16, table, numbers)
+    fused_update([w], [g], {"m": [momentum]}, numbers)
     expected = values.bfloat16()
     torch.testing.assert_close(w, expected, rtol=0, atol=0, equal_nan=True)
 

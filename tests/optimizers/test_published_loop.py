@@ -16,6 +16,7 @@ from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import Genome
 from optuna_evo import suggest_genome
+from optuna_evo import TermType
 from tests.optimizers import published_loop
 from tests.optimizers.published_loop import Array
 
@@ -34,9 +35,9 @@ CHANGES: list[dict[str, Any]] = [
 FLAGS = [field.name for field in dataclasses.fields(Genome) if field.name.startswith("use_")]
 
 
-def evolved(genome: Genome, weights: Array, gradients: list[Array], *, foreach: bool) -> Array:
+def evolved(genome: Genome, weights: Array, gradients: list[Array], **way: bool) -> Array:
     p = torch.tensor(weights, requires_grad=True)
-    optimizer = EvolvedOptimizer([p], genome, total_steps=len(gradients), foreach=foreach)
+    optimizer = EvolvedOptimizer([p], genome, total_steps=len(gradients), **way)
     for gradient in gradients:
         p.grad = torch.tensor(gradient)
         optimizer.step()
@@ -65,6 +66,22 @@ def test_a_catalog_genome_trains_as_the_plain_loop(name: str) -> None:
     np.testing.assert_allclose(ours, expected, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("way", [{"foreach": True}, {"foreach": False}, {"fused": True}])
+@pytest.mark.parametrize("beta2", [0.0, 0.6])
+@pytest.mark.parametrize("beta1", [0.0, 0.6, 0.8])
+@pytest.mark.parametrize("term", TermType)
+def test_every_term_trains_as_the_plain_loop_whatever_the_decays(
+    term: TermType, beta1: float, beta2: float, way: dict[str, bool]
+) -> None:
+    rng = np.random.default_rng(0)
+    genome = Genome(terms=[(term, 0.5)], lr=0.1, beta1=beta1, beta2=beta2, weight_decay=0.1)
+    weights, gradients = rng.normal(size=24), published_loop.wide_gradients(rng, N_STEPS)
+    seed = published_loop.seed_format(genome)
+    expected = published_loop.train(seed, weights, gradients, N_STEPS)
+    ours = evolved(genome, weights, gradients, **way)
+    np.testing.assert_allclose(ours, expected, rtol=1e-11, atol=1e-11)
+
+
 def variants(genome: Genome) -> Iterator[Genome]:
     """Yield the genome with one scalar or flag changed, one at a time."""
     for change in CHANGES:
@@ -82,6 +99,7 @@ def random_genome(number: int) -> Genome:
     sampler = optuna.samplers.RandomSampler(seed=number)
     return suggest_genome(
         optuna.create_study(sampler=sampler).ask(),
+        term_types=tuple(TermType.__members__),
         lr=(1e-2, 1e-1),
         eps=(1e-5, 1e-3),
         beta1=(0.1, 0.9),

@@ -1,48 +1,71 @@
 """The GPU kernel without a GPU: interpreted, it is the readable loop; and it compiles."""
 
+from collections.abc import Iterator
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 
-from tests.optimizers.test_flat import by_loop
-from tests.optimizers.test_flat import gradients
-from tests.optimizers.test_flat import numbers_of
-from tests.optimizers.test_flat import random_rules
+from optuna_evo.optimizers._columns import COLUMNS
+from optuna_evo.rules import AVERAGES
+from tests.optimizers.steps import by_rows
+from tests.optimizers.steps import dense_direction
+from tests.optimizers.steps import gradients
+from tests.optimizers.steps import numbers_with
+from tests.optimizers.steps import of_rules
+from tests.optimizers.steps import random_rules
+from tests.optimizers.steps import symbols_of
+from tests.optimizers.steps import TERMS
 
 
-SIZES = (37, 1, 0, 36)
+SIZES = (19, 1, 0, 16)
 
 
 def interpret(one_by_one: bool) -> None:
-    """Train four tensors, each by its own rule, with the interpreted kernel in float64."""
+    """Train four tensors, each along its own terms, with the interpreted kernel in float64."""
     from optuna_evo.optimizers import _triton
 
     _triton._BLOCK = 16
-    rules, n_steps = random_rules(12), 3
-    for first in range(0, len(rules), len(SIZES)):
-        four = rules[first : first + len(SIZES)]
+    n_steps = 2
+    grads = gradients(n_steps)
+    alone = [[numbers_with({term: 0.1})] * n_steps for term in TERMS]
+    whole = [[tuple(row) for row in rows] for rows in rules_by_step(4, n_steps)]
+    for four in batched([*alone, *whole], len(SIZES)):
         params = [torch.ones(size, dtype=torch.float64) for size in SIZES]
-        averages = [[torch.zeros_like(p) for p in params] for _ in range(2)]
-        for step, g in enumerate(gradients(n_steps), start=1):
-            grads = [g[:size].clone() for size in SIZES]
-            columns = (params, grads, *averages)
-            table = [t.data_ptr() for column in columns for t in column]
-            numbers = numbers_of(four, step)
+        symbols = {s for numbers in four for s in symbols_of(numbers[0])}
+        averages = {s: [torch.zeros_like(p) for p in params] for s in symbols}
+        d = [dense_direction()[:size].clone() for size in SIZES]
+        for step, g in enumerate(grads):
+            columns = {"params": params, "grads": [g[:size].clone() for size in SIZES]}
+            columns |= {AVERAGES[s].state: tensors for s, tensors in averages.items()}
+            columns |= {"directions": d}
+            none = [torch.empty(0)] * len(SIZES)
+            table = [t.data_ptr() for name in COLUMNS[:-1] for t in columns.get(name, none)]
+            numbers = torch.tensor([rows[step] for rows in four], dtype=torch.float64)
             _triton.launch(torch.float64, [*table, *SIZES], numbers, one_by_one=one_by_one)
-        for rule, p in zip(four, params, strict=True):
-            expected = by_loop(rule, gradients(n_steps))[: len(p)]
+        for rows, p in zip(four, params, strict=True):
+            expected = by_rows(rows, grads)[: len(p)]
             torch.testing.assert_close(p, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("one_by_one", [True, False])
-def test_the_interpreted_kernel_is_the_readable_loop(one_by_one: bool) -> None:
+def rules_by_step(count: int, n_steps: int) -> list[list[list[float]]]:
+    steps = [of_rules(random_rules(count), step + 1).tolist() for step in range(n_steps)]
+    return [[rows[i] for rows in steps] for i in range(count)]
+
+
+def batched(items: list[Any], size: int) -> Iterator[list[Any]]:
+    """Yield lists of exactly `size` items; the last one is filled up from the start."""
+    for first in range(0, len(items), size):
+        yield (items[first:] + items)[:size]
+
+
+def test_every_term_of_the_interpreted_kernel_is_its_row() -> None:
     pytest.importorskip("triton")
     environment = os.environ | {"TRITON_INTERPRET": "1"}
-    call = f"from {__name__} import interpret; interpret({one_by_one})"
+    call = f"from {__name__} import interpret; interpret(True); interpret(False)"
     command = [sys.executable, "-c", call]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -57,12 +80,13 @@ def test_the_kernels_compile_for_an_h100(dtype: torch.dtype) -> None:
 
     from optuna_evo.optimizers import _triton
 
-    constants = {"KIND": _triton.Kind(*_triton.TYPES[dtype], True, True, True), "BLOCK": 2048}
+    width = len(COLUMNS) - 1
+    kind = _triton.Kind(*_triton.TYPES[dtype], (True,) * width, True)
+    constants = {"KIND": kind, "BLOCK": 2048}
     kinds = dict.fromkeys(constants, "constexpr")
-    addresses = dict.fromkeys(("param", "grad", "exp_avg", "exp_avg_sq", "size"), "i64")
     signatures = {
         _triton._step_all: {"table": "*i64", "n": "i32", "numbers": "*fp64", "stride": "i32"},
-        _triton._step_one: {**addresses, "numbers": "*fp64"},
+        _triton._step_one: {"tensors": ("i64",) * width, "size": "i64", "numbers": "*fp64"},
     }
     for kernel, signature in signatures.items():
         source = triton.compiler.ASTSource(kernel, signature | kinds, constants)

@@ -1,6 +1,8 @@
 """The classics of the catalog do what their torch namesakes do."""
 
 from collections.abc import Callable
+import dataclasses
+import functools
 import math
 
 import pytest
@@ -21,6 +23,32 @@ NAMESAKES: dict[str, Build] = {
     "adam": lambda params: torch.optim.Adam(params),
     "adamw": lambda params: torch.optim.AdamW(params),
 }
+
+
+class PublishedLion(torch.optim.Optimizer):
+    """Lion as its authors publish it (arXiv:2302.06675, `lion_pytorch.py`)."""
+
+    def __init__(
+        self,
+        params: list[nn.Parameter],
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in group["params"]:
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                if not self.state[p]:
+                    self.state[p]["exp_avg"] = torch.zeros_like(p)
+                exp_avg = self.state[p]["exp_avg"]
+                update = (exp_avg * beta1 + p.grad * (1 - beta1)).sign_()
+                p.add_(update, alpha=-group["lr"])
+                exp_avg.mul_(beta2).add_(p.grad, alpha=1 - beta2)
 
 
 def cnn(dtype: torch.dtype) -> nn.Sequential:
@@ -59,6 +87,25 @@ def test_a_classic_equals_its_torch_namesake_in_float64(name: str, way: dict[str
     expected, _ = train(NAMESAKES[name], 100, torch.float64)
     ours, _ = train(lambda p: EvolvedOptimizer(p, catalog[name], **way), 100, torch.float64)
     assert (ours - expected).norm() <= 1e-8 * expected.norm()
+
+
+@pytest.mark.parametrize("way", [{"foreach": False}, {"foreach": True}, {"fused": True}])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_lion_equals_the_published_optimizer(weight_decay: float, way: dict[str, bool]) -> None:
+    genome = dataclasses.replace(catalog["lion"], weight_decay=weight_decay)
+    published = functools.partial(PublishedLion, weight_decay=weight_decay)
+    expected, _ = train(published, 100, torch.float64)
+    ours, _ = train(lambda p: EvolvedOptimizer(p, genome, **way), 100, torch.float64)
+    assert (ours - expected).norm() <= 1e-12 * expected.norm()
+
+
+def test_lion_keeps_one_average_of_its_own() -> None:
+    p = nn.Parameter(torch.ones(3))
+    optimizer = EvolvedOptimizer([p], catalog["lion"])
+    p.grad = torch.tensor([1.0, -2.0, 0.0])
+    optimizer.step()
+    assert optimizer.state[p].keys() == {"step", "exp_avg_slow"}
+    torch.testing.assert_close(optimizer.state[p]["exp_avg_slow"], 0.01 * p.grad)
 
 
 @pytest.mark.parametrize("name", sorted(catalog))

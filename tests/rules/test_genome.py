@@ -113,7 +113,7 @@ def test_a_term_is_a_pair_of_a_name_or_number_and_a_weight(terms: Any) -> None:
         ({"nesterov_beta": 1.0}, "`nesterov_beta` must be >= 0 and < 1"),
         ({"use_m": "false"}, "`use_m` must be true or false, got 'false'"),
         ({"terms": [("ADAM", 1.0)]}, "of GRAD, MOMENTUM, RMS_NORM, .*; got \\('ADAM', 1.0\\)"),
-        ({"terms": [(7, 1.0)]}, "A term must be a pair"),
+        ({"terms": [(99, 1.0)]}, "A term must be a pair"),
         ({"terms": [("GRAD",)]}, "A term must be a pair"),
         ({"terms": [("GRAD", None)]}, "A term must be a pair"),
         ({"terms": [("GRAD", math.nan)]}, "`alpha` of a term must be finite, got nan for GRAD"),
@@ -197,6 +197,18 @@ def test_the_equation_reads_as_a_person_would_write_it(name: str) -> None:
             "w ← w − η·g\nη = 0.001·min(1, t/50)",
         ),
         ({"terms": [("SIGN_GRAD", -1.0)]}, "w ← w − η·(−sign(g))\nη = 0.001"),
+        (
+            {"terms": [("SIGN_MOMENTUM", 1.0), ("GRAD", 0.5)]},
+            "m ← 0.9·m + 0.1·g\nw ← w − η·(0.5·g + sign(m))\nη = 0.001",
+        ),
+        (
+            {"terms": [("LION", 1.0)], "beta2": 0.99, "weight_decay": 0.1},
+            "w ← w − η·0.1·w − η·sign(0.9·s + 0.1·g)\ns ← 0.99·s + 0.01·g\nη = 0.001",
+        ),
+        (
+            {"terms": [("AGREEMENT", 2.0)], "use_bias_correction": False},
+            "m ← 0.9·m + 0.1·g\nw ← w − η·2·m·[sign(g) = sign(m)]\nη = 0.001",
+        ),
         ({"terms": [], "weight_decay": 0.1}, "w ← w − η·0.1·w\nη = 0.001"),
         ({"terms": []}, "w ← w\nη = 0.001"),
     ],

@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 
 from optuna_evo import Genome
-from optuna_evo.rules import Direction
+from optuna_evo import TermType
+from optuna_evo.rules import DIRECTIONS
 
 
 Changes = dict[str, Any]
 MOMENTUM: Changes = {"terms": [("MOMENTUM", 1.0)]}
 GRAD: Changes = {"terms": [("GRAD", 1.0)]}
 SIGN: Changes = {"terms": [("SIGN_GRAD", 1.0)]}
+SIGN_MOMENTUM: Changes = {"terms": [("SIGN_MOMENTUM", 1.0)]}
+LION: Changes = {"terms": [("LION", 1.0)]}
+AGREEMENT: Changes = {"terms": [("AGREEMENT", 1.0)]}
 RMS: Changes = {"terms": [("RMS_NORM", 1.0)]}
 NO_V: Changes = {"use_v": False}
 
@@ -93,6 +97,24 @@ EQUIVALENT: dict[str, tuple[Genome, Genome]] = {
         genome({"beta1": 0.0, "beta2": 0.0, "use_bias_correction": False}),
         genome({"beta1": 0.0, "beta2": 0.0}),
     ),
+    "the sign of m does not feel bias correction": (
+        genome(SIGN_MOMENTUM, {"use_bias_correction": False}),
+        genome(SIGN_MOMENTUM),
+    ),
+    "m off makes the sign of m that of g": (genome(SIGN_MOMENTUM, {"use_m": False}), genome(SIGN)),
+    "Lion with equal decays is the sign of m": (
+        genome(LION, {"beta1": 0.9, "beta2": 0.9}),
+        genome(SIGN_MOMENTUM, {"beta2": 0.5}),
+    ),
+    "Lion with m off is the sign of g": (genome(LION, {"use_m": False}), genome(SIGN)),
+    "Lion corrects nothing, and has no v": (
+        genome(LION, {"use_bias_correction": False, "use_v": False}),
+        genome(LION),
+    ),
+    "m off makes m where it agrees with g all of g": (
+        genome(AGREEMENT, {"use_m": False}),
+        genome(GRAD),
+    ),
     "the sign does not feel clipping": (
         genome(SIGN, {"use_gradient_clipping": True}),
         genome(SIGN),
@@ -131,6 +153,19 @@ DIFFERENT: dict[str, tuple[Genome, Genome]] = {
     "bias correction": (genome({"use_bias_correction": False}), genome()),
     "bias correction of v alone": (genome(RMS, {"use_bias_correction": False}), genome(RMS)),
     "m off": (genome({"use_m": False}), genome()),
+    "sign of m and Lion": (genome(SIGN_MOMENTUM), genome(LION)),
+    "beta1 of Lion": (genome(LION, {"beta1": 0.8}), genome(LION)),
+    "beta2 of Lion": (genome(LION, {"beta2": 0.99}), genome(LION)),
+    "m and m where it agrees with g": (genome(AGREEMENT), genome(MOMENTUM)),
+    "bias correction of m where it agrees with g": (
+        genome(AGREEMENT, {"use_bias_correction": False}),
+        genome(AGREEMENT),
+    ),
+    "sign of m and of g": (genome(SIGN_MOMENTUM), genome(SIGN)),
+    "clipping before an average of which the sign counts": (
+        genome(SIGN_MOMENTUM, {"use_gradient_clipping": True}),
+        genome(SIGN_MOMENTUM),
+    ),
     "v off": (genome(NO_V), genome()),
     "clipping": (genome({"use_gradient_clipping": True}), genome()),
     "clipping beside a sign": (
@@ -184,9 +219,9 @@ def test_a_fingerprint_is_16_hex_digits_and_stays_the_same_between_releases() ->
 
 def test_terms_fold_into_the_directions_that_are_left() -> None:
     rule = genome({"terms": [("NESTEROV", 2.0), ("ADAM_TERM", 3.0)], "beta1": 0.75}, NO_V).rule
-    expected = {Direction.GRAD: 0.5, Direction.MOMENTUM: 1.5, Direction.MOMENTUM_OVER_ABS: 3.0}
-    assert {d: c for d, c in zip(Direction, rule.coefficients, strict=True) if c} == expected
-    assert rule.needs_m and not rule.needs_v
+    expected = {TermType.GRAD: 0.5, TermType.MOMENTUM: 1.5, TermType.MOMENTUM_OVER_ABS: 3.0}
+    assert {d: c for d, c in zip(DIRECTIONS, rule.coefficients, strict=True) if c} == expected
+    assert rule.needs == {"m"}
 
 
 def test_warm_up_rises_linearly_from_the_first_step() -> None:

@@ -15,6 +15,7 @@ from optuna_evo import catalog
 from optuna_evo import Genome
 from optuna_evo import genome_params
 from optuna_evo import suggest_genome
+from optuna_evo import TermType
 from optuna_evo.spaces import genome_space
 from optuna_evo.spaces import language_model_space
 
@@ -63,13 +64,25 @@ OTHER_VALUES = {
 }
 
 
-@pytest.fixture(scope="module")
-def random_trials() -> list[tuple[optuna.trial.FrozenTrial, Genome]]:
+ALL_TERMS = tuple(TermType.__members__)
+
+
+def suggest(trial: optuna.trial.BaseTrial) -> Genome:
+    """Suggest a genome of the terms that the trial's own distributions have, or of all."""
+    choices = getattr(trial.distributions.get("term_0"), "choices", ALL_TERMS)
+    return suggest_genome(trial, horizon=500, term_types=choices)
+
+
+@pytest.fixture(scope="module", params=["default terms", "all terms"])
+def random_trials(
+    request: pytest.FixtureRequest,
+) -> list[tuple[optuna.trial.FrozenTrial, Genome]]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     genomes = []
     for _ in range(200):
         trial = study.ask()
-        genomes.append(suggest_genome(trial, horizon=500))
+        all_terms = {"term_types": ALL_TERMS} if request.param == "all terms" else {}
+        genomes.append(suggest_genome(trial, horizon=500, **all_terms))
         study.tell(trial, 0.0)
     return list(zip(study.get_trials(deepcopy=False), genomes, strict=True))
 
@@ -79,13 +92,13 @@ Trials = list[tuple[optuna.trial.FrozenTrial, Genome]]
 
 def test_parameters_of_a_genome_give_the_same_genome(random_trials: Trials) -> None:
     for _, genome in random_trials:
-        again = suggest_genome(FixedTrial(genome_params(genome)), horizon=500)
+        again = suggest(FixedTrial(genome_params(genome)))
         assert again == genome
 
 
 def test_a_finished_trial_gives_its_genome_again(random_trials: Trials) -> None:
     for trial, genome in random_trials:
-        assert suggest_genome(trial, horizon=500) == genome
+        assert suggest(trial) == genome
 
 
 def test_parameters_of_a_genome_hold_all_that_its_trial_asked(random_trials: Trials) -> None:
@@ -97,14 +110,23 @@ def test_ranges_are_the_stated_ones_and_all_are_used(random_trials: Trials) -> N
     seen: dict[str, BaseDistribution] = {}
     for trial, _ in random_trials:
         seen |= trial.distributions
-    assert seen == RANGES
+    choices = seen["term_0"].choices  # type: ignore[attr-defined]
+    terms = {f"term_{i}": CategoricalDistribution(choices) for i in range(4)}
+    assert seen == RANGES | terms
+    assert choices in (RANGES["term_0"].choices, ALL_TERMS)  # type: ignore[attr-defined]
+
+
+def test_the_terms_to_choose_from_stay_those_that_stored_studies_have() -> None:
+    trial = optuna.create_study().ask()
+    suggest_genome(trial)
+    assert trial.distributions["term_0"] == RANGES["term_0"]
 
 
 def test_a_scalar_that_is_asked_is_read(random_trials: Trials) -> None:
     for trial, genome in random_trials:
         for name in OTHER_VALUES.keys() & trial.params.keys():
             other = trial.params | {name: OTHER_VALUES[name]}
-            changed = suggest_genome(FixedTrial(other), horizon=500)
+            changed = suggest(FixedTrial(other))
             same = other == trial.params
             assert (changed.fingerprint() == genome.fingerprint()) == same, name
 
@@ -193,7 +215,7 @@ def test_ranges_and_term_types_can_be_chosen() -> None:
     ("options", "message"),
     [
         ({"max_terms": 0}, "`max_terms` must be at least 1, got 0"),
-        ({"term_types": ("GRAD", "LION")}, "Unknown term types \\['LION'\\]; allowed: \\['GRAD'"),
+        ({"term_types": ("GRAD", "ADAM")}, "Unknown term types \\['ADAM'\\]; allowed: \\['GRAD'"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict[str, Any], message: str) -> None:
