@@ -98,7 +98,7 @@ def test_the_table_has_the_genome_first_and_each_baseline_default_and_tuned() ->
     assert [found.name for found in rows] == ["evolved", *baselines]
     settings = [found.setting.split(" over")[0] for found in rows]
     assert settings == ["evolved"] + 4 * ["default", "tuned"]
-    assert (rows[0].genome, rows[1].genome) == (catalog["sgd"], catalog["momentum"])
+    assert (rows[0].optimizer, rows[1].optimizer) == (catalog["sgd"], catalog["momentum"])
     assert all(len(found.by_seed) == 2 for found in rows)
     done, totals = zip(*counts, strict=True)
     assert list(done) == sorted(done) and done[-1] == 9 * 2 + 4 * 2 and {*totals} == {done[-1]}
@@ -109,9 +109,9 @@ def test_a_row_is_test_accuracy_with_fresh_seeds_after_all_steps() -> None:
     task = tasks.get("two_moons")
     for i, accuracy in enumerate(rows[0].accuracies["two_moons"]):
         config = TrainingConfig(genome=catalog["adam"])
-        run = start([config], task, seed=1_000_000 + i, total_steps=STEPS)
-        run.advance(STEPS)
-        assert accuracy == run.evaluate(task.load_test(None))[0]
+        cohort = start([config], task, seed=1_000_000 + i, total_steps=STEPS)
+        cohort.train(STEPS)
+        assert accuracy == cohort.evaluate(task.load_test(None))[0]
 
 
 def test_a_diverged_row_has_accuracy_zero() -> None:
@@ -132,7 +132,7 @@ def test_tuning_finds_a_better_learning_rate_and_stays_in_the_range() -> None:
 
     def accuracy(genome: Genome) -> float:
         run = slow.start([TrainingConfig(genome=genome)])
-        run.advance(1)
+        run.advance()
         return float(run.records()[0]["accuracies"]["two_moons"][0])
 
     assert accuracy(tuned) > accuracy(catalog["adam"])

@@ -60,7 +60,7 @@ def test_in_a_batch_with_genomes_each_is_worth_what_it_is_alone(reports: int | N
     ends = []
     for batch in (configs, configs[1:2], configs[2:3]):
         run = objective.start(batch)
-        values = [run.advance(1) for _ in range(objective.n_steps)]
+        values = [run.advance() for _ in range(objective.n_reports)]
         ends.append([objective.value(own) for own in zip(*values, strict=True)])
     assert [ends[0][1], ends[0][2]] == [ends[1][0], ends[2][0]]
     assert ends[0][0] == pytest.approx(ends[0][1], abs=1e-3)  # the same rule, torch's and ours
@@ -72,7 +72,7 @@ def test_curves_reduce_its_learning_rate_and_the_final_training_decays_it() -> N
     objective = CurveObjective(task=MOONS, seed=0, steps=80, reports=8, reduce_on_plateau=policy)
     frozen = TrainingConfig(optimizer=NamedOptimizer.of("SGD", lr=1e-12))
     run = objective.start([frozen, TrainingConfig(optimizer=MUON)])
-    values = [run.advance(1) for _ in range(8)]
+    values = [run.advance() for _ in range(8)]
     assert run.records()[0]["lr_scale"] == 0.01 and values[-1][1] > 0.8
     config = TrainingConfig(optimizer=ADAMW)
     assert train_finally(config, objective, epochs=20, cosine=True, seed=0) > 0.85
@@ -85,10 +85,10 @@ def test_two_segments_over_a_checkpoint_are_one_of_twice_the_steps(
     objective = SegmentObjective(task=MOONS, seed=3, steps=20)
     config = SegmentConfig(optimizer=optimizer, clip_norm=1.0, model={"dropout": 0.2})
     first = objective.start([config])
-    first.advance(1)
+    first.advance()
     second = objective.start([config], origins=[filed(first.checkpoint(0))])
     whole = dataclasses.replace(objective, steps=40).start([config])
-    assert second.advance(1) == whole.advance(1)
+    assert second.advance() == whole.advance()
     for name, weight in whole.checkpoint(0).model.items():
         assert torch.equal(weight, second.checkpoint(0).model[name])
 
