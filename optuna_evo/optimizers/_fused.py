@@ -62,14 +62,18 @@ def fused_update(
     """
     sizes = [p.numel() for p in params]
     dtype = params[0].dtype
-    kept = {AVERAGES[symbol].state: tensors for symbol, tensors in averages.items()}
-    columns = {"params": params, "grads": grads, **kept, "directions": directions or []}
+    columns = {"params": params, "grads": grads}
+    columns |= {AVERAGES[symbol].state: tensors for symbol, tensors in averages.items()}
+    if directions is not None:
+        columns["directions"] = directions
+    real = average_dtype(dtype)
     for name, tensors in columns.items():
-        _check_fit(sizes, tensors, dtype if name in ("params", "grads") else average_dtype(dtype))
+        if name != "params":
+            _check_fit(sizes, tensors, dtype if name == "grads" else real)
     dense = columns if _have_one_layout(columns.values()) else _in_one_layout(columns)
     table: list[int] = []
     for name in COLUMNS[:-1]:
-        table += [t.data_ptr() for t in dense.get(name, ())] or [0] * len(params)
+        table += [t.data_ptr() for t in dense[name]] if name in dense else [0] * len(params)
     table += sizes
     if params[0].is_cuda:
         if not isinstance(numbers, Tensor):

@@ -48,8 +48,7 @@ def is_available(dtype: torch.dtype) -> bool:
 def terms(dtype: torch.dtype) -> frozenset[str]:
     """Return the names of the terms that the kernel has a line for."""
     library = _library(dtype)
-    bits = library.optuna_evo_terms() if library else 0
-    return frozenset(name for i, name in enumerate(NUMBERS) if bits >> i & 1)
+    return frozenset() if library is None else library.terms
 
 
 def launch(dtype: torch.dtype, table: Sequence[int], numbers: Tensor | Sequence[float]) -> None:
@@ -84,15 +83,18 @@ def launch(dtype: torch.dtype, table: Sequence[int], numbers: Tensor | Sequence[
 
 
 @functools.cache
-def _library(dtype: torch.dtype) -> ctypes.CDLL | None:
+def _library(dtype: torch.dtype) -> Any:
+    """Return the library, with the names of its terms as `terms`; None if there is none."""
     if dtype not in _TYPES:
         return None
     try:
-        library = ctypes.CDLL(str(_build(*_TYPES[dtype])))
+        library: Any = ctypes.CDLL(str(_build(*_TYPES[dtype])))
     except (OSError, subprocess.SubprocessError) as error:
         _say_once(str(error))
         return None
     library.optuna_evo_terms.restype = ctypes.c_int64
+    bits = library.optuna_evo_terms()
+    library.terms = frozenset(name for i, name in enumerate(NUMBERS) if bits >> i & 1)
     library.optuna_evo_step.restype = ctypes.c_int
     library.optuna_evo_step.argtypes = [
         ctypes.c_int64,

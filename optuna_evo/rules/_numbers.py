@@ -73,7 +73,7 @@ def step_numbers(
     correction_v = 1 - beta2**step if rule.bias_correction else 1.0
     lr_m = lr / correction_m
     return (
-        *((lr_m if m else lr) * c for m, c in zip(_WITH_M, rule.coefficients, strict=True)),
+        *[c and (lr_m if m else lr) * c for m, c in zip(_WITH_M, rule.coefficients, strict=True)],
         0.0,
         1 - lr * s["weight_decay"],
         # an average that the rule does not read stands still where others have it in a stack
