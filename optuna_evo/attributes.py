@@ -52,11 +52,13 @@ class Attribute:
 
     def read(self, attrs: Mapping[str, Any], default: Any = None) -> Any:
         """Return the value in user or system attributes; `default` where it is not there."""
-        return next((attrs[key] for key in (self.key, *self.aliases) if key in attrs), default)
+        if self.key in attrs:  # the common case: samplers read every trial at every ask
+            return attrs[self.key]
+        return next((attrs[key] for key in self.aliases if key in attrs), default)
 
     def is_in(self, attrs: Mapping[str, Any]) -> bool:
         """Tell whether the attribute was written."""
-        return any(key in attrs for key in (self.key, *self.aliases))
+        return self.key in attrs or any(key in attrs for key in self.aliases)
 
 
 def _trial(name: str, meaning: str, writer: str, *readers: str, alias: str = "") -> Attribute:

@@ -71,7 +71,7 @@ class NextSlot(NamedTuple):
     attempt: int
 
 
-@dataclass
+@dataclass(slots=True)
 class Slot:
     """A slot that was assigned at least once.
 
@@ -148,7 +148,9 @@ class SlotBook(Generic[A]):
         for number in pending:
             trial = trials[number]
             if number not in self._assignments:
-                assignment = self._assignment_of(trial, reread)
+                assignment = self._read(trial)
+                if assignment is None:
+                    assignment = self._second_look(trial, reread)
                 if assignment is not None:
                     self.assign(number, assignment)
                     assigned.append((number, assignment))
@@ -164,7 +166,11 @@ class SlotBook(Generic[A]):
         """Enter the assignment of an open trial, once it is in the storage."""
         self._assignments[number] = assignment
         group, position = assignment.key
-        self._groups.setdefault(group, {}).setdefault(position, Slot()).assignees.add(number)
+        slots = self._groups.setdefault(group, {})
+        if position in slots:
+            slots[position].assignees.add(number)
+        else:
+            slots[position] = Slot({number})
 
     def assignment(self, number: int) -> A | None:
         """Return the assignment of an open trial; None if it has none yet."""
@@ -193,13 +199,13 @@ class SlotBook(Generic[A]):
         slot = self.group(group).get(position)
         return NextSlot(group, position, slot.attempts if slot is not None else 0)
 
-    def _assignment_of(self, trial: FrozenTrial, reread: Callable[[int], FrozenTrial]) -> A | None:
-        assignment = self._read(trial)
-        is_torn = trial.state == TrialState.RUNNING and bool(trial.params)
-        if assignment is None and is_torn and trial.number not in self._foreign:
-            assignment = self._read(reread(trial._trial_id))
-            if assignment is None:
-                self._foreign.add(trial.number)
+    def _second_look(self, trial: FrozenTrial, reread: Callable[[int], FrozenTrial]) -> A | None:
+        """Return the assignment that the first look at a running trial may have missed."""
+        if trial.state != TrialState.RUNNING or not trial.params or trial.number in self._foreign:
+            return None
+        assignment = self._read(reread(trial._trial_id))
+        if assignment is None:
+            self._foreign.add(trial.number)
         return assignment
 
     def _close(self, trial: FrozenTrial) -> A | None:

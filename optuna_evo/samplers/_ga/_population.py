@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from functools import partial
 import math
 from typing import Any
 from typing import Final
@@ -69,9 +70,10 @@ class Population:
         self.genes: dict[int, dict[str, Any]] = {}
         self._sign = -1.0 if maximize else 1.0
         self._n_elites = n_elites
-        self._slots = SlotBook[SlotAssignment](lambda trial: read_assignment(trial, study))
+        self._slots = SlotBook[SlotAssignment](partial(read_assignment, study=study))
         self._generations: list[int | None] = []
         self._current = 0
+        self._first_open = 0  # all slots of the generations before were assigned
         self._n_slots: dict[int, int] = {}
         self._members: dict[int, list[Member]] = defaultdict(list)
         self._best: list[tuple[float, int]] = []
@@ -175,6 +177,7 @@ class Population:
     def _enter(self, number: int, assignment: SlotAssignment) -> None:
         self._generations[number] = assignment.generation
         self._current = max(self._current, assignment.generation)
+        self._first_open = min(self._first_open, assignment.generation)
         n_slots = self._n_slots.get(assignment.generation, 0)
         self._n_slots[assignment.generation] = max(n_slots, assignment.n_slots)
 
@@ -210,15 +213,21 @@ class Population:
         those of the current generation are used again: others would move behind the slots of a
         generation that opens, and who looks before that would meet who looks after it.
         """
-        free: list[SlotKey] = []
-        for generation in range(self._current + 1):
-            taken, n_slots = self._slots.group(generation), self.n_slots(generation)
-            if len(taken) < n_slots:
-                free += [(generation, slot) for slot in range(n_slots) if slot not in taken]
+        while self._first_open < self._current and not self._unused(self._first_open):
+            self._first_open += 1
+        generations = range(self._first_open, self._current + 1)
+        free = [(g, slot) for g in generations for slot in self._unused(g)]
         taken = self._slots.group(self._current)
         given_back = [slot for slot in taken if not taken[slot].assignees]
         given_back.sort(key=lambda slot: taken[slot].freed)
         return free + [(self._current, slot) for slot in given_back]
+
+    def _unused(self, generation: int) -> list[int]:
+        """Return the slots of a generation that were never assigned."""
+        taken, n_slots = self._slots.group(generation), self.n_slots(generation)
+        if len(taken) >= n_slots:
+            return []
+        return [slot for slot in range(n_slots) if slot not in taken]
 
     def _preceding(self, number: int) -> int:
         """Return the generation of the nearest trial before `number` that belongs to one."""

@@ -11,6 +11,7 @@ or sampled by another sampler) are no members.
 from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Sequence
+from functools import partial
 import math
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ class PopulationState:
         self.results: dict[int, Result] = {}
         self.seeds: list[FrozenTrial] = []
         self._sign = -1.0 if maximize else 1.0
-        self._slots = SlotBook[SegmentAssignment](lambda trial: read_assignment(trial, study))
+        self._slots = SlotBook[SegmentAssignment](partial(read_assignment, study=study))
         self._ended: dict[int, tuple[float, int]] = {}
         self._by_member: dict[int, list[Result]] = defaultdict(list)
         for trial, segment in self._slots.update(trials, reread).finished:
@@ -147,8 +148,9 @@ class PopulationState:
         return found is not None and found.trial.number == ancestor.trial.number
 
     def _close(self, trial: FrozenTrial, segment: SegmentAssignment) -> None:
-        member = segment.member
-        self._ended[member] = max(self._ended.get(member, (0.0, 0)), ended(trial))
+        member, end = segment.member, ended(trial)
+        if end > self._ended.get(member, (0.0, 0)):
+            self._ended[member] = end
         if trial.state != TrialState.FAIL:
             result = Result(trial, segment, self._loss(trial))
             self.results[trial.number] = result
