@@ -45,6 +45,8 @@ _ALONE = 4
 # A timed stretch is so long that the clock and the system's ticks do not matter, and in steps no
 # longer than that the whole choice takes a second or two.
 _ROUNDS, _LEAST_SECONDS, _MOST_STEPS = 3, 0.02, 16
+# One step that warms up and two that are timed.
+_LEAST_STEPS = 3
 
 _CHOSEN: dict[Hashable, "Plan | None"] = {}  # what was measured in this process
 
@@ -77,6 +79,8 @@ def choose(configs: Sequence[TrainingConfig], setting: Setting, trainer: str) ->
         return plans(configs, setting)[0]
     if len(configs) == 1 or len(configs) * setting.total_steps < _WORTH_MEASURING:
         return None
+    if setting.total_steps < _LEAST_STEPS:
+        return None
     model = json.dumps(dict(configs[0].model), sort_keys=True, default=repr)
     key = (
         setting.task.name,
@@ -97,7 +101,7 @@ def _fastest(configs: Sequence[TrainingConfig], setting: Setting) -> Plan | None
     alone = configs[:_ALONE]
     runs: list[tuple[Cohort, int]] = [(SequentialCohort(alone, setting), len(alone))]
     (step,) = _seconds_per_step(
-        [SequentialCohort(alone, setting).train], n_steps=2, device=setting.device
+        [SequentialCohort(alone, setting).train], n_steps=_LEAST_STEPS, device=setting.device
     )
     found = plans(configs, setting)
     if setting.device.type == "cpu" and step / len(alone) > _COMPUTE_BOUND_CPU:
@@ -167,24 +171,29 @@ def _seconds_per_step(
 
     Args:
         runners: Each does so many steps; its first step is not timed.
-        n_steps: Steps that each can do in all, at least 2.
+        n_steps: Steps that each can do in all, at least 3.
         device: Where.
 
     Returns:
         The least seconds per step of each.
     """
+    # One thread's processor time is its time on a free core, whatever else the machine does; of
+    # several threads it would be the sum, and a stack keeps more of them busy.
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
 
     def timed(runner: Callable[[int], None], steps: int) -> float:
         _wait(device)
-        start = time.perf_counter()
+        start = clock()
         runner(steps)
         _wait(device)
-        return (time.perf_counter() - start) / steps
+        return (clock() - start) / steps
 
     for runner in runners:
         runner(1)
-    best = [timed(runner, 1) for runner in runners]
-    left = n_steps - 2
+    # twice: one slice of time that another process took must not rule a way out
+    best = [min(timed(runner, 1), timed(runner, 1)) for runner in runners]
+    left = n_steps - _LEAST_STEPS
     for _ in range(_ROUNDS):
         wanted = int(_LEAST_SECONDS / max(min(best), 1e-6))
         steps = min(max(1, wanted), _MOST_STEPS, left)

@@ -145,6 +145,6 @@ def test_a_spike_is_no_divergence_and_an_exploded_run_is() -> None:
     spiky = TrainingConfig(genome=replace(catalog["rmsprop"], lr=0.03))
     run = trainers.start([spiky], tasks.get("digits"), seed=0, total_steps=150)
     assert advance(run, 150)[0] > 0.5
-    hopeless = TrainingConfig(genome=replace(catalog["sgd"], lr=1e6))
-    run = trainers.start([hopeless], tasks.get("digits"), seed=0, total_steps=150)
+    exploding = TrainingConfig(genome=replace(catalog["sgd"], lr=1e6))
+    run = trainers.start([exploding], tasks.get("digits"), seed=0, total_steps=150)
     assert math.isnan(advance(run, 150)[0])
