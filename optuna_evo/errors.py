@@ -1,17 +1,17 @@
-"""Errors that a user can mend: what is wrong, what is allowed, how to mend it.
+"""Errors that a user can fix: each message says what is wrong, what is allowed, how to fix it.
 
     OptunaEvoError
     ├── UsageError        the command line or a call is wrong       (exit code 2)
     │   └── SpecError     a study spec is wrong
     ├── StudyMismatchError  the stored study was made from another spec
-    ├── StorageError      the database cannot be opened or is of a newer schema
-    ├── DataError         a data set is not there and cannot be had
+    ├── StorageError      the database cannot be opened or has a newer schema
+    ├── DataError         a data set is missing and cannot be downloaded
     ├── CheckpointError   a checkpoint is missing, damaged or of another training
     ├── MemoryLimitError  a training does not fit into the device's memory
-    └── PluginError       an own part named "module:attribute" cannot be loaded
+    └── PluginError       the user's own part "module:attribute" cannot be loaded
 
 The command line prints the message as one line; `--debug` shows the traceback. A `SourceWarning`
-is no error: a study goes on without a source that it cannot read.
+is not an error: a study continues without a source that it cannot read.
 """
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class OptunaEvoError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can fix."""
 
     exit_code = 1
 
@@ -49,11 +49,11 @@ class StudyMismatchError(OptunaEvoError):
 
 
 class StorageError(OptunaEvoError):
-    """The database cannot be opened, written, or is of a newer schema."""
+    """The database cannot be opened or written, or has a newer schema."""
 
 
 class DataError(OptunaEvoError):
-    """A data set is neither in the data folder nor to be downloaded."""
+    """A data set is not in the data folder and cannot be downloaded."""
 
 
 class CheckpointError(OptunaEvoError):
@@ -65,8 +65,8 @@ class MemoryLimitError(OptunaEvoError):
 
 
 class PluginError(UsageError):
-    """An own part named "module:attribute" cannot be loaded."""
+    """The user's own part, named "module:attribute", cannot be loaded."""
 
 
 class SourceWarning(UserWarning):
-    """A study that was to be a source of a warm start cannot be read; it is left out."""
+    """A source of a warm start cannot be read; it is left out."""

@@ -1,4 +1,4 @@
-"""Metrics of whole sets of rows from plain arrays, by scikit-learn; nothing here knows torch.
+"""Metrics of whole sets of rows from plain arrays, by scikit-learn; nothing here imports torch.
 
     kind                  metrics (* is to be minimised)
     classification        accuracy, f1 (macro), auc (ROC, macro, one against the rest), matthews
@@ -66,7 +66,7 @@ def classification_metrics(probabilities: Any, classes: Any) -> dict[str, float]
     """Return the metrics of a classifier; those that are undefined are left out.
 
     Args:
-        probabilities: Array (n, c); any scores that grow with the probability of a class will do.
+        probabilities: Array (n, c), or any scores that increase with the probability of a class.
         classes: Array (n,) of class numbers in 0..c-1.
 
     Example:
@@ -77,10 +77,13 @@ def classification_metrics(probabilities: Any, classes: Any) -> dict[str, float]
     from sklearn import metrics
 
     predicted = probabilities.argmax(axis=1)
+    # An area needs rows of the class and rows of others; scikit-learn's own multi-class mode
+    # raises where a class is missing, as one may be in a small validation set.
     there = [c for c in range(probabilities.shape[1]) if 0 < (classes == c).sum() < len(classes)]
     aucs = [metrics.roc_auc_score(classes == c, probabilities[:, c]) for c in there]
     values = {
         "accuracy": metrics.accuracy_score(classes, predicted),
+        # macro: every class counts the same, so that a rare one is not ignored
         "f1": metrics.f1_score(classes, predicted, average="macro", zero_division=0),
         "auc": sum(aucs) / len(aucs) if aucs else math.nan,
         "matthews": metrics.matthews_corrcoef(classes, predicted),

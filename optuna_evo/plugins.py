@@ -1,4 +1,4 @@
-"""Own parts by name: "module:attribute" in a spec."""
+"""Parts of the user's own, named "module:attribute" in a spec."""
 
 import importlib
 import operator
@@ -14,8 +14,8 @@ def load_attribute(path: str) -> Any:
     """Import what "module:attribute" names.
 
     Args:
-        path: A module's dotted name, a colon, and a name in it, which may be dotted too, as that
-            of a class method. The module must be importable; the command line puts the working
+        path: Dotted name of a module, a colon, and a name in it, which may be dotted too, such as
+            a class method's. The module must be importable; the command line puts the working
             folder on the import path.
 
     Raises:
@@ -27,7 +27,7 @@ def load_attribute(path: str) -> Any:
     """
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute:
-        raise PluginError(f'An own part is named "module:attribute", got {path!r}.')
+        raise PluginError(f'A part of your own is named "module:attribute", got {path!r}.')
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -35,7 +35,10 @@ def load_attribute(path: str) -> Any:
             f"Cannot import module {module_name!r} of {path!r} ({error}): "
             "is it in the working folder or installed?"
         ) from error
+    # attrgetter follows dots, so that a class method can be named: "module:Class.method"
     try:
         return operator.attrgetter(attribute)(module)
     except AttributeError as error:
-        raise PluginError(f"Module {module_name!r} has no attribute {attribute!r}.") from error
+        raise PluginError(
+            f"Module {module_name!r} has no attribute {attribute!r}: name one that it defines."
+        ) from error

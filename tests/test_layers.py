@@ -1,13 +1,16 @@
 """A lower layer never imports a higher one, and heavy packages are loaded only where they belong.
 
-Imports under `if TYPE_CHECKING:` are free. Imports inside functions may load heavy packages, but
-not those a layer must never know, and never our own higher layers.
+Imports under `if TYPE_CHECKING:` are free here. Imports inside functions may load heavy packages,
+but not those a layer must never know, and never our own higher layers. What holds between files,
+whatever their layer, is in `test_tree.py`.
 """
 
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+from typing import NamedTuple
 
 import pytest
 
@@ -18,6 +21,17 @@ ROOT = Path(optuna_evo.__file__).parent
 HEAVY = frozenset(
     "torch optuna torchvision transformers datasets sklearn matplotlib plotly rich click".split()
 )
+
+
+When = Literal["import", "call", "typing"]
+
+
+class Import(NamedTuple):
+    """A dotted name that is imported, when that happens, and where it stands."""
+
+    name: str
+    when: When
+    line: int
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,10 @@ def test_the_check_lets_an_allowed_import_pass(unit: str, source: str) -> None:
 def violations(source: str, unit: str) -> Iterator[str]:
     """Yield one sentence for each import in `source` that package `unit` may not have."""
     allowed = TABLE[unit]
-    for target, at_import, line in _imports(ast.parse(source).body, at_import=True):
+    for target, when, line in imports(ast.parse(source).body):
+        if when == "typing":
+            continue
+        at_import = when == "import"
         package, _, rest = target.partition(".")
         where = f"line {line}: {unit or 'the package root'} imports {target}"
         if package == "":
@@ -142,25 +159,25 @@ def violations(source: str, unit: str) -> Iterator[str]:
             yield f"{where}: of the heavy packages it may load {sorted(allowed.heavy)} at import"
 
 
-def _imports(body: list[ast.stmt], at_import: bool) -> Iterator[tuple[str, bool, int]]:
-    """Yield (dotted name, whether importing the module runs it, line), typing only left out."""
+def imports(body: list[ast.stmt], when: When = "import") -> Iterator[Import]:
+    """Yield what statements import, relative imports with a dot before their name."""
     for node in body:
         if isinstance(node, ast.Import):
-            yield from ((alias.name, at_import, node.lineno) for alias in node.names)
+            yield from (Import(alias.name, when, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            module = "" if node.level else node.module or ""
-            names = [f".{module}"] if node.level else [module]
-            if module == "optuna_evo":
-                names = [f"optuna_evo.{alias.name}" for alias in node.names]
-            yield from ((name, at_import, node.lineno) for name in names)
+            module = "." * node.level + (node.module or "")
+            for alias in node.names:
+                yield Import(f"{module}.{alias.name}", when, node.lineno)
         elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            yield from _imports(node.orelse, at_import)
+            yield from imports(node.body, "typing")
+            yield from imports(node.orelse, when)
         else:
-            inside = at_import and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            inside: When = "call" if is_function and when == "import" else when
             for child in ast.iter_child_nodes(node):
                 blocks = [child] if isinstance(child, ast.stmt) else getattr(child, "body", [])
                 if isinstance(blocks, list):
-                    yield from _imports(blocks, inside)
+                    yield from imports(blocks, inside)
 
 
 def _unit_of(path: Path) -> str:

@@ -40,7 +40,7 @@ def checkpoints_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_figures(stored: "StoredStudy", listener: "Listener") -> "Listener":
-    """Return a listener that renews the figures of a study of lineages once a generation."""
+    """Return a listener that updates the figures of a study of lineages once per generation."""
     from optuna_evo.reports import LineagePages
 
     if stored.spec.objective.name != "segment":
@@ -53,24 +53,24 @@ def with_figures(stored: "StoredStudy", listener: "Listener") -> "Listener":
 @click.command("lineage", short_help="Print the parents and children of the best model.")
 @click.argument("name")
 @storage_option
-@click.option("--all", "everybody", is_flag=True, help="Draw the lines that died out too.")
-def study_lineage(name: str, storage: str | None, everybody: bool) -> None:
-    """Print the family tree of the best model: who begat whom, with what hyperparameters.
+@click.option("--all", "show_all", is_flag=True, help="Draw the lineages that died out too.")
+def study_lineage(name: str, storage: str | None, show_all: bool) -> None:
+    """Print the lineage of the best model: parents, their children, and the hyperparameters.
 
-    The best model is the best of the living population. Of lines that died out only their
-    beginnings are shown.
+    The best model is the best of the living population. Of lineages that died out only the first
+    trial is shown.
 
     \b
     Example:
       optuna_evo study lineage aeon_gpt2
     """
     from optuna_evo.export import winner
-    from optuna_evo.reports import family
     from optuna_evo.reports import lineage_tree
+    from optuna_evo.reports import summarise_lineages
 
     stored = load_stored(name, storage)
-    found = family(stored.study, winner(stored).number)
-    new_console().print(lineage_tree(found, everybody=everybody))
+    lineages = summarise_lineages(stored.study, winner(stored).number)
+    new_console().print(lineage_tree(lineages, show_all=show_all))
 
 
 def export_model(

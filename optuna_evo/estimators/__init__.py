@@ -1,4 +1,4 @@
-"""scikit-learn's regressors and classifiers on tables: a second kind of thing to be valued."""
+"""scikit-learn's regressors and classifiers, and the tables that they are fitted to."""
 
 from optuna_evo.estimators._build import build_estimator
 from optuna_evo.estimators._table import load_table

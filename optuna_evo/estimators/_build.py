@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn by name, for either kind of table.
+"""scikit-learn's estimators by name, for regression and classification.
 
     name                regression                     classification
     linear              Ridge                          LogisticRegression (C = 1 / alpha)
@@ -30,7 +30,7 @@ def build_estimator(config: EstimatorConfig, kind: str, *, seed: int) -> Any:
     Args:
         config: Its name and hyperparameters.
         kind: "classification" or "regression".
-        seed: Decides what is random in it.
+        seed: Seed of its random choices.
 
     Raises:
         UsageError: If there is no such estimator.
@@ -50,11 +50,13 @@ def build_estimator(config: EstimatorConfig, kind: str, *, seed: int) -> Any:
         )
     is_regression = kind == "regression"
     model = _BUILDERS[config.estimator](dict(config.params), is_regression, seed)
+    # their penalties and tolerances are meant for targets of order one
     if is_regression and config.estimator in ("svm", "mlp"):
         model = TransformedTargetRegressor(model, transformer=StandardScaler())
+    # keep_empty_features: a column may be empty in one fold only, and all folds need equal shapes
     steps = [SimpleImputer(strategy="median", keep_empty_features=True)]
     if config.estimator not in ("random_forest", "gradient_boosting"):
-        steps.append(StandardScaler())
+        steps.append(StandardScaler())  # trees depend on the order of values only
     return make_pipeline(*steps, model)
 
 
@@ -73,6 +75,7 @@ def _elastic_net(params: dict[str, Any], is_regression: bool, seed: int) -> Any:
 
     if is_regression:
         return ElasticNet(random_state=seed, **params)
+    # saga is scikit-learn's only solver for mixed penalties
     return LogisticRegression(
         C=1 / params["alpha"],
         l1_ratio=params["l1_ratio"],
@@ -94,7 +97,7 @@ def _gradient_boosting(params: dict[str, Any], is_regression: bool, seed: int) -
 
     kind = "Regressor" if is_regression else "Classifier"
     make = getattr(ensemble, f"HistGradientBoosting{kind}")
-    # how long it boosts is a hyperparameter here
+    # no early stopping: the number of iterations is a hyperparameter of the space
     return make(random_state=seed, early_stopping=False, **params)
 
 

@@ -1,4 +1,4 @@
-"""Tables: those that scikit-learn holds, or any own CSV or parquet file.
+"""Tables: scikit-learn's embedded ones, or any CSV or parquet file of the user's.
 
     diabetes         442 rows, 10 features, regression
     breast_cancer    569 rows, 30 features, 2 classes
@@ -33,13 +33,13 @@ _EMBEDDED: Final[dict[str, Kind]] = {
 }
 _ENDINGS: Final = (".csv", ".parquet")
 _KINDS: Final = ("classification", "regression")
-# A column of whole numbers with more different ones than this is a quantity, not a class.
+# A column of whole numbers with more distinct values than this is a quantity, not a class.
 _MAX_CLASSES: Final = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Features and what is to be predicted from them.
+    """Features, and targets to predict from them.
 
     Args:
         name: Name or file name.
@@ -66,20 +66,20 @@ def load_table(
 ) -> Table:
     """Read a table.
 
-    Of an own file, columns that are no numbers become one column of 0 and 1 for each of their
+    In an own file, a column that is not numeric becomes one column of 0 and 1 for each of its
     values; rows without a target are left out.
 
     Args:
         name: An embedded table, or the path of a CSV or parquet file, as it is or in the data
             folder.
         target: Column of an own file that is to be predicted; None: the last.
-        kind: "classification" or "regression"; None: by the target: classes where it holds no
-            numbers, or at most 20 different whole ones.
+        kind: "classification" or "regression"; None: classes if the target is not numeric or has
+            at most 20 distinct values, all whole numbers; else regression.
         data_dir: Data folder; None: `OPTUNA_EVO_DATA`.
 
     Raises:
         UsageError: If there is no such table, column or kind.
-        DataError: If a file cannot be read or has nothing to learn from.
+        DataError: If a file cannot be read or has too few rows, features or targets.
 
     Example:
         >>> load_table("diabetes").features.shape
@@ -112,8 +112,11 @@ def _find(name: str, data_dir: Path | None) -> Path:
     places = [Path(name).expanduser(), *([Path(folder).expanduser() / name] if folder else [])]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        looked = " and ".join(str(place) for place in places)
-        raise DataError(f"There is no table {name!r}: looked for {looked}.")
+        searched = " and ".join(str(place) for place in places)
+        raise DataError(
+            f"There is no table {name!r}: searched {searched}. Give the path of a CSV or parquet "
+            "file, or name the folder that holds it by `--data-dir` or OPTUNA_EVO_DATA."
+        )
     return found
 
 
@@ -124,7 +127,10 @@ def _own(path: Path, target: str | None, kind: str | None) -> Table:
         frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except Exception as error:  # OSError, and what the parsers raise
         reason = " ".join(str(error).split())[:160]
-        raise DataError(f"Cannot read the table {path} ({reason}).") from error
+        raise DataError(
+            f"Cannot read the table {path} ({reason}): it must be a CSV file with a header, or a "
+            "parquet file."
+        ) from error
     columns = [str(column) for column in frame.columns]
     frame.columns = pd.Index(columns)
     target = columns[-1] if target is None else target
@@ -137,14 +143,18 @@ def _own(path: Path, target: str | None, kind: str | None) -> Table:
     if len(frame) < 10 or not len(frame.columns) or y.nunique() < 2:
         raise DataError(
             f"The table {path} has {len(frame)} rows, {len(frame.columns)} features and "
-            f"{y.nunique()} different targets; it needs 10 rows, 1 feature and 2 targets."
+            f"{y.nunique()} distinct targets; it needs at least 10 rows, 1 feature and 2 targets."
         )
     kind = kind or ("classification" if _is_class(y) else "regression")
     x = pd.get_dummies(frame, dtype=float).to_numpy(dtype=np.float64)
     if kind == "classification":
+        # sorted, so that class numbers do not depend on the order of the rows
         return Table(path.name, "classification", x, pd.factorize(y, sort=True)[0], str(path))
     if not pd.api.types.is_numeric_dtype(y):
-        raise UsageError(f"The column {target!r} of {path.name} holds no numbers to regress on.")
+        raise UsageError(
+            f"The column {target!r} of {path.name} is not numeric: name another `task.target`, or "
+            'set `task.kind = "classification"`.'
+        )
     return Table(path.name, "regression", x, y.to_numpy(dtype=np.float64), str(path))
 
 

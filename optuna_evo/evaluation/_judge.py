@@ -1,9 +1,9 @@
-"""The honest last table: a found optimizer beside classic ones on test data.
+"""The judge: a found optimizer compared with classic ones on test data.
 
 Every row trains on the same tasks, with the same fresh seeds, for the same number of steps, and is
-measured on the test split, which no search has seen. Each classic optimizer stands there twice: at
-its usual defaults, and with learning rate and schedule (constant, or warm-up and cosine) tuned on
-validation data over a stated number of trials. No row is left out for how it came off.
+measured on the test split, which no search has seen. Each classic optimizer has two rows: with its
+usual defaults, and with learning rate and schedule (constant, or warm-up and cosine) tuned on
+validation data over a stated number of trials. All rows are reported, whatever their result.
 """
 
 from collections.abc import Callable
@@ -31,17 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Interval", "judge", "JudgeRow", "tune_baseline"]
 
-# The usual names, the genome, and the range its learning rate is tuned over. Adam-like rules take
-# the range of the AlgoPerf spaces, widened upwards tenfold: short runs of small networks need it.
+# The usual name, the genome, and the range its learning rate is tuned over. Adam-like rules take
+# the range of the AlgoPerf spaces, widened upwards tenfold: short runs of small networks need it
+# (on digits a range that ended at 0.03 tuned AdamW to 0.029, its end; see studies/LOG.md).
 _BASELINES = (
     ("SGD with momentum", "momentum", (1e-3, 1.0)),
     ("RMSprop", "rmsprop", (1e-4, 1e-1)),
     ("Adam", "adam", (1e-4, 1e-1)),
     ("AdamW", "adamw", (1e-4, 1e-1)),
 )
-_WARMUP_SHARE = 0.05
+_WARMUP_SHARE = 0.05  # of the steps, where the schedule has a warm-up
 _CONFIDENCE = 0.95
-# Fresh seeds lie beyond what searches and their repetitions use.
+# Searches and their repetitions use small seeds: from here on no seed was selected on.
 _FIRST_TEST_SEED = 1_000_000
 
 
@@ -58,6 +59,7 @@ class Interval:
         mean = float(np.mean(values))
         if len(values) < 2:
             return cls(mean, math.nan)
+        # Student: mean ± t(n - 1) * s / sqrt(n); with five seeds t is 2.78, not 1.96
         error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
         t = float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1))
         return cls(mean, t * error)
@@ -68,10 +70,10 @@ class JudgeRow:
     """One optimizer on all tasks.
 
     Args:
-        name: What it is called.
+        name: Its usual name; "evolved" for the judged one.
         setting: "evolved", "default" or "tuned over N trials: …".
         genome: The update rule, ready to use.
-        accuracies: For each task one test accuracy a seed; 0 for a diverged run.
+        accuracies: For each task one test accuracy per seed; 0 for a diverged run.
     """
 
     name: str
@@ -90,7 +92,11 @@ class JudgeRow:
         return Interval.of(self.by_seed)
 
     def minus(self, other: "JudgeRow") -> Interval:
-        """Mean difference to another row, paired by seed."""
+        """Mean difference to another row, paired by seed.
+
+        Rows share seeds, thus initial weights and batches: pairing removes their part of the
+        spread.
+        """
         pairs = zip(self.by_seed, other.by_seed, strict=True)
         return Interval.of([mine - theirs for mine, theirs in pairs])
 
@@ -120,19 +126,27 @@ def judge(
     seed: int = 0,
     on_run: Callable[[int, int], None] | None = None,
 ) -> list[JudgeRow]:
-    """Measure a genome and the classic optimizers on test data.
+    """Compare a genome with the classic optimizers on test data.
 
     Args:
         genome: The update rule that is judged.
         objective: Tasks, steps and device, as the search had them; baselines are tuned on it.
-        seeds: Fresh seeds for each task.
-        tuning_trials: Trials that each baseline is tuned over.
+        seeds: Number of fresh seeds for each task.
+        tuning_trials: Number of trials that tune each baseline.
         seed: Seed of the tuning.
-        on_run: Called with the trainings done and to be done.
+        on_run: Called with the number of trainings done and of all trainings.
 
     Returns:
-        The judged genome's row, then two for each baseline. A row's setting says how it was made.
+        The judged genome's row, then two rows for each baseline.
+
+    Example:
+        >>> from optuna_evo import catalog, tasks
+        >>> from optuna_evo.objectives import FitnessObjective
+        >>> objective = FitnessObjective(tasks=[tasks.get("two_moons")], seeds=[0], steps=100)
+        >>> rows = judge(catalog["published_2025"], objective, seeds=2, tuning_trials=4)
+        >>> print(rows[0].overall, rows[0].minus(rows[1]))
     """
+    # without reports all cells train to their end, one after another
     objective = dataclasses.replace(objective, reports=None)
     n_rows = 1 + 2 * len(_BASELINES)
     per_row = seeds * len(objective.tasks)
@@ -157,6 +171,7 @@ def judge(
             on_run=count,
         )
         candidates.append((name, _setting(tuned, tuning_trials), tuned))
+    # loaded after the tuning, which must not see them
     splits = {task: task.load_test(objective.data_dir) for task in objective.tasks}
     rows = []
     for name, setting, candidate in candidates:
@@ -177,7 +192,7 @@ def tune_baseline(
 ) -> Genome:
     """Tune the learning rate and schedule of a genome on validation accuracy.
 
-    The usual defaults are the first trial, so tuning never loses on validation data.
+    The usual defaults are the first trial, so on validation data tuning is never worse than them.
 
     Args:
         genome: The update rule; its other settings stay.
@@ -187,6 +202,7 @@ def tune_baseline(
         seed: Seed of the sampler.
         on_run: Called with the number of trainings after each trial.
     """
+    # half of the usual 16 trials at random: two parameters need few to find the region
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(8, n_trials))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.enqueue_trial({"lr": genome.lr, "schedule": "constant"})
@@ -211,7 +227,7 @@ def tune_baseline(
             run.advance(1)
         accuracies = run.records()[0]["accuracies"]
         n_finite = sum(len(values) for values in accuracies.values())
-        # a cell that diverged counts as no accuracy at all
+        # a training that diverged has no accuracy in the records and counts as 0
         study.tell(trial, sum(map(sum, accuracies.values())) / max(objective.n_steps, n_finite))
         if on_run is not None:
             on_run(objective.n_steps)
@@ -255,4 +271,5 @@ def _test_accuracy(
     )
     run.advance(objective.steps)
     accuracy = run.evaluate(split)[0]
+    # a diverged run stays in the mean: leaving it out would reward instability
     return accuracy if math.isfinite(accuracy) else 0.0

@@ -1,4 +1,8 @@
-"""What is said and shown about studies: computed first, drawn second."""
+"""Reports about studies: computed first, then drawn.
+
+The values of each subject are computed in one place (`_comparison`, `_lineage`, `_sources`,
+`_summary`, `_tuning`) and drawn in the terminal, as Markdown, or as figures.
+"""
 
 from optuna_evo.reports._comparison import compare
 from optuna_evo.reports._comparison import Comparison
@@ -6,19 +10,19 @@ from optuna_evo.reports._comparison import Contender
 from optuna_evo.reports._comparison import Course
 from optuna_evo.reports._comparison import course_of
 from optuna_evo.reports._comparison_figure import draw_comparison
-from optuna_evo.reports._comparison_progress import ComparisonProgress
 from optuna_evo.reports._comparison_tables import comparison_markdown
 from optuna_evo.reports._comparison_tables import comparison_table
 from optuna_evo.reports._judge_figure import draw_judgement
-from optuna_evo.reports._lineage import Birth
-from optuna_evo.reports._lineage import Family
-from optuna_evo.reports._lineage import family
+from optuna_evo.reports._lineage import LineageNode
+from optuna_evo.reports._lineage import Lineages
+from optuna_evo.reports._lineage import summarise_lineages
 from optuna_evo.reports._lineage_figures import lineage_figure
+from optuna_evo.reports._lineage_figures import LineagePages
 from optuna_evo.reports._lineage_figures import schedule_figure
 from optuna_evo.reports._lineage_figures import show_lineages
-from optuna_evo.reports._lineage_pages import LineagePages
 from optuna_evo.reports._lineage_tree import lineage_tree
 from optuna_evo.reports._note import study_note
+from optuna_evo.reports._progress import ComparisonProgress
 from optuna_evo.reports._progress import SearchProgress
 from optuna_evo.reports._sources import Proposals
 from optuna_evo.reports._sources import SourceRow
@@ -40,7 +44,6 @@ from optuna_evo.reports._tuning_figures import tuning_figure
 
 __all__ = [
     "best_trials",
-    "Birth",
     "compare",
     "Comparison",
     "comparison_markdown",
@@ -52,14 +55,14 @@ __all__ = [
     "draw_comparison",
     "draw_judgement",
     "draw_tuning_course",
-    "Family",
-    "family",
     "Generation",
     "generation_of",
     "judge_table",
     "lineage_figure",
     "lineage_tree",
+    "LineageNode",
     "LineagePages",
+    "Lineages",
     "Proposals",
     "schedule_figure",
     "SearchProgress",
@@ -71,6 +74,7 @@ __all__ = [
     "study_panel",
     "StudySummary",
     "summarise",
+    "summarise_lineages",
     "summarise_sources",
     "tuning_course",
     "tuning_figure",

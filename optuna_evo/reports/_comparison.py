@@ -1,4 +1,4 @@
-"""What there is to say about samplers that searched one space, computed from their studies."""
+"""Samplers that searched the same space, compared by their studies."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.evaluation import Interval
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.search import FINISHED
-from optuna_evo.search import SAMPLER_SECONDS_KEY
 
 
-__all__ = ["compare", "Comparison", "Contender", "Course", "course_of"]
+__all__ = ["best_at", "compare", "Comparison", "Contender", "Course", "course_of"]
 
 Array = NDArray[np.float64]
 
@@ -29,8 +29,8 @@ class Course(NamedTuple):
 
     Args:
         best: The best value after each, (n,); NaN before the first complete one.
-        seconds: Seconds that trials were running up to then, (n,); pauses do not count.
-        sampler_seconds: Of those, what the sampler took, in all.
+        seconds: Seconds up to then in which a trial was running, (n,); pauses do not count.
+        sampler_seconds: The part of all of them that the sampler took.
         params: The best trial's parameters.
     """
 
@@ -41,18 +41,18 @@ class Course(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """One sampler over all seeds; the first contender is what the others are compared with.
+    """One sampler over all seeds; the others are compared with the first.
 
     Args:
-        label: What it is called.
+        label: Its name in the comparison.
         courses: One for each seed.
-        final: Best value at the end.
-        rank: Mean over seeds of the rank at the end, 1 is best; equals share theirs.
-        to_reach: For each seed the evaluations until it was as good as the first contender was at
-            its end, None if it never was.
-        training_seconds: Seconds of a study but for the sampler's.
-        sampler_seconds: Seconds of a study that the sampler took.
-        gain: What its best values are better by, paired by seed.
+        final: Best value at the end, over seeds.
+        rank: Mean over seeds of the rank at the end, 1 is best; ties get the mean of their ranks.
+        to_reach: For each seed the evaluations until it was as good as the first sampler at its
+            end, None if it never was.
+        training_seconds: Mean seconds per study outside the sampler.
+        sampler_seconds: Mean seconds per study inside the sampler.
+        gain: By how much its best values are better than the first sampler's, paired by seed.
         params: The parameters of the best trial over all seeds.
     """
 
@@ -74,7 +74,7 @@ class Comparison(NamedTuple):
         name: What is compared.
         tasks: What was trained.
         better: "higher" or "lower".
-        seeds: The seeds, alike for all.
+        seeds: The seeds, the same for all.
         contenders: The samplers.
     """
 
@@ -100,7 +100,7 @@ def compare(
         studies: For each sampler a study for each seed, with at least one complete trial.
     """
     maximize = next(iter(studies.values()))[0].direction == StudyDirection.MAXIMIZE
-    sign = 1.0 if maximize else -1.0
+    sign = 1.0 if maximize else -1.0  # times a value: higher is better
     courses = {label: [course_of(study) for study in each] for label, each in studies.items()}
     finals = {label: [float(c.best[-1]) for c in each] for label, each in courses.items()}
     baseline = next(iter(finals.values()))
@@ -128,12 +128,16 @@ def compare(
 
 
 def course_of(study: optuna.Study) -> Course:
-    """Return the course of a study over its finished trials, in the order in which they ended."""
+    """Return the course of a study: its finished trials in the order in which they ended.
+
+    Pruned trials count as evaluations: they cost time too.
+    """
     trials = study.get_trials(deepcopy=False, states=FINISHED)
     ended = sorted(trials, key=lambda t: (t.datetime_complete is None, t.datetime_complete))
     values = np.array([_value(trial) for trial in ended])
-    pick = np.fmax if study.direction == StudyDirection.MAXIMIZE else np.fmin  # NaN where none is
-    seconds = [float(t.user_attrs.get(SAMPLER_SECONDS_KEY, 0.0)) for t in ended]
+    # these two ignore NaN where there is another value, as pruned trials need it
+    pick = np.fmax if study.direction == StudyDirection.MAXIMIZE else np.fmin
+    seconds = [float(SAMPLER_SECONDS.read(t.user_attrs, 0.0)) for t in ended]
     best = best_trials(study, 1)
     return Course(
         best=pick.accumulate(values),
@@ -143,6 +147,15 @@ def course_of(study: optuna.Study) -> Course:
     )
 
 
+def best_at(courses: Sequence[Course], times: Array) -> Array:
+    """Return the best value of each course at each time, (courses, times); NaN before any."""
+    rows = []
+    for course in courses:
+        n_ended = np.searchsorted(course.seconds, times, side="right")
+        rows.append(np.concatenate([[np.nan], course.best])[n_ended])
+    return np.stack(rows)
+
+
 def _value(trial: FrozenTrial) -> float:
     if trial.state != TrialState.COMPLETE or trial.value is None:
         return math.nan
@@ -150,14 +163,19 @@ def _value(trial: FrozenTrial) -> float:
 
 
 def _busy_seconds(trials: Sequence[FrozenTrial]) -> Array:
-    """Return for each trial the seconds up to its end in which any of them was running."""
+    """Return for each trial the seconds up to its end in which at least one was running.
+
+    Trials of a batch and of several workers overlap; their time must count once, and the pause
+    between two runs of a study not at all.
+    """
     spans = [
         (t.datetime_start.timestamp(), t.datetime_complete.timestamp())
         for t in trials
         if t.datetime_start is not None and t.datetime_complete is not None
     ]
     edges = np.unique(np.array(spans).reshape(-1))
-    # of each stretch between two edges: is it within a trial?
+    # Starts and ends cut time into stretches. A stretch is busy if more trials have started than
+    # ended by its middle.
     middles = (edges[1:] + edges[:-1]) / 2
     starts, ends = np.sort([s for s, _ in spans]), np.sort([e for _, e in spans])
     running = np.searchsorted(starts, middles) > np.searchsorted(ends, middles)

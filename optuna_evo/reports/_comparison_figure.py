@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from optuna_evo.reports._comparison import best_at
 from optuna_evo.reports._comparison import Comparison
 from optuna_evo.reports._comparison import Contender
-from optuna_evo.reports._comparison import Course
 
 
-__all__ = ["best_at", "draw_comparison"]
+__all__ = ["draw_comparison"]
 
 _COLOURS = ("#3b6fb6", "#d1672b", "#4f9d4f", "#8a5fb0", "#b5485d", "#7a7a7a", "#c9a227", "#2f9c95")
-_N_TIMES = 200
-_N_UNSHOWN = 3  # evaluations that do not decide about the range of the axis
+_N_TIMES = 200  # points of a curve over time
+# The first evaluations are random draws, often far worse than all later ones: the axis leaves them
+# out.
+_N_UNSHOWN = 3
 
 Array = NDArray[np.float64]
 
@@ -26,7 +28,8 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     from matplotlib.figure import Figure  # no pyplot: no global state, no window
 
     def draw(axes: Axes, x: Array, curves: Array, label: str, colour: str) -> None:
-        shown = np.isfinite(curves).all(axis=0)  # a late seed would make the median fall
+        # only where all seeds have a value: one that starts later would make the median fall
+        shown = np.isfinite(curves).all(axis=0)
         low, median, high = np.quantile(curves[:, shown], [0.25, 0.5, 0.75], axis=0)
         axes.step(x[shown], median, where="post", color=colour, label=label)
         axes.fill_between(x[shown], low, high, step="post", color=colour, alpha=0.15, lw=0)
@@ -50,21 +53,12 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def best_at(courses: Sequence[Course], times: Array) -> Array:
-    """Return the best value of each course at each time, (courses, times); NaN before any."""
-    rows = []
-    for course in courses:
-        n_ended = np.searchsorted(course.seconds, times, side="right")
-        rows.append(np.concatenate([[np.nan], course.best])[n_ended])
-    return np.stack(rows)
-
-
 def _padded(best: Array, n: int) -> Array:
     return np.concatenate([best, np.full(n - len(best), best[-1])])
 
 
 def _view(contenders: Sequence[Contender]) -> tuple[float, float]:
-    """Return the range that leaves out what only the first few evaluations reached."""
+    """Return the range of all values but those of the first few evaluations."""
     later = [
         c.best[min(_N_UNSHOWN, len(c.best) - 1) :] for each in contenders for c in each.courses
     ]

@@ -1,4 +1,4 @@
-"""Draw a judgement: every optimizer's test accuracy with its interval."""
+"""Draw what `judge` measured: every optimizer's test accuracy with its interval."""
 
 from collections.abc import Sequence
 import math
@@ -18,7 +18,7 @@ def draw_judgement(rows: Sequence[JudgeRow], path: Path, *, title: str) -> None:
     Args:
         rows: What `judge` returned, the judged optimizer first.
         path: File to write.
-        title: Says task, steps and seeds.
+        title: Names task, steps and seeds.
     """
     from matplotlib.figure import Figure  # no pyplot: no global state, no window
 

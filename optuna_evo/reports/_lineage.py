@@ -1,4 +1,4 @@
-"""The lineages of a study: what there is to draw, computed from its trials."""
+"""The lineages of a study: which trial went on from which, computed from its trials."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -9,19 +9,29 @@ import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import MEMBER
 from optuna_evo.search import ancestors
 from optuna_evo.search import parent_of
 
 
-__all__ = ["Birth", "Family", "family"]
+__all__ = ["LineageNode", "Lineages", "summarise_lineages"]
 
 
-class Birth(NamedTuple):
-    """One segment in the family.
+class LineageNode(NamedTuple):
+    """One complete segment in the tree from parents to children.
 
-    `parent` is the number of the trial it went on from; `member` is None where a sampler knows no
-    members; `on_line` tells whether the winner's weights went through it; `n_descendants` counts
-    all that went on from it, directly or not.
+    Args:
+        number: Number of its trial.
+        parent: Number of the trial whose weights it went on from; None: fresh weights.
+        member: Member of the population; None where the sampler has no members.
+        first_step: Optimizer steps since fresh weights at its beginning.
+        last_step: Optimizer steps since fresh weights at its end.
+        value: Its value.
+        params: Its hyperparameters.
+        is_winning: Whether the winner's weights went through it.
+        n_descendants: Trials that went on from it, directly or not.
+        diverged: Whether its value is the penalty for a divergence.
     """
 
     number: int
@@ -31,64 +41,68 @@ class Birth(NamedTuple):
     last_step: int
     value: float
     params: Mapping[str, Any]
-    on_line: bool
+    is_winning: bool
     n_descendants: int
     diverged: bool
 
 
-class Family(NamedTuple):
-    """All complete segments of a study by number, the winner's line, and what is said of them.
+class Lineages(NamedTuple):
+    """All complete segments of a study.
 
-    `scales` maps each hyperparameter of the line to whether its range is logarithmic.
+    Args:
+        name: Name of the study.
+        nodes: The segments by number.
+        winning: The winner's lineage, from fresh weights to the winner.
+        scales: For each hyperparameter of the winner's lineage, whether its range is logarithmic.
     """
 
     name: str
-    births: Mapping[int, Birth]
-    line: Sequence[Birth]
+    nodes: Mapping[int, LineageNode]
+    winning: Sequence[LineageNode]
     scales: Mapping[str, bool]
 
-    def children(self, number: int | None) -> list[Birth]:
-        """Return who went on from a trial; of None: who began with fresh weights."""
-        return [birth for birth in self.births.values() if birth.parent == number]
+    def children(self, number: int | None) -> list[LineageNode]:
+        """Return the segments that went on from a trial; of None: those with fresh weights."""
+        return [node for node in self.nodes.values() if node.parent == number]
 
 
-def family(study: optuna.Study, winner: int) -> Family:
-    """Read the family of a study.
+def summarise_lineages(study: optuna.Study, winner: int) -> Lineages:
+    """Compute the lineages of a study.
 
     Args:
         study: The study.
-        winner: Number of the trial whose line is the winning one.
+        winner: Number of the trial whose lineage is the winning one.
     """
     trials = study.get_trials(deepcopy=False)
-    line = {trial.number for trial in ancestors(trials, winner)}
-    descendants = dict.fromkeys(range(len(trials)), 0)
+    winning = {trial.number for trial in ancestors(trials, winner)}
+    n_descendants = dict.fromkeys(range(len(trials)), 0)
     complete = [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
     for trial in complete:
-        for ancestor in list(ancestors(trials, trial.number))[1:]:
-            descendants[ancestor.number] += 1
-    births = {t.number: _birth(t, t.number in line, descendants[t.number]) for t in complete}
+        for ancestor in list(ancestors(trials, trial.number))[1:]:  # the first is the trial itself
+            n_descendants[ancestor.number] += 1
+    nodes = {t.number: _node(t, t.number in winning, n_descendants[t.number]) for t in complete}
     scales = {
         name: bool(getattr(distribution, "log", False))
-        for number in sorted(line)
+        for number in sorted(winning)
         for name, distribution in trials[number].distributions.items()
     }
-    return Family(
-        study.study_name, births, [births[n] for n in sorted(line) if n in births], scales
-    )
+    # a parent has a smaller number than its child, so sorting puts the oldest first
+    lineage = [nodes[number] for number in sorted(winning) if number in nodes]
+    return Lineages(study.study_name, nodes, lineage, scales)
 
 
-def _birth(trial: FrozenTrial, on_line: bool, n_descendants: int) -> Birth:
+def _node(trial: FrozenTrial, is_winning: bool, n_descendants: int) -> LineageNode:
     attrs = trial.user_attrs
     first = int(attrs.get("first_step", 0))
-    return Birth(
+    return LineageNode(
         number=trial.number,
         parent=parent_of(trial),
-        member=attrs.get("member"),
+        member=MEMBER.read(attrs),
         first_step=first,
         last_step=first + int(attrs.get("optimizer_steps", 0)),
         value=float(trial.value or 0.0),
         params=trial.params,
-        on_line=on_line,
+        is_winning=is_winning,
         n_descendants=n_descendants,
-        diverged="diverged" in attrs,
+        diverged=DIVERGED.is_in(attrs),
     )

@@ -1,4 +1,8 @@
-"""Lineages and the learned schedule as Plotly figures, small enough for the dashboard: < 50 kB."""
+"""Lineages and the learned schedule as figures on the study's page in the dashboard.
+
+A figure is stored in attributes of the study, and every ask reads those again: it must stay below
+50 kB, however long the study is.
+"""
 
 from collections.abc import Sequence
 import math
@@ -6,28 +10,34 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 import optuna
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
 
-from optuna_evo.reports._lineage import Birth
-from optuna_evo.reports._lineage import Family
-from optuna_evo.reports._lineage import family
+from optuna_evo.reports._lineage import LineageNode
+from optuna_evo.reports._lineage import Lineages
+from optuna_evo.reports._lineage import summarise_lineages
 from optuna_evo.search import best_of
+from optuna_evo.search import Listener
 from optuna_evo.search import living
 
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["lineage_figure", "schedule_figure", "show_lineages"]
+__all__ = ["lineage_figure", "LineagePages", "schedule_figure", "show_lineages"]
 
-_IDS = ("lineages", "learned-schedule")
+_IDS = ("lineages", "learned-schedule")  # a figure with the id of an older one replaces it
 _WINNER, _OTHERS = "#d1672b", "#9db4d3"
-_MOST_EDGES = 500
-_MOST_PIECES = 120
+# With these bounds a study of 1,200 segments, half of them in the winner's lineage, fits in 50 kB.
+_MAX_EDGES = 500
+_MAX_SEGMENTS = 120
 _COLUMNS = 3
+_HEIGHT = 430  # the dashboard shows 450 pixels
+_N_DIGITS = 5  # of a coordinate: more cannot be seen and would make the figure larger
 
 
 def show_lineages(study: optuna.Study, *, inherit: str) -> None:
-    """Put both figures on the study's page in optuna-dashboard, in the place of the last ones.
+    """Put both figures on the study's page in optuna-dashboard; they replace older ones.
 
     Args:
         study: A study whose trials are segments.
@@ -40,77 +50,116 @@ def show_lineages(study: optuna.Study, *, inherit: str) -> None:
     winner = best_of(alive, study.direction)
     if winner is None:
         return
-    found = family(study, winner.number)
-    for name, figure in zip(_IDS, (lineage_figure(found), schedule_figure(found)), strict=True):
+    lineages = summarise_lineages(study, winner.number)
+    figures = (lineage_figure(lineages), schedule_figure(lineages))
+    for name, figure in zip(_IDS, figures, strict=True):
         save_plotly_graph_object(study, figure, graph_object_id=name)
 
 
-def lineage_figure(family: Family) -> "Figure":
+def lineage_figure(lineages: Lineages) -> "Figure":
     """Draw every segment as an edge from its parent's value to its own, over optimizer steps."""
     from plotly import graph_objects as go
 
     figure = go.Figure()
-    others = [b for b in family.births.values() if not b.on_line and not b.diverged]
-    for name, births, colour, width in (
-        ("others", others[-_MOST_EDGES:], _OTHERS, 1),
-        ("the winner's line", list(family.line)[-_MOST_EDGES:], _WINNER, 3),
+    others = [n for n in lineages.nodes.values() if not n.is_winning and not n.diverged]
+    for name, nodes, colour, width in (
+        ("others", others[-_MAX_EDGES:], _OTHERS, 1),
+        ("the winner's lineage", list(lineages.winning)[-_MAX_EDGES:], _WINNER, 3),
     ):
-        x, y = _edges(family, births)
+        x, y = _edges(lineages, nodes)
         line = {"color": colour, "width": width}
         figure.add_trace(
             go.Scatter(x=x, y=y, mode="lines+markers", line=line, marker_size=4, name=name)
         )
-    low, high = _view([b.value for b in family.births.values() if not b.diverged])
-    figure.update_layout(title="Lineages", **_layout(430))
+    low, high = _view([n.value for n in lineages.nodes.values() if not n.diverged])
+    figure.update_layout(title="Lineages", **_layout())
     figure.update_xaxes(title="optimizer steps since fresh weights")
     figure.update_yaxes(title="value", range=[low, high])
     return figure
 
 
-def schedule_figure(family: Family) -> "Figure":
-    """Draw each hyperparameter over the optimizer steps of the winning line."""
+def schedule_figure(lineages: Lineages) -> "Figure":
+    """Draw each hyperparameter over the optimizer steps of the winner's lineage."""
     from plotly import graph_objects as go
     from plotly.subplots import make_subplots
 
-    names = [n for n in family.scales if _is_drawn(family, n)]
+    names = [name for name in lineages.scales if _is_number(lineages, name)]
     rows = max(1, math.ceil(len(names) / _COLUMNS))
     figure = make_subplots(rows=rows, cols=_COLUMNS, subplot_titles=names)
-    stride = math.ceil(len(family.line) / _MOST_PIECES)
-    pieces = [*family.line[::stride], family.line[-1]]
+    stride = math.ceil(len(lineages.winning) / _MAX_SEGMENTS)
+    segments = [*lineages.winning[::stride], lineages.winning[-1]]
     for nth, name in enumerate(names):
-        x = [step for b in pieces for step in (b.first_step, b.last_step)]
-        y = [_short(b.params.get(name)) for b in pieces for _ in range(2)]
+        x = [step for node in segments for step in (node.first_step, node.last_step)]
+        y = [_short(node.params.get(name)) for node in segments for _ in range(2)]
         place = {"row": nth // _COLUMNS + 1, "col": nth % _COLUMNS + 1}
         line = {"color": _WINNER, "shape": "hv"}
         trace = go.Scatter(x=x, y=y, mode="lines", line=line, showlegend=False)
         figure.add_trace(trace, **place)
-        if family.scales[name]:
+        if lineages.scales[name]:
             figure.update_yaxes(type="log", **place)
-    figure.update_layout(**_layout(430))
+    figure.update_layout(**_layout())
     return figure
 
 
-def _edges(family: Family, births: Sequence[Birth]) -> tuple[list[int | None], list[float | None]]:
-    """Return points, with a gap after each pair of parent and child."""
+class LineagePages:
+    """Listen to a search and update the figures on the dashboard once per generation.
+
+    Args:
+        study: The study.
+        inherit: "parent", "shared" or "none" (see `optuna_evo.search.Lineage`).
+        every: Complete trials of a generation, those of all workers counted.
+        listener: Gets every call too; None: nobody.
+    """
+
+    def __init__(
+        self, study: optuna.Study, *, inherit: str, every: int, listener: Listener | None
+    ) -> None:
+        self._study = study
+        self._inherit = inherit
+        self._every = every
+        self._listener = listener
+
+    def reported(self, trial_number: int, step: int, n_steps: int) -> None:
+        """Pass it on."""
+        if self._listener is not None:
+            self._listener.reported(trial_number, step, n_steps)
+
+    def finished(self, trial: FrozenTrial) -> None:
+        """Pass it on; after the last trial of a generation update the figures."""
+        if self._listener is not None:
+            self._listener.finished(trial)
+        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if trial.state == TrialState.COMPLETE and len(complete) % self._every == 0:
+            show_lineages(self._study, inherit=self._inherit)
+
+
+def _edges(
+    lineages: Lineages, nodes: Sequence[LineageNode]
+) -> tuple[list[int | None], list[float | None]]:
+    """Return the points of all edges, with a gap after each pair of parent and child."""
     x: list[int | None] = []
     y: list[float | None] = []
-    for birth in births:
-        parent = family.births.get(birth.parent) if birth.parent is not None else None
+    for node in nodes:
+        parent = lineages.nodes.get(node.parent) if node.parent is not None else None
         if parent is not None:
-            x.append(birth.first_step)
+            x.append(node.first_step)
             y.append(_short(parent.value))
-        x += [birth.last_step, None]
-        y += [_short(birth.value), None]
+        x += [node.last_step, None]
+        y += [_short(node.value), None]
     return x, y
 
 
-def _is_drawn(family: Family, name: str) -> bool:
-    values = [birth.params.get(name) for birth in family.line]
+def _is_number(lineages: Lineages, name: str) -> bool:
+    values = [node.params.get(name) for node in lineages.winning]
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
 def _view(values: Sequence[float]) -> tuple[float, float]:
-    """Return the range that all but wild values lie in."""
+    """Return the range to show.
+
+    It reaches from the lowest value at most five times as far as the median, so that the first,
+    high losses of a lineage do not flatten the rest.
+    """
     ordered = sorted(values) or [0.0]
     low, middle = ordered[0], ordered[len(ordered) // 2]
     high = min(ordered[-1], middle + 4 * (middle - low) + 1e-9)
@@ -119,13 +168,9 @@ def _view(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _short(value: Any) -> float:
-    return float(f"{value:.5g}")
+    return float(f"{value:.{_N_DIGITS}g}")
 
 
-def _layout(height: int) -> dict[str, Any]:
-    # the dashboard shows 450 pixels
-    return {
-        "template": "none",
-        "height": height,
-        "margin": {"t": 40, "b": 40, "l": 55, "r": 10},
-    }
+def _layout() -> dict[str, Any]:
+    margin = {"t": 40, "b": 40, "l": 55, "r": 10}
+    return {"template": "none", "height": _HEIGHT, "margin": margin}

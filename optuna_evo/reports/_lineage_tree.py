@@ -1,74 +1,77 @@
-"""The family tree of the best model, for the terminal."""
+"""The lineages of a study as a tree for the terminal: parents, and below them their children."""
 
 from typing import Any
 
 from rich.tree import Tree
 
-from optuna_evo.reports._lineage import Birth
-from optuna_evo.reports._lineage import Family
+from optuna_evo.reports._lineage import LineageNode
+from optuna_evo.reports._lineage import Lineages
 
 
 __all__ = ["lineage_tree"]
 
-_SAID = 0.05
+# Samplers perturb most hyperparameters in every segment. Smaller relative changes than this would
+# fill each line and hide the few that matter.
+_MIN_CHANGE = 0.05
 
 
-def lineage_tree(family: Family, *, everybody: bool = False) -> Tree:
-    """Draw who begat whom.
+def lineage_tree(lineages: Lineages, *, show_all: bool = False) -> Tree:
+    """Draw the tree from parents to children.
 
-    The winner's line is the trunk: its segments stand below each other, each with the branches
-    that went off from it. After the first, only hyperparameters that changed by more than 5 %
-    since the parent are said.
+    The winner's lineage is the trunk: its segments stand below each other, each with the branches
+    that went off from it. After the first segment, only hyperparameters that changed by more than
+    5 % since the parent are printed.
 
     Args:
-        family: The family.
-        everybody: Whether branches, and the lines that never met the winner's, are drawn whole;
-            else only how many descendants they had.
+        lineages: What to draw.
+        show_all: Whether branches, and lineages that share nothing with the winner's, are drawn
+            whole. Otherwise a branch is one line with the number of its descendants.
     """
-    tree = Tree(f"[bold]{family.name}[/bold]: the line of trial {family.line[-1].number}")
-    for birth in family.line:
-        node = tree.add(_text(family, birth))
-        _add_branches(family, node, birth.number, everybody)
-    if everybody:
-        known = {None, *family.births}
-        orphans = {birth.parent for birth in family.births.values()} - known
+    tree = Tree(f"[bold]{lineages.name}[/bold]: lineage of trial {lineages.winning[-1].number}")
+    for node in lineages.winning:
+        _add_branches(lineages, tree.add(_text(lineages, node)), node.number, show_all)
+    if show_all:
+        known = {None, *lineages.nodes}
+        # children of a trial that failed or was pruned have a parent, but no node to stand below
+        orphans = {node.parent for node in lineages.nodes.values()} - known
         for parent in (None, *sorted(filter(None, orphans))):
-            _add_branches(family, tree, parent, everybody)
+            _add_branches(lineages, tree, parent, show_all)
     return tree
 
 
-def _add_branches(family: Family, tree: Tree, parent: int | None, everybody: bool) -> None:
+def _add_branches(lineages: Lineages, tree: Tree, parent: int | None, show_all: bool) -> None:
     stack = [(tree, parent)]
-    while stack:  # a line may be longer than Python's stack
-        node, number = stack.pop()
-        for child in family.children(number):
-            if not child.on_line:
-                branch = node.add(_text(family, child))
-                if everybody:
-                    stack.append((branch, child.number))
+    while stack:  # not recursive: a lineage may be longer than Python's stack
+        branch, number = stack.pop()
+        for child in lineages.children(number):
+            if not child.is_winning:
+                added = branch.add(_text(lineages, child))
+                if show_all:
+                    stack.append((added, child.number))
 
 
-def _text(family: Family, birth: Birth) -> str:
-    member = "" if birth.member is None else f" (member {birth.member})"
-    value = "diverged" if birth.diverged else f"{birth.value:.4f}"
-    head = f"trial {birth.number}{member}, step {birth.last_step}: {value}"
-    if not birth.on_line:
-        heirs = f", {birth.n_descendants} descendants" if birth.n_descendants else ""
-        return f"[dim]{head}{heirs}[/dim]"
-    parent = family.births.get(birth.parent) if birth.parent is not None else None
-    return f"[bold]{head}[/bold]  {_params(birth, parent)}"
+def _text(lineages: Lineages, node: LineageNode) -> str:
+    member = "" if node.member is None else f" (member {node.member})"
+    value = "diverged" if node.diverged else f"{node.value:.4f}"
+    head = f"trial {node.number}{member}, step {node.last_step}: {value}"
+    if not node.is_winning:
+        n = node.n_descendants
+        descendants = f", {n} descendant{'s' * (n > 1)}" if n else ""
+        return f"[dim]{head}{descendants}[/dim]"
+    parent = lineages.nodes.get(node.parent) if node.parent is not None else None
+    return f"[bold]{head}[/bold]  {_params(node, parent)}"
 
 
-def _params(birth: Birth, parent: Birth | None) -> str:
+def _params(node: LineageNode, parent: LineageNode | None) -> str:
     before = parent.params if parent is not None else {}
     return ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in birth.params.items()
+        for name, value in node.params.items()
         if _has_changed(before.get(name), value)
     )
 
 
 def _has_changed(old: Any, new: Any) -> bool:
     if isinstance(old, float) and isinstance(new, float):
-        return abs(new - old) > _SAID * abs(old)
+        return abs(new - old) > _MIN_CHANGE * abs(old)
     return bool(old != new)

@@ -1,4 +1,4 @@
-"""What a study starts from, and how much it helped."""
+"""The sources of a warm start, and how much they helped."""
 
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from rich.console import Group
 from rich.console import RenderableType
 from rich.table import Table
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.warm_start import kept_references
@@ -24,7 +25,6 @@ from optuna_evo.warm_start import SourceReader
 
 __all__ = ["Proposals", "SourceRow", "sources_panel", "summarise_sources", "SourcesSummary"]
 
-_PROPOSED_BY = "proposed_by"
 _PORTFOLIO, _PRIOR = "portfolio", "prior"
 
 
@@ -33,9 +33,9 @@ class SourceRow(NamedTuple):
 
     Args:
         name: Its reference.
-        n_trials: Trials that are learned from, None if it cannot be read.
+        n_trials: Its trials that are learned from; None if it cannot be read.
         shared: Parameters that it has in common with the study.
-        weight: How far it was believed at the end of the last run, in [0, 1]; None before any.
+        weight: Its weight at the end of the last run, in [0, 1]; None before any run.
         problem: Why it cannot be read; empty if it can.
     """
 
@@ -50,8 +50,8 @@ class Proposals(NamedTuple):
     """The complete trials that one part of the sampler proposed.
 
     Args:
-        by: "portfolio", "prior", "base", "random", or what the base says of itself.
-        n_trials: How many.
+        by: "portfolio", "prior", "base", "random", or a part of the base sampler.
+        n_trials: Number of those trials.
         mean: Mean of their values.
         best: The best value among them.
         best_trial: Number of the first trial that reached it.
@@ -65,15 +65,16 @@ class Proposals(NamedTuple):
 
 
 class SourcesSummary(NamedTuple):
-    """All sources of a study, and what came of them.
+    """All sources of a study, and what each part of the sampler made of them.
 
     Args:
         n_parameters: Parameters of the study's space.
         rows: The sources.
-        proposals: Who proposed what, in the order in which they began.
-        best: The best of them; None if there is none.
-        beaten: Share of the complete trials that no source had a say in (neither portfolio nor
-            prior) than which the portfolio's best is better; None without a portfolio or those.
+        proposals: The parts of the sampler, in the order of their first trials.
+        best: The part that proposed the best trial; None without complete trials.
+        beaten: Of the complete trials to which no source contributed (neither portfolio nor prior
+            proposed them), the share that the portfolio's best trial beats; None where there are
+            no such trials, or no portfolio.
     """
 
     n_parameters: int
@@ -86,7 +87,7 @@ class SourcesSummary(NamedTuple):
 def summarise_sources(
     study: optuna.Study, parameters: Iterable[str], reader: SourceReader
 ) -> SourcesSummary:
-    """Say what a study starts from, who proposed its trials, and how good they were.
+    """Compute which sources a study has, what proposed its trials, and how good those were.
 
     Args:
         study: The study.
@@ -98,7 +99,8 @@ def summarise_sources(
     complete = best_trials(study, len(study.get_trials(deepcopy=False)))
     by: dict[str, list[FrozenTrial]] = {}
     for trial in sorted(complete, key=lambda t: t.number):
-        part = str(trial.user_attrs.get(_PROPOSED_BY, "sampler")).partition(":")[0]
+        # "genetic 2: offspring" (once ": litter") and "genetic 2: candidate" are one part
+        part = str(PROPOSED_BY.read(trial.user_attrs, "sampler")).partition(":")[0]
         by.setdefault(part, []).append(trial)
     proposals = [_proposals(part, trials, sign) for part, trials in by.items()]
     portfolio = [p.best for p in proposals if p.by == _PORTFOLIO]
@@ -116,17 +118,17 @@ def summarise_sources(
 
 
 def sources_panel(summary: SourcesSummary) -> RenderableType:
-    """Draw the sources, and who proposed what with which success."""
+    """Draw the sources, and what each part of the sampler proposed."""
     parts: list[RenderableType] = [_source_table(summary)]
     if summary.proposals:
         parts.append(_proposal_table(summary.proposals))
     if summary.best is not None:
         where = f"trial {summary.best.best_trial} ({summary.best.by})"
-        parts.append(f"The best value, {summary.best.best:.4f}, came with {where}.")
+        parts.append(f"The best value, {summary.best.best:.4f}, is that of {where}.")
     if summary.beaten is not None:
         share = f"{100 * summary.beaten:.0f} %"
         parts.append(
-            f"The portfolio's best is better than {share} of the trials that neither it nor the "
+            f"The portfolio's best trial beats {share} of the trials that neither portfolio nor "
             "prior proposed."
         )
     return Group(*parts)
@@ -140,11 +142,13 @@ def _row(
     try:
         source = reader.read(reference)
     except OptunaEvoError as error:
+        # a row, not an error: the other sources can still be shown
         return SourceRow(name, None, [], weight, str(error))
     return SourceRow(name, len(source.losses), sorted(names & {*source.params}), weight, "")
 
 
 def _proposals(part: str, trials: Sequence[FrozenTrial], sign: float) -> Proposals:
+    # of equal values the earliest trial
     best = max(trials, key=lambda t: (sign * _value(t), -t.number))
     mean = float(np.mean([_value(trial) for trial in trials]))
     return Proposals(part, len(trials), mean, _value(best), best.number)
@@ -156,14 +160,14 @@ def _value(trial: FrozenTrial) -> float:
 
 
 def _source_table(summary: SourcesSummary) -> Table:
-    table = Table(title="Starts from")
+    table = Table(title="Sources of the warm start")
     table.add_column("source", overflow="fold")
     for column in ("trials", "parameters shared", "weight"):
         table.add_column(column, justify="right")
     for row in summary.rows:
         weight = "" if row.weight is None else f"{row.weight:.2f}"
         if row.n_trials is None:
-            table.add_row(f"{row.name}\n{row.problem}", "gone", "", weight)
+            table.add_row(f"{row.name}\n{row.problem}", "unreadable", "", weight)
         else:
             shared = f"{len(row.shared)} of {summary.n_parameters}"
             table.add_row(row.name, str(row.n_trials), shared, weight)
@@ -171,7 +175,7 @@ def _source_table(summary: SourcesSummary) -> Table:
 
 
 def _proposal_table(proposals: Sequence[Proposals]) -> Table:
-    table = Table(title="Who proposed the complete trials")
+    table = Table(title="What proposed the complete trials")
     table.add_column("part")
     for column in ("trials", "mean value", "best value", "in trial"):
         table.add_column(column, justify="right")

@@ -1,4 +1,4 @@
-"""What there is to say about a study, computed before anything is drawn."""
+"""A study at a glance, computed before anything is drawn."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -12,11 +12,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import REUSED_FROM
 from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.metrics import ALL_METRICS
-from optuna_evo.search import REUSED_KEY
 
 
 __all__ = ["best_trials", "Generation", "generation_of", "StudySummary", "summarise"]
@@ -77,7 +78,7 @@ def summarise(
         name=study.study_name,
         direction=study.direction.name.lower(),
         counts=counts,
-        n_reused=sum(REUSED_KEY in trial.user_attrs for trial in trials),
+        n_reused=sum(REUSED_FROM.is_in(trial.user_attrs) for trial in trials),
         best=best,
         equation=genome.equation() if genome else "",
         training=_training(config) if config else "",
@@ -89,7 +90,7 @@ def summarise(
 
 
 def _training(config: TrainingConfig | EstimatorConfig) -> str:
-    """Say what a configuration sets beside its genome; empty if nothing."""
+    """Describe what a configuration sets beside its genome; empty if nothing."""
     if isinstance(config, EstimatorConfig):
         settings = [f"{key} {value:.4g}" for key, value in config.params.items()]
         return ", ".join([config.estimator, *settings])
@@ -103,7 +104,7 @@ def _training(config: TrainingConfig | EstimatorConfig) -> str:
 
 
 def _notes(attrs: Mapping[str, Any]) -> str:
-    """Say which metrics a trial reached, and which weights its model started from."""
+    """Name the metrics that a trial reached, and the weights its model started from."""
     parts = [f"{name} {attrs[name]:.4g}" for name in ALL_METRICS if name in attrs]
     return ", ".join([*parts, *([attrs["weights"]] if "weights" in attrs else [])])
 
@@ -140,7 +141,7 @@ def _generation(study: optuna.Study, number: int, trials: list[FrozenTrial]) -> 
         number=number,
         n_trials=len(trials),
         n_pruned=sum(t.state == TrialState.PRUNED for t in trials),
-        n_diverged=sum("diverged" in t.user_attrs for t in trials),
+        n_diverged=sum(DIVERGED.is_in(t.user_attrs) for t in trials),
         best=float(pick(values)) if values else math.nan,
         median=float(np.median(values)) if values else math.nan,
     )

@@ -42,7 +42,7 @@ def judge_table(rows: Sequence[JudgeRow], *, n_trials: int, steps: int) -> Rende
 
     Args:
         rows: What `judge` returned, the judged optimizer first.
-        n_trials: Genomes that the search tried, said with the table.
+        n_trials: Genomes that the search tried; the caption names it.
         steps: Optimizer steps of every training.
     """
     judged = rows[0]

@@ -1,4 +1,4 @@
-"""The course of a tuning study in four views: what there is to draw, computed from its trials."""
+"""The course of a tuning study, computed from its trials for four views."""
 
 from collections.abc import Sequence
 import math
@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.reports._summary import generation_of
 from optuna_evo.surrogates import MetaLearner
 
@@ -16,8 +17,8 @@ from optuna_evo.surrogates import MetaLearner
 __all__ = ["tuning_course", "TuningCourse"]
 
 _FOLDS = 5
-_MIN_TRIALS_TO_PREDICT = 15
-_BANDIT = "thompson"
+_MIN_TRIALS_TO_PREDICT = 15  # so that every fold learns from at least 12 trials
+_BANDIT = "thompson"  # what HybridSampler writes for its bandit phase begins with this
 
 
 class TuningCourse(NamedTuple):
@@ -26,14 +27,14 @@ class TuningCourse(NamedTuple):
     Args:
         numbers: Numbers of the complete trials.
         values: Their values.
-        losses: Their training losses, NaN where none was kept.
+        losses: Their training losses, NaN where none was recorded.
         is_bandit: Whether the bandit proposed them.
         generations: Values by generation, those of the genetic phase only.
         best_so_far: The best value up to each trial.
-        predicted: What a meta-learner that had not seen a trial predicted for it, on its own scale
-            where higher is better; empty with too few trials.
-        correlation: Spearman's rank correlation of that with the values; NaN if `predicted` is
-            empty.
+        predicted: Cross-validated predictions of a meta-learner, on its own scale, higher is
+            better; empty with too few trials.
+        correlation: Spearman's rank correlation of predictions and values, positive if good; NaN
+            without predictions.
         better: "higher" or "lower".
     """
 
@@ -54,12 +55,14 @@ def tuning_course(study: optuna.Study) -> TuningCourse:
     trials = [t for t in complete if t.value is not None and math.isfinite(t.value)]
     values = [float(t.value) for t in trials if t.value is not None]
     maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
-    is_bandit = [str(t.user_attrs.get("proposed_by", "")).startswith(_BANDIT) for t in trials]
+    is_bandit = [str(PROPOSED_BY.read(t.user_attrs, "")).startswith(_BANDIT) for t in trials]
     generations: dict[int, list[float]] = {}
     for trial, value, bandit in zip(trials, values, is_bandit, strict=True):
         generation = generation_of(trial)
+        # a trial of the bandit may carry a generation, but it is no member of one
         if generation is not None and not bandit:
             generations.setdefault(generation, []).append(value)
+    # a meta-learner minimises: of a maximised study it gets the negative values
     predicted = _predicted(trials, [-v if maximize else v for v in values])
     course = np.maximum.accumulate(values) if maximize else np.minimum.accumulate(values)
     goodness = np.array(values) if maximize else -np.array(values)
@@ -77,7 +80,10 @@ def tuning_course(study: optuna.Study) -> TuningCourse:
 
 
 def _predicted(trials: Sequence[FrozenTrial], losses: Sequence[float]) -> list[float]:
-    """Predict each trial by a learner trained on the other folds; higher is better."""
+    """Predict each trial by a learner trained on the other folds; higher is better.
+
+    Fold k holds every fifth trial, so that each fold has trials of all phases of the search.
+    """
     if len(trials) < _MIN_TRIALS_TO_PREDICT:
         return []
     space = {name: d for trial in trials for name, d in trial.distributions.items()}
@@ -96,6 +102,7 @@ def _predicted(trials: Sequence[FrozenTrial], losses: Sequence[float]) -> list[f
 def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
     from scipy.stats import spearmanr
 
+    # undefined, and a warning of scipy's, where one side is constant
     if len(set(a)) < 2 or len(set(b)) < 2:
         return math.nan
     return float(spearmanr(a, b).statistic)

@@ -20,7 +20,7 @@ _TITLES = (
     "Value and training loss",
     "Values by generation",
     "Best value so far",
-    "Predicted and real",
+    "Predicted and measured",
 )
 
 
@@ -48,19 +48,19 @@ def draw_tuning_course(course: TuningCourse, path: Path) -> None:
     best.step(course.numbers, course.best_so_far, where="post", color=_BANDIT)
     first_bandit = _first_bandit(course)
     if first_bandit is not None:
-        best.axvline(first_bandit - 0.5, color="0.5", ls="--", lw=1, label="the bandit begins")
+        best.axvline(first_bandit - 0.5, color="0.5", ls="--", lw=1, label="bandit phase begins")
         best.legend(loc="center right")
     best.set(xlabel="trial", ylabel=f"best value ({course.better} is better)")
     if course.predicted:
         predicted.scatter(course.values, course.predicted, c=colours, s=18)
         predicted.set(title=_predicted_title(course))
-    predicted.set(xlabel="real value", ylabel="meta-learner, trial not seen (own scale)")
+    predicted.set(xlabel="measured value", ylabel="meta-learner, cross-validated (own scale)")
     low, high, n_outside = _view(course.values)
     if n_outside:
         values.set_ylim(low, high)
         generations.set_ylim(low, high)
         predicted.set_xlim(low, high)
-        values.set_title(f"{_TITLES[0]} ({n_outside} far off not shown)")
+        values.set_title(f"{_TITLES[0]} ({n_outside} outliers not shown)")
     canvas.savefig(path, dpi=110)
 
 
@@ -73,7 +73,7 @@ def tuning_figure(course: TuningCourse) -> "Figure":
     figure = make_subplots(rows=2, cols=2, subplot_titles=titles)
     colours = [_BANDIT if bandit else _GENETIC for bandit in course.is_bandit]
     dots = {"mode": "markers", "marker": {"color": colours, "size": 5}, "showlegend": False}
-    values = [round(v, 6) for v in course.values]
+    values = [round(v, 6) for v in course.values]  # all digits would not fit in 50 kB
     figure.add_trace(go.Scatter(x=course.numbers, y=values, **dots), row=1, col=1)
     for generation, members in course.generations.items():
         box = go.Box(y=members, name=str(generation), showlegend=False, marker_color=_GENETIC)
@@ -90,7 +90,11 @@ def tuning_figure(course: TuningCourse) -> "Figure":
 
 
 def _view(values: Sequence[float]) -> tuple[float, float, int]:
-    """Return the range to show, so that a few failures do not squash the rest, and how many."""
+    """Return the range to show, and how many values lie outside.
+
+    Values more than three interquartile ranges beyond the quartiles (Tukey's far outliers) would
+    flatten all others.
+    """
     low, high = np.quantile(values, [0.25, 0.75])
     reach = 3 * (high - low)
     inside = [v for v in values if low - reach <= v <= high + reach]

@@ -1,4 +1,4 @@
-"""Which estimator, and its hyperparameters: a space with branches."""
+"""An estimator and its hyperparameters: a conditional space, one branch for each estimator."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["estimator_space"]
 
+# Each parameter carries its estimator's name: within a study a name has one distribution, and the
+# estimators' `alpha` and `max_iter` have different ranges.
 _ALL: Final = ("linear", "elastic_net", "random_forest", "gradient_boosting", "svm", "mlp")
 
 
@@ -25,8 +27,8 @@ def estimator_space(
 
     Args:
         trial: An Optuna trial.
-        estimators: Those to choose from (see `optuna_evo.estimators.build_estimator`). Of a single
-            one only the hyperparameters are suggested.
+        estimators: Those to choose from (see `optuna_evo.estimators.build_estimator`). If it is
+            one, only its hyperparameters are suggested.
 
     Raises:
         ValueError: If one of them is unknown.

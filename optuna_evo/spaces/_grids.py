@@ -1,6 +1,6 @@
 """Small grids over a training's hyperparameters, and the ranges that they span.
 
-    space         lr                  batch size  epochs   besides
+    space         lr                  batch size  epochs   more
     bert          1e-5, 2e-5, 3e-5    16, 32      3, 4, 5
     distilbert    5e-5, 1e-4, 5e-4    16, 32      3, 4, 5
     roberta       as bert
@@ -44,14 +44,14 @@ def grid_space(
     Args:
         trial: An Optuna trial.
         lr: Learning rates; on a logarithmic scale if continuous.
-        batch_size: Rows of a step, whole numbers; on a logarithmic scale if continuous. Empty: the
+        batch_size: Rows per step, whole numbers; on a logarithmic scale if continuous. Empty: the
             task's own.
         epochs: Passes over the training rows. Empty: the trainer's own.
         dropout: The model's `dropout`. Empty: the model's own.
         weight_decay: Decoupled weight decay; on a logarithmic scale if continuous. Empty: the
             optimizer's own.
         optimizer: Name of a genome in the catalog; its other settings stay.
-        continuous: Whether the whole range is meant.
+        continuous: Whether values between the smallest and the largest are suggested too.
 
     Raises:
         ValueError: If there is no such optimizer, or no learning rate.
@@ -86,6 +86,7 @@ def _suggest(
     continuous: bool,
     log: bool = False,
 ) -> Any:
+    # categorical even for numbers: a grid of 16 and 32 does not mean 24
     if not continuous:
         return trial.suggest_categorical(name, list(values))
     low, high = min(values), max(values)

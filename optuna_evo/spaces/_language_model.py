@@ -28,10 +28,10 @@ def language_model_space(
     sparsity: Range = (0.0, 0.5),
     batch_size: tuple[int, int] | None = None,
 ) -> SegmentConfig:
-    """Suggest AdamW's numbers and what else may change from segment to segment.
+    """Suggest AdamW's hyperparameters and what else may change from segment to segment.
 
-    A range that is None, or empty (TOML knows no None), is not searched: the value is AdamW's
-    usual one, none for clipping and sparsity, the task's and the model's own for the rest.
+    A range that is None, or empty (TOML has no None), is not searched: AdamW keeps its usual
+    value, clipping and sparsity are off, the rest is the task's and the model's own.
 
     Args:
         trial: An Optuna trial.
@@ -43,7 +43,7 @@ def language_model_space(
             from fresh weights, so later segments no longer see it.
         clip_norm: Range of the bound on the gradient's norm, on a logarithmic scale.
         dropout: Range of the model's `dropout` argument.
-        sparsity: Range of the share of weights held at zero.
+        sparsity: Range of the share of weights that are held at zero.
         batch_size: Range of the batch size, on a logarithmic scale.
 
     Example:
@@ -52,6 +52,8 @@ def language_model_space(
         >>> config.sparsity
         0.0
     """
+    # The order of the suggestions must stay: samplers draw in it, so that another order would give
+    # stored studies other trials.
     genome = catalog["adamw"]
     if lr:
         genome = dataclasses.replace(genome, lr=trial.suggest_float("lr", *lr, log=True))

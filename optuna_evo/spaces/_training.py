@@ -24,7 +24,7 @@ def training_space(
 ) -> TrainingConfig:
     """Suggest learning rate, weight decay, batch size and dropout.
 
-    The default ranges are those of the hybrid tuner's AlexNet study.
+    The default ranges are those of the study `hybrid_alexnet_mnist`.
 
     Args:
         trial: An Optuna trial.

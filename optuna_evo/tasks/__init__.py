@@ -1,4 +1,4 @@
-"""Tasks: a model, data, a loss and a metric under one name; nothing here knows Optuna.
+"""Tasks: a model, data, a loss and a metric under one name; nothing here imports Optuna.
 
 Data sets are read from a data folder (`--data-dir`, `OPTUNA_EVO_DATA`) or downloaded, and held in
 memory as tensors. `tasks.get("digits")` needs neither files nor a network.
@@ -8,11 +8,11 @@ from optuna_evo.tasks._augment import crop_and_flip
 from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
+from optuna_evo.tasks._measures import scores
 from optuna_evo.tasks._meta_features import mean_features
 from optuna_evo.tasks._meta_features import meta_features
 from optuna_evo.tasks._registry import get
 from optuna_evo.tasks._registry import names
-from optuna_evo.tasks._scores import scores
 from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits

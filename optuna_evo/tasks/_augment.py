@@ -9,14 +9,15 @@ __all__ = ["crop_and_flip", "random_crop", "random_flip"]
 
 
 def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Crop after padding by 4, then mirror every second image: the usual pair for CIFAR."""
+    """Crop after padding by 4, then flip half of the images: the usual pair for CIFAR."""
     return random_flip(random_crop(images, generator, padding=4), generator)
 
 
 def random_crop(images: Tensor, generator: torch.Generator, *, padding: int) -> Tensor:
-    """Shift each image by up to `padding` pixels either way; what comes in is 0 (the mean)."""
+    """Shift each image by up to `padding` pixels either way; the border is 0 (the mean)."""
     b, _, height, width = images.shape
     padded = F.pad(images, (padding, padding, padding, padding))
+    # All shifts of all images as one view, so that one indexing takes the whole batch's crops.
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (b, c, 2p+1, 2p+1, h, w), a view
     shape = (2, b)
     y, x = torch.randint(2 * padding + 1, shape, generator=generator, device=images.device)
@@ -24,6 +25,6 @@ def random_crop(images: Tensor, generator: torch.Generator, *, padding: int) -> 
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image from left to right with probability 1/2."""
+    """Flip each image from left to right with probability 1/2."""
     coin = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)
     return torch.where(coin < 0.5, images.flip(3), images)

@@ -1,9 +1,9 @@
 """Next-character prediction with a small causal transformer (2 layers, width 128, 4 heads).
 
-The text is `text/tinyshakespeare/input.txt` of the data folder; where there is none, the source
-files of the running Python's standard library, which differ a little between versions of Python:
-`Splits.source` says which it was. The first 90 % of the text are for training, 5 % for validation,
-the last 5 % for the test, cut into windows that do not overlap.
+The text is `text/tinyshakespeare/input.txt` of the data folder. Without that file it is the source
+files of the running Python's standard library, which differ a little between versions of Python;
+`Splits.source` tells which text it was. The first 90 % of the text are for training, 5 % for
+validation, the last 5 % for the test, cut into windows that do not overlap.
 
 Data: karpathy/char-rnn. Architecture: pre-norm decoder as in GPT-2 (Radford et al. 2019).
 """
@@ -28,7 +28,8 @@ from optuna_evo.tasks._texts import read_text
 __all__ = ["char_lm", "Transformer"]
 
 _CONTEXT = 64
-# A vocabulary that no text has a say in: models need not look at data, and no test text leaks.
+# The vocabulary does not depend on the text: a model can be built without data, and no character
+# of the test text leaks into it.
 _CHARACTERS = "\n " + string.ascii_letters + string.digits + string.punctuation
 _OTHER = len(_CHARACTERS)
 
@@ -64,6 +65,8 @@ class Transformer(nn.Module):
         self.head = nn.Linear(width, _OTHER + 1, bias=False)
         for name, weight in self.named_parameters():
             if weight.ndim == 2:
+                # GPT-2 (section 2.3): two layers of each block add to the residual stream; their
+                # weights shrink by the root of the number of such layers, to keep its variance.
                 into_stream = name.endswith("out.weight")
                 nn.init.normal_(weight, std=0.02 / math.sqrt(2 * n_layers if into_stream else 1))
             elif name.endswith("bias"):

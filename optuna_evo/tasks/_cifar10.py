@@ -23,10 +23,9 @@ from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import find
 from optuna_evo.tasks._files import missing
 from optuna_evo.tasks._files import one_line
-from optuna_evo.tasks._hub import rows_from_hub
+from optuna_evo.tasks._files import rows_from_hub
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
-from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
@@ -45,7 +44,8 @@ _BATCHES = "cifar-10-batches-py"
 def _batch_norm_cnn(*, dropout: float = 0.5, conv_dropout: float = 0.25) -> nn.Module:
     """Return the CNN.
 
-    Pooling before ReLU gives the same bits as after it, on a quarter of the values.
+    ReLU is monotone, so pooling before it gives the same bits as after it, on a quarter of the
+    values.
 
     Args:
         dropout: Probability to drop a unit of the hidden layer, in [0, 1].
@@ -70,19 +70,17 @@ def _batch_norm_cnn(*, dropout: float = 0.5, conv_dropout: float = 0.25) -> nn.M
     )
 
 
+# The last ReLU of each pair follows the pooling, so the caller leaves it out: `[:2]`.
 def _convolution(n_in: int, n_out: int) -> list[nn.Module]:
     return [nn.Conv2d(n_in, n_out, 3, padding=1), nn.BatchNorm2d(n_out), nn.ReLU()]
 
 
 def _load(data_dir: Path | None = None) -> Splits:
     whole, source = _read("train", data_dir)
+    # a subset of the training files keeps five times as many rows for training
     n_valid = min(_N_VALID, len(whole) // 6)
-    train, valid = partition(len(whole), min(_N_TRAIN, len(whole) - n_valid), n_valid)
-    return Splits(
-        Split(whole.inputs[train], whole.targets[train]),
-        Split(whole.inputs[valid], whole.targets[valid]),
-        source,
-    )
+    train, valid = whole.parts(min(_N_TRAIN, len(whole) - n_valid), n_valid)
+    return Splits(train, valid, source)
 
 
 def _load_test(data_dir: Path | None = None) -> Split:
@@ -108,7 +106,7 @@ def _from_parquet(path: Path, part: str) -> Split:
     import datasets
 
     try:
-        # Streaming reads the file where it lies; otherwise the library would copy it to its cache.
+        # Streaming reads the file in place; otherwise the library would copy it to its cache.
         rows = datasets.load_dataset(
             "parquet", data_files={part: str(path)}, split=part, streaming=True
         )
@@ -116,7 +114,7 @@ def _from_parquet(path: Path, part: str) -> Split:
     except Exception as error:
         raise DataError(
             f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the "
-            "columns `img` (encoded image) and `label`, get it anew."
+            "columns `img` (encoded image) and `label`; download it again."
         ) from error
 
 
@@ -144,7 +142,8 @@ def _from_batches(root: Path, part: str) -> Split:
         data = torchvision.datasets.CIFAR10(str(root), train=part == "train", download=False)
     except RuntimeError as error:
         raise DataError(
-            f"Cannot read {root / _BATCHES} ({one_line(error)}): get the folder anew."
+            f"Cannot read {root / _BATCHES} ({one_line(error)}): the folder is damaged, download "
+            "it again."
         ) from error
     return _normalised(data.data, data.targets)
 

@@ -11,7 +11,6 @@ from torch import nn
 
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
-from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
@@ -47,8 +46,7 @@ def _parts() -> list[Split]:
 
     pixels, labels = load_digits(return_X_y=True)
     images = torch.from_numpy(pixels).float() / 16
-    classes = torch.from_numpy(labels).long()
-    return [Split(images[rows], classes[rows]) for rows in partition(len(images), *_SIZES)]
+    return Split(images, torch.from_numpy(labels).long()).parts(*_SIZES)
 
 
 digits = Task(

@@ -7,8 +7,8 @@
     other         a folder or hub name of any tokenizer
 
 With "auto" a model has room for all tokens of the published vocabulary, whatever the data folder
-holds, so a model can be built without looking there. RoBERTa's byte-pair encoding is GPT-2's with
-four special tokens before it.
+holds, so that a model can be built without it. RoBERTa's byte-pair encoding is GPT-2's with four
+special tokens before it.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ __all__ = ["encoder_tokenizer", "Vocabulary", "vocabulary"]
 
 
 class Vocabulary(NamedTuple):
-    """What a model must know of its tokens.
+    """What a model needs to know about its tokens.
 
     `first_sep` ends the first of two texts; everything after it belongs to the second.
     """
@@ -42,8 +42,8 @@ class _Family(NamedTuple):
     places: list[str]
     specials: Mapping[str, int]  # in the order pad, start, separator, unknown
     n_tokens: int
-    first_byte: int
-    pair: str  # how two texts stand in a row
+    first_byte: int  # number of the first of the 256 bytes, after all special tokens
+    pair: str  # the template of two texts in one row
 
 
 _WORD_PIECE = _Family(
@@ -64,7 +64,7 @@ _FAMILIES = {"bert": _WORD_PIECE, "distilbert": _WORD_PIECE, "roberta": _BYTE_PA
 
 
 def vocabulary(architecture: str, name: str) -> Vocabulary:
-    """Return the vocabulary of a tokenizer (see the module), without looking at the data folder.
+    """Return the vocabulary of a tokenizer (see the module); the data folder is not read.
 
     Raises:
         DataError: If there is no such tokenizer.
@@ -75,7 +75,7 @@ def vocabulary(architecture: str, name: str) -> Vocabulary:
         n_tokens = family.n_tokens if name == "auto" else family.first_byte + 256
         return Vocabulary(n_tokens, pad, sep)
     tokenizer = encoder_tokenizer(architecture, name)
-    # numbers may have gaps, so the largest counts, not how many there are
+    # token numbers may have gaps: the model needs the largest number, not the number of tokens
     n_tokens = max(tokenizer.get_vocab().values()) + 1
     return Vocabulary(n_tokens, tokenizer.pad_token_id, tokenizer.sep_token_id)
 
@@ -102,7 +102,10 @@ def encoder_tokenizer(architecture: str, name: str, data_dir: Path | None = None
 def _from_files(place: str, architecture: str) -> Any:
     tokenizer = load_tokenizer(place)
     if not getattr(tokenizer, "is_fast", False):
-        raise DataError(f"The tokenizer in {place!r} has no fast form (tokenizer.json).")
+        raise DataError(
+            f"The tokenizer in {place!r} has no fast form (tokenizer.json): name one that has, or "
+            '"bytes", which needs no files.'
+        )
     if None not in (tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
         return tokenizer
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
@@ -111,12 +114,14 @@ def _from_files(place: str, architecture: str) -> Any:
             f"The tokenizer in {place!r} lacks a padding, start or separator token, which "
             f'{architecture!r} needs: name one made for it, or "bytes", which needs no files.'
         )
+    # GPT-2's own tokenizer: RoBERTa's numbers are the same, shifted by its special tokens
     pieces = {token: 4 + number for token, number in model["vocab"].items()}
     merges = [(first, second) for first, second in map(_pair, model["merges"])]
     return _byte_pair(_BYTE_PAIR, pieces, merges, use_regex=True)
 
 
 def _pair(merge: Any) -> Any:
+    # older tokenizer.json files write a merge as "a b", newer ones as ["a", "b"]
     return merge.split(" ") if isinstance(merge, str) else merge
 
 

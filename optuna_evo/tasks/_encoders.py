@@ -1,4 +1,4 @@
-"""BERT, DistilBERT and RoBERTa: pretrained where they are at hand, else fresh in four sizes.
+"""BERT, DistilBERT and RoBERTa: pretrained where available, else fresh in four sizes.
 
     size     width   BERT, RoBERTa layers   DistilBERT layers   heads
     tiny       128            2                    2               2
@@ -7,7 +7,7 @@
     large     1024           24                   12              16
 
 Devlin et al. 2019, Turc et al. 2019 (tiny, mini), Sanh et al. 2019, Liu et al. 2019. DistilBERT
-was published in base only; the other sizes halve BERT's layers, but for the smallest.
+was published in base only; the other sizes halve BERT's layers, except tiny, which keeps both.
 
 Shape legend: b rows, t tokens of a row.
 """
@@ -33,9 +33,10 @@ from optuna_evo.tasks._encoder_tokens import encoder_tokenizer
 from optuna_evo.tasks._encoder_tokens import Vocabulary
 from optuna_evo.tasks._encoder_tokens import vocabulary
 from optuna_evo.tasks._files import one_line
+from optuna_evo.tasks._task import Split
 
 
-__all__ = ["Encoder", "EncoderModel"]
+__all__ = ["check_rows", "Encoder", "EncoderModel"]
 
 _TITLES: Final = {"bert": "BERT", "distilbert": "DistilBERT", "roberta": "RoBERTa"}
 # width, layers of BERT and RoBERTa, of DistilBERT, heads
@@ -59,20 +60,20 @@ _LENGTHS: Final = (8, 512)
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """Which encoder reads which tokens; the options that all tasks of encoders share.
+    """An encoder and its tokenizer: the options that all tasks with encoders share.
 
     Args:
         architecture: "bert", "distilbert" or "roberta".
         size: "tiny", "mini", "base" or "large".
         weights: "auto" (the published ones of this architecture and size where transformers has
             them in its cache on this machine, else fresh ones; never a download), "fresh", or a
-            folder or hub name of pretrained ones, in place of `size`.
+            folder or hub name of pretrained ones; `size` is ignored then.
         tokenizer: "auto", "bytes", or a folder or hub name (see `_encoder_tokens`); with
             pretrained weights "auto" is theirs.
-        sequence_length: Tokens that a row is cut to or filled up to, 8 to 512.
+        sequence_length: Tokens per row, 8 to 512: longer rows are cut, shorter ones padded.
 
     Raises:
-        UsageError: If an option is out of range or names a folder that is not there (a
+        UsageError: If an option is out of range or names a folder that does not exist (a
             ValueError).
     """
 
@@ -94,9 +95,10 @@ class Encoder:
                 f"got {self.sequence_length!r}."
             )
 
+    # Cached: "auto" depends on what this machine has downloaded, and must not change in a run.
     @functools.cached_property
     def pretrained(self) -> str | None:
-        """Folder or hub name of the weights to begin with; None: fresh ones."""
+        """Folder or hub name of the weights to start from; None: fresh ones."""
         if self.weights == "fresh":
             return None
         if self.weights != "auto":
@@ -106,7 +108,7 @@ class Encoder:
 
     @property
     def notes(self) -> dict[str, str]:
-        """Which weights, and which tokenizer if it is not chosen by what the data folder holds."""
+        """Which weights the model starts from."""
         title = _TITLES[self.architecture]
         if self.pretrained is None:
             return {"weights": f"fresh {self.size} {title}"}
@@ -132,10 +134,18 @@ class Encoder:
         n_tokens = self.vocabulary.n_tokens
         if int(tokens.max()) >= n_tokens:
             raise DataError(
-                f"The tokenizer gives token {int(tokens.max())}, the model knows {n_tokens}: "
-                "name the tokenizer's folder by task.tokenizer, not by the data folder."
+                f"The tokenizer gives token {int(tokens.max())}, but the model has {n_tokens} "
+                "tokens: name the tokenizer's folder by task.tokenizer, not by the data folder."
             )
         return tokens
+
+    def shortest_first(self, split: Split) -> Split:
+        """Return the rows sorted by length, so that batches of an evaluation have little padding.
+
+        Rows of equal length stay in their order.
+        """
+        lengths = (split.inputs != self.vocabulary.pad).sum(dim=1)
+        return split.take(lengths.argsort(stable=True))
 
     def tokenizer_in(self, data_dir: Path | None) -> Any:
         """Return the tokenizer; with "auto" it may be that of the data folder."""
@@ -143,7 +153,7 @@ class Encoder:
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
-        """What the model must know of the tokens."""
+        """What the model needs to know about the tokens."""
         return vocabulary(self.architecture, self._tokenizer)
 
     @property
@@ -187,7 +197,7 @@ class Encoder:
             return transformers.DistilBertConfig(
                 dim=width, n_layers=n_distilled, n_heads=n_heads, hidden_dim=4 * width, **shared
             )
-        # RoBERTa counts positions from the padding token on
+        # RoBERTa numbers positions from pad + 1 on, so its table has that many rows more
         is_bert = self.architecture == "bert"
         make = transformers.BertConfig if is_bert else transformers.RobertaConfig
         return make(
@@ -209,7 +219,7 @@ class EncoderModel(nn.Module):
     Args:
         model: The model, at `encoder` afterwards.
         vocabulary: Its tokens.
-        has_types: Whether it tells the second of two texts by a type of its own.
+        has_types: Whether it marks the second of two texts by a token type of its own (BERT).
     """
 
     def __init__(self, model: nn.Module, vocabulary: Vocabulary, *, has_types: bool) -> None:
@@ -222,6 +232,7 @@ class EncoderModel(nn.Module):
         """Return logits (b, classes), or (b, t, 2) of the start and the end of an answer."""
         t = tokens.shape[1]
         there = tokens != self.vocabulary.pad
+        # attention is quadratic in the length: columns that are padding in all rows are cut
         longest = int(there.sum(dim=1).max())
         tokens, there = tokens[:, :longest], there[:, :longest]
         types = {"token_type_ids": self._types(tokens) * there} if self.has_types else {}
@@ -233,11 +244,19 @@ class EncoderModel(nn.Module):
         return nn.functional.pad(spans, (0, 0, 0, t - longest), value=_NEVER)
 
     def _types(self, tokens: Tensor) -> Tensor:
+        # 1 after the first separator, clamped because the second text has a separator too
         is_sep = (tokens == self.vocabulary.first_sep).long()
         return (is_sep.cumsum(dim=1) - is_sep).clamp(max=1)
 
 
-_NEVER: Final = -1e4  # the logit of a place that cannot be meant; finite in half precision
+_NEVER: Final = -1e4  # the logit of a place that cannot be an answer; finite in half precision
+
+
+def check_rows(**limits: int | None) -> None:
+    """Refuse limits of rows, by option of the task, that leave no row; None is no limit."""
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise UsageError(f"`task.{name}` must be at least 1, got {limit}.")
 
 
 def _dropouts(architecture: str, dropout: float) -> dict[str, float]:
@@ -263,6 +282,7 @@ def _load(auto: Any, place: str, **options: Any) -> nn.Module:
 def _is_in_cache(hub_name: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
+    # both forms of weights count, since older uploads have only the second
     files = ("config.json", "model.safetensors", "pytorch_model.bin")
     config, *weights = (isinstance(try_to_load_from_cache(hub_name, f), str) for f in files)
     return config and any(weights)
@@ -270,7 +290,7 @@ def _is_in_cache(hub_name: str) -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from telling that the head is fresh, which is what one wants."""
+    """Silence transformers' warning that the head's weights are fresh: they are meant to be."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -285,10 +305,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _check_folder(name: str, place: str, instead: str) -> None:
-    """Refuse what can only be a folder and is none; hub names are looked up when they are used."""
+    """Refuse a path that is no folder; other names may be the hub's, which is asked at use."""
     if place.startswith((".", "~", os.sep)) and not Path(place).expanduser().is_dir():
         raise UsageError(
-            f"`task.{name}` names the folder {place!r}, which does not exist; without files there "
+            f"`task.{name}` names the folder {place!r}, which does not exist; what needs no files "
             f"is {instead}."
         )
 

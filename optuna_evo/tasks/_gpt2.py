@@ -2,7 +2,7 @@
 
 The first 90 % of the tokens are for training, the next 5 % for validation, the last 5 % for the
 test, each packed into full sequences that do not overlap. The metric is the validation loss, the
-mean cross entropy of a token in nats; its exponential is the perplexity.
+mean cross entropy per token in nats; its exponential is the perplexity.
 
 Architecture: Radford et al. 2019, by `transformers.GPT2LMHeadModel`.
 """
@@ -94,6 +94,7 @@ class Gpt2(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return logits (b, length, vocabulary) of what follows each of tokens (b, length)."""
+        # cached keys and values serve generation only
         logits: Tensor = self.gpt2(input_ids=tokens, use_cache=False).logits
         return logits
 
@@ -124,13 +125,13 @@ def gpt2(
         size: Fresh weights: "tiny" (3 layers of width 192), "mini" (6 of 384) or "small" (12 of
             768, as published).
         text: "auto", "tinyshakespeare", "imdb", "stdlib", or the path of a text or parquet file
-            (see `read_text`); "auto" never needs a download.
+            (see `read_text`); "auto" needs no download.
         tokenizer: "bytes", "gpt2", "auto" (GPT-2's where the data folder has it, else bytes), a
             folder or a hub name. None: that of `weights`; "auto" for "small"; "bytes" else.
-        weights: Folder or hub name of pretrained weights, in place of `size`.
-        sequence_length: Tokens of a row; None: 64, 256, 1024 by size.
-        valid_tokens: Validation rows hold at most so many tokens, spread evenly over the held-out
-            text; None: 16,384, 65,536, 131,072 by size.
+        weights: Folder or hub name of pretrained weights; `size` is ignored then.
+        sequence_length: Tokens per row; None: 64, 256, 1024 by size.
+        valid_tokens: Largest number of tokens in the validation rows, which are spread evenly over
+            the held-out text; None: 16,384, 65,536, 131,072 by size.
 
     Raises:
         UsageError: If an option is out of range.
@@ -154,7 +155,7 @@ def gpt2(
         raise UsageError(
             f"`task.valid_tokens` must be at least the sequence length, {length}; got {n_valid}."
         )
-    name = tokenizer or weights or shape.tokenizer
+    name = tokenizer or weights or shape.tokenizer  # pretrained weights come with their tokenizer
     cut = functools.partial(_cut, text=text, tokenizer=name, length=length)
     return Task(
         name="gpt2",
@@ -184,6 +185,7 @@ def _fresh(size: str, tokenizer: str, *, dropout: float = 0.1) -> Gpt2:
         n_embd=shape.width,
         n_layer=shape.n_layers,
         n_head=shape.n_heads,
+        # the end of a document is the last token, in the bytes' and in GPT-2's vocabulary
         bos_token_id=n_tokens - 1,
         eos_token_id=n_tokens - 1,
         **_dropouts(dropout),
@@ -220,6 +222,7 @@ def _dropouts(dropout: float) -> dict[str, float]:
 def _load(cut: Any, valid_tokens: int, data_dir: Path | None = None) -> Splits:
     train, source = cut(data_dir, "train")
     valid, _ = cut(data_dir, "valid")
+    # spread, not the first rows: a text changes along its way, and so does its loss
     n_rows = min(len(valid), valid_tokens // valid.inputs.shape[1])
     rows = torch.arange(n_rows) * len(valid) // n_rows
     return Splits(train, valid.take(rows), source)
@@ -243,6 +246,7 @@ def _cut(
     return Split(piece[:end].view(-1, length), piece[1 : end + 1].view(-1, length)), source
 
 
+# Training, validation and test rows are cut from the same tokens: tokenise once.
 @functools.lru_cache(maxsize=2)
 def _tokens(text: str, tokenizer: str, folder: Path | None) -> tuple[Tensor, str]:
     documents, source = read_text(text, folder)

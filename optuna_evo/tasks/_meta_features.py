@@ -1,6 +1,6 @@
-"""What is known about a task before anything is trained: sizes, and scores of simple models.
+"""Meta-features: what is known about a task before training, sizes and scores of simple models.
 
-Studies carry these numbers, so that a new one can tell which old ones were on similar data. The
+Studies store these numbers, so that a new study can tell which old ones had similar data. The
 landmarks are those of Pfahringer, Bensusan and Giraud-Carrier, "Meta-Learning by Landmarking
 Various Learning Algorithms" (ICML 2000).
 
@@ -23,12 +23,13 @@ from optuna_evo.tasks._task import Task
 
 __all__ = ["mean_features", "meta_features"]
 
-_N_ROWS = 512  # rows that landmarks are fitted to, and as many that they are measured on
-_N_BAGS = 1_024  # columns that tokens are counted in
+# Landmarks are fitted to so many rows and scored on as many others: a rough score in a second.
+_N_ROWS = 512
+_N_BAGS = 1_024  # columns that token numbers are hashed into (modulo), whatever the vocabulary
 
 
 def meta_features(task: Task, splits: Splits) -> dict[str, float]:
-    """Describe a task by a few numbers, the same ones always, within a second or so.
+    """Describe a task by a few numbers, the same for every call, within about a second.
 
     Args:
         task: The task; its model is built once, with default arguments.
@@ -37,12 +38,12 @@ def meta_features(task: Task, splits: Splits) -> dict[str, float]:
 
     Returns:
         `n_rows` of the training split and `n_parameters` of the model; `n_features`, the numbers
-        of a row, or for rows of tokens `sequence_length` and `n_tokens`, the different ones;
+        per row, or for rows of tokens `sequence_length` and `n_tokens`, the different ones;
         `n_classes` and `class_entropy` (bits) of classes or next tokens; and the scores, accuracy
-        or for regression the share of variance explained, of `landmark_chance` (the commonest
+        or for regression the share of variance explained, of `landmark_chance` (the most common
         class, the mean), `landmark_neighbour` (one nearest neighbour), `landmark_stump` (a tree
         of one split) and `landmark_linear` (ridge), or for next tokens `landmark_bigram` (the
-        commonest one after the last). What does not apply is left out.
+        most common one after the last). What does not apply is left out.
 
     Example:
         >>> from optuna_evo import tasks
@@ -68,7 +69,7 @@ def meta_features(task: Task, splits: Splits) -> dict[str, float]:
 
 
 def mean_features(features: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the means over several tasks, geometric ones of numbers of things (`n_...`)."""
+    """Return the means over several tasks; of counts (`n_...`) the geometric means."""
     names = sorted({name for each in features for name in each})
     return {name: _mean(name, [each[name] for each in features if name in each]) for name in names}
 
@@ -80,7 +81,7 @@ def _mean(name: str, values: Sequence[float]) -> float:
 
 
 def _some_rows(split: Split) -> Split:
-    """Return evenly spread rows, on the CPU: where rows are ordered, all kinds are among them."""
+    """Return evenly spread rows, on the CPU: of ordered rows they hold all classes."""
     n = min(len(split), _N_ROWS)
     rows = torch.linspace(0, len(split) - 1, n, dtype=torch.float64).long()
     rows = rows.to(split.inputs.device)
@@ -119,17 +120,18 @@ def _scores(train: Split, valid: Split) -> dict[str, float]:
     is_regression = train.targets.dtype.is_floating_point
     x, x_new = _matrices(train.inputs, valid.inputs)
     y, y_new = train.targets.numpy(), valid.targets.numpy()
-    # as large as the rows: with a column for each row, less would fit anything
+    # Ridge penalty: the mean squared norm of a row. With as many columns as rows a smaller one
+    # would fit any targets.
     penalty = float((x**2).sum(axis=1).mean()) or 1.0
     if is_regression:
         models = (KNeighborsRegressor(1), DecisionTreeRegressor, Ridge(penalty))
     elif len(np.unique(y)) > 1:
         models = (KNeighborsClassifier(1), DecisionTreeClassifier, RidgeClassifier(penalty))
     else:
-        return {}  # nothing to tell apart
+        return {}  # one class only
     neighbour, tree, linear = models
     named = {"neighbour": neighbour, "stump": tree(max_depth=1, random_state=0), "linear": linear}
-    # a model worse than the mean is just that, however much worse
+    # R^2 has no lower bound: how much worse than the mean a model is must not dominate distances
     scores = {
         f"landmark_{name}": max(-1.0, model.fit(x, y).score(x_new, y_new))
         for name, model in named.items()
@@ -141,7 +143,8 @@ def _matrices(train: Tensor, valid: Tensor) -> tuple[NDArray[Any], NDArray[Any]]
     """Return rows of numbers (n, f) of comparable size: standardised, or counts of tokens."""
     if _is_tokens(train):
         x, x_new = _token_counts(train), _token_counts(valid)
-        weight = np.log((1 + len(x)) / (1 + (x > 0).sum(axis=0)))  # 0 for what all rows have
+        # inverse document frequency: 0 for a token that all rows have
+        weight = np.log((1 + len(x)) / (1 + (x > 0).sum(axis=0)))
         return _unit_rows(x * weight), _unit_rows(x_new * weight)
     x, x_new = (split.double().flatten(1).numpy() for split in (train, valid))
     mean, scale = x.mean(axis=0), x.std(axis=0)
@@ -150,7 +153,7 @@ def _matrices(train: Tensor, valid: Tensor) -> tuple[NDArray[Any], NDArray[Any]]
 
 
 def _token_counts(inputs: Tensor) -> NDArray[Any]:
-    """Return the square roots (n, bags) of how often tokens occur."""
+    """Return the square roots (n, bags) of the counts of tokens."""
     tokens = inputs.flatten(1).long() % _N_BAGS  # (n, t)
     counts = torch.zeros(len(tokens), _N_BAGS, dtype=torch.float64)
     return counts.scatter_add_(1, tokens, torch.ones_like(tokens).double()).sqrt().numpy()
@@ -162,11 +165,11 @@ def _unit_rows(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _next_token_scores(train: Split, valid: Split) -> dict[str, float]:
-    """Score the commonest next token, and the commonest one after each token."""
+    """Score two guesses: the most common token, and the most common one after each token."""
     last, following = train.inputs.flatten().numpy(), train.targets.flatten().numpy()
     base = int(following.max()) + 1
     pairs, counts = np.unique(last * base + following, return_counts=True)
-    pairs = pairs[np.argsort(counts, kind="stable")]  # the commonest follower is written last
+    pairs = pairs[np.argsort(counts, kind="stable")]  # most common last: `dict` keeps the last
     best = dict(zip((pairs // base).tolist(), (pairs % base).tolist(), strict=True))
     tokens, totals = np.unique(following, return_counts=True)
     commonest = tokens[totals.argmax()]

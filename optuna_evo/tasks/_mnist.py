@@ -6,6 +6,7 @@
 Data: LeCun, Cortes, Burges 1998; Xiao, Rasul, Vollgraf 2017 (arXiv:1708.07747).
 """
 
+import dataclasses
 import functools
 import gzip
 from pathlib import Path
@@ -22,25 +23,24 @@ from optuna_evo.tasks._files import find
 from optuna_evo.tasks._files import missing
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
-from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
 
 
-__all__ = ["fashion_mnist", "load_whole", "mnist", "small_cnn"]
+__all__ = ["fashion_mnist", "load_training_files", "mnist", "small_cnn"]
 
-_N_TRAIN, _N_VALID = 15_000, 5_000
+_SIZES = (15_000, 5_000)
 # Mean and standard deviation of the pixels of the training files, in [0, 1].
 _PIXELS = {"MNIST": (0.1307, 0.3081), "FashionMNIST": (0.2860, 0.3530)}
-_UNSIGNED_BYTE = 8
+_UNSIGNED_BYTE = 8  # the idx format's code for it
 
 
 def small_cnn(*, dropout: float = 0.3) -> nn.Module:
     """Return a CNN for images (b, 1, 28, 28) of 10 classes.
 
-    Pooling before ReLU gives the same bits as after it, forward and backward, on a quarter of the
-    values.
+    ReLU is monotone, so pooling before it gives the same bits as after it, forward and backward,
+    on a quarter of the values.
 
     Args:
         dropout: Probability to drop a unit of the hidden layer, in [0, 1].
@@ -60,24 +60,15 @@ def small_cnn(*, dropout: float = 0.3) -> nn.Module:
     )
 
 
-def load_whole(data_set: str, data_dir: Path | None = None) -> tuple[Split, str]:
-    """Return all 60,000 rows of the training files of a data set, and where they came from."""
-    return _read(data_set, "train", data_dir)
-
-
 def load_training_files(data_set: str, data_dir: Path | None = None) -> tuple[Split, str]:
     """Return the 60,000 rows of the training files of a data set, and where they came from."""
     return _read(data_set, "train", data_dir)
 
 
 def _load(data_set: str, data_dir: Path | None = None) -> Splits:
-    whole, source = load_whole(data_set, data_dir)
-    train, valid = partition(len(whole), _N_TRAIN, _N_VALID)
-    return Splits(
-        Split(whole.inputs[train], whole.targets[train]),
-        Split(whole.inputs[valid], whole.targets[valid]),
-        source,
-    )
+    whole, source = load_training_files(data_set, data_dir)
+    train, valid = whole.parts(*_SIZES)
+    return Splits(train, valid, source)
 
 
 def _load_test(data_set: str, data_dir: Path | None = None) -> Split:
@@ -100,7 +91,7 @@ def _folder(data_set: str, data_dir: Path | None) -> Path:
         return found
     try:
         return fetch(data_set, functools.partial(_download, data_set)) / "raw"
-    except Exception as error:
+    except Exception as error:  # whatever the download raises, the user sees one line
         raise missing(data_set, folder, places, error) from error
 
 
@@ -117,15 +108,17 @@ def _read_idx(folder: Path, name: str) -> Tensor:
         raise missing(name, folder, [packed.name, plain.name])
     try:
         content = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
+        # header: two zero bytes, the type's code, the number of dimensions, each size in 4 bytes
         zero, kind, n_dims = int.from_bytes(content[:2]), content[2], content[3]
         start = 4 + 4 * n_dims
         shape = np.frombuffer(content[4:start], dtype=">u4").astype(int).tolist()
         if zero != 0 or kind != _UNSIGNED_BYTE:
             raise ValueError(f"not an idx file of bytes: it starts with {content[:4]!r}")
+        # a copy, since torch warns about tensors on read-only memory
         values = np.frombuffer(bytearray(content), dtype=np.uint8, offset=start).reshape(shape)
     except (OSError, EOFError, IndexError, ValueError) as error:
         raise DataError(
-            f"Cannot read {name} in {folder} ({error}): the file is damaged, get it anew."
+            f"Cannot read {name} in {folder} ({error}): the file is damaged, download it again."
         ) from error
     return torch.from_numpy(values)
 
@@ -141,13 +134,9 @@ mnist = Task(
     bfloat16=True,
 )
 
-fashion_mnist = Task(
+fashion_mnist = dataclasses.replace(
+    mnist,
     name="fashion_mnist",
-    kind="classification",
-    build_model=small_cnn,
     load=functools.partial(_load, "FashionMNIST"),
     load_test=functools.partial(_load_test, "FashionMNIST"),
-    loss=cross_entropy,
-    metric=accuracy,
-    bfloat16=True,
 )

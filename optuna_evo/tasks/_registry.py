@@ -26,7 +26,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "gpt2": "optuna_evo.tasks._gpt2:gpt2",
     "imdb": "optuna_evo.tasks._text_classification:imdb",
     "mnist": "optuna_evo.tasks._mnist:mnist",
-    "mnist_alexnet": "optuna_evo.tasks._alexnet:mnist_alexnet",
+    "mnist_alexnet": "optuna_evo.tasks._mnist_models:mnist_alexnet",
     "mnist_cnn": "optuna_evo.tasks._mnist_models:mnist_cnn",
     "mnist_resnet": "optuna_evo.tasks._mnist_models:mnist_resnet",
     "mrpc": "optuna_evo.tasks._text_classification:mrpc",
@@ -46,15 +46,15 @@ def names() -> list[str]:
 def get(name: str, **options: Any) -> Task:
     """Return a task; the same object for the same arguments.
 
-    What a name stands for is a `Task`, or a function that makes one from keyword arguments.
+    A name stands for a `Task`, or for a function that makes one from keyword arguments.
 
     Args:
-        name: One of `names()`, or an own task as "module:attribute".
+        name: One of `names()`, or a task of your own as "module:attribute".
         **options: Arguments of the function; a `Task` takes none.
 
     Raises:
         UsageError: If there is no such built-in task, or it takes no such option (a ValueError).
-        PluginError: If an own task cannot be loaded or is no `Task` (a ValueError).
+        PluginError: If "module:attribute" cannot be loaded or is not a `Task` (a ValueError).
 
     Example:
         >>> from optuna_evo import tasks
@@ -64,13 +64,14 @@ def get(name: str, **options: Any) -> Task:
     path = name if ":" in name else _BUILT_IN.get(name)
     if path is None:
         raise UsageError(
-            f"A task must be one of {', '.join(names())}, or an own one as "
+            f"A task must be one of {', '.join(names())}, or your own as "
             f'"module:attribute"; got {name!r}.'
         )
     found = load_attribute(path)
     task: object = found
     if callable(found):
         _check_options(name, options, list(inspect.signature(found).parameters))
+        # a list from TOML cannot be the key of a cache
         hashable = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         task = _made(found, tuple(sorted(hashable.items())))
     if not isinstance(task, Task):
@@ -82,6 +83,7 @@ def get(name: str, **options: Any) -> Task:
     return task
 
 
+# A task made twice has other functions and is another key of the caches of rows: make it once.
 @functools.cache
 def _made(make: Callable[..., object], options: tuple[tuple[str, Any], ...]) -> object:
     return make(**dict(options))

@@ -3,7 +3,7 @@
 Training and validation questions are those of the training file, on different articles: whole
 articles are held out until there are `valid_rows` questions, at most a fifth of the articles. The
 test is the file of validation questions. A text that is too long for one row becomes several
-overlapping windows; of the training rows only windows that hold the answer are kept, of the others
+overlapping windows; of the training rows only windows that hold the answer remain, of the others
 all, and a question's answer is the best over its windows. Questions are cut to half a row.
 
 The loss is the mean cross entropy of start and end, the task's own metric the share of windows in
@@ -29,13 +29,11 @@ import torch.nn.functional as F
 
 from optuna_evo.errors import DataError
 from optuna_evo.errors import UsageError
+from optuna_evo.tasks._answers import Window
+from optuna_evo.tasks._encoders import check_rows
 from optuna_evo.tasks._encoders import Encoder
 from optuna_evo.tasks._files import data_folder
-from optuna_evo.tasks._files import find
-from optuna_evo.tasks._files import missing
-from optuna_evo.tasks._files import one_line
-from optuna_evo.tasks._hub import rows_from_hub
-from optuna_evo.tasks._spans import Window
+from optuna_evo.tasks._files import read_columns
 from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
@@ -45,7 +43,6 @@ from optuna_evo.tasks._task import Task
 __all__ = ["squad"]
 
 _HUB_NAME = "rajpurkar/squad"
-_COLUMNS = ["id", "title", "context", "question", "answers"]
 
 
 class _Question(NamedTuple):
@@ -76,10 +73,10 @@ def squad(
         size: "tiny", "mini", "base" or "large".
         weights: "auto", "fresh", or a folder or hub name (see `Encoder`).
         tokenizer: "auto", "bytes", or a folder or hub name.
-        sequence_length: Tokens of a row, 16 to 512; published models used 384.
+        sequence_length: Tokens per row, 16 to 512; published models used 384.
         stride: Tokens that neighbouring windows share, less than half a row; None: a quarter.
-        train_rows: At most so many training questions; None: all.
-        valid_rows: At most so many validation questions.
+        train_rows: Largest number of training questions; None: all.
+        valid_rows: Largest number of validation questions.
 
     Raises:
         UsageError: If an option is out of range (a ValueError).
@@ -101,9 +98,7 @@ def squad(
             "`task.sequence_length` must be at least 16 and `task.stride` less than half of it, "
             f"got {sequence_length} and {stride}."
         )
-    for key, value in (("train_rows", train_rows), ("valid_rows", valid_rows)):
-        if value is not None and value < 1:
-            raise UsageError(f"`task.{key}` must be at least 1, got {value}.")
+    check_rows(train_rows=train_rows, valid_rows=valid_rows)
 
     def build(*, dropout: float = 0.1) -> nn.Module:
         return encoder.build("QuestionAnswering", 2, dropout)
@@ -147,9 +142,11 @@ def _by_article(
     questions: Sequence[_Question], valid_rows: int
 ) -> tuple[list[_Question], list[_Question]]:
     """Return training and validation questions, each in a fixed random order."""
+    # By article, since questions on one text have answers in common: a random half would leak.
     titles = sorted({question.title for question in questions})
     (order,) = partition(len(titles), len(titles))
     rank = {titles[place]: n for n, place in enumerate(order.tolist())}
+    # mixed, so that `train_rows` and `valid_rows` take questions of many articles
     (shuffle,) = partition(len(questions), len(questions))
     mixed = [questions[row] for row in shuffle.tolist()]
     counts = [0] * len(titles)
@@ -174,6 +171,7 @@ def _windows(
     """Return the windows of questions; of those with `answered` only what holds the answer."""
     length = encoder.sequence_length
     tokenizer = encoder.tokenizer_in(folder)
+    # half a row, less the special tokens: the other half is left for the context
     asked = _cut_to(length // 2 - 4, [question.question for question in questions], tokenizer)
     encoded = tokenizer(
         asked,
@@ -194,15 +192,17 @@ def _windows(
         if span is None and answered:
             continue
         rows.append(row)
-        targets.append(span or (0, 0))
+        targets.append(span or (0, 0))  # the start token, as in BERT, stands for "not in here"
         answers = tuple(question.answers["text"])
         extras.append(Window(question.id, question.context, offsets, answers))
     if not rows:
-        raise DataError("No window of the training texts holds an answer.")
+        raise DataError(
+            "No window of the training texts holds a whole answer: set a longer "
+            "task.sequence_length, or check the file's column `answers`."
+        )
     tokens = encoder.checked(torch.tensor(encoded["input_ids"]))[torch.tensor(rows)]
     split = Split(tokens, torch.tensor(targets), extras)
-    lengths = (tokens != encoder.vocabulary.pad).sum(dim=1)
-    return split if answered else split.take(lengths.argsort(stable=True))
+    return split if answered else encoder.shortest_first(split)
 
 
 def _cut_to(n_tokens: int, texts: Sequence[str], tokenizer: Any) -> list[str]:
@@ -229,24 +229,12 @@ def _span(offsets: Tensor, question: _Question) -> tuple[int, int] | None:
 
 
 def _read(part: str, folder: Path | None) -> tuple[list[_Question], str]:
-    places = [f"text/squad/{part}.parquet", f"squad/{part}.parquet"]
-    if found := find(folder, places):
-        return _read_parquet(found), f"squad in {found.parent}"
-    try:
-        rows = rows_from_hub(_HUB_NAME, part)
-    except Exception as error:
-        raise missing("squad", folder, places, error) from error
-    return [_Question(*(row[c] for c in _COLUMNS)) for row in rows], f"squad of {_HUB_NAME}"
-
-
-def _read_parquet(path: Path) -> list[_Question]:
-    from pyarrow import parquet
-
-    try:
-        rows = parquet.read_table(path, columns=_COLUMNS).to_pylist()
-        return [_Question(*(row[column] for column in _COLUMNS)) for row in rows]
-    except Exception as error:  # OSError, KeyError and pyarrow's own
-        raise DataError(
-            f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the columns "
-            f"{', '.join(_COLUMNS)}, get it anew."
-        ) from error
+    columns, source = read_columns(
+        "squad",
+        part,
+        _Question._fields,
+        places=[f"text/squad/{part}.parquet", f"squad/{part}.parquet"],
+        hub=_HUB_NAME,
+        folder=folder,
+    )
+    return [_Question(*row) for row in zip(*columns.values(), strict=True)], source

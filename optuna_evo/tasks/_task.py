@@ -1,4 +1,4 @@
-"""A task: what is trained, on which data, and how it is judged. Plain data and functions.
+"""A task: what is trained, on which data, and how it is measured. Plain data and functions.
 
 Shape legend: n rows of a split, b rows of a batch.
 """
@@ -24,10 +24,12 @@ __all__ = ["Kind", "partition", "Split", "Splits", "Task"]
 
 Kind = Literal["classification", "language_model", "question_answering", "regression"]
 
-# Which rows serve for what is part of a task's definition, so it never depends on a run's seed.
+# Which rows are for training and which for validation is part of a task's definition: it must not
+# depend on a run's seed.
 _PARTITION_SEED = 0
 
 
+# Without equality: tensors have none that is a truth value, and caches compare splits by identity.
 @dataclass(frozen=True, eq=False)
 class Split:
     """Examples held in memory.
@@ -35,7 +37,7 @@ class Split:
     Args:
         inputs: Tensor (n, ...), normalised.
         targets: Tensor (n, ...): class numbers (n,), characters (n, length) or values (n,).
-        extras: What scores need besides, an entry for each row, such as the texts behind the
+        extras: What metrics need besides, one entry for each row, such as the texts behind the
             tokens; most tasks have none.
 
     Raises:
@@ -71,6 +73,10 @@ class Split:
         extras = [self.extras[row] for row in rows.tolist()] if self.extras else ()
         return Split(self.inputs[rows], self.targets[rows], extras)
 
+    def parts(self, *sizes: int) -> "list[Split]":
+        """Return disjoint parts of these sizes, the same in every call (see `partition`)."""
+        return [self.take(rows) for rows in partition(len(self), *sizes)]
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:
@@ -79,7 +85,7 @@ class Splits:
     Args:
         train: What the weights are fitted to.
         valid: What configurations are compared on.
-        source: Where the rows came from, in words (a task may have a substitute).
+        source: Where the rows came from, in words: a task may have a substitute.
     """
 
     train: Split
@@ -116,14 +122,14 @@ class Task:
             Changes a batch of training inputs at random, all randomness from the generator
             (on the inputs' device). None: nothing.
         batch_size:
-            Rows of a training step where the configuration does not say.
+            Rows per training step where the configuration sets none.
         higher_is_better:
             The direction of the metric.
         bfloat16:
             Whether precision "auto" may train in bfloat16 where the hardware is fast at it. Turn
-            it on where it was measured to help.
+            it on where a measurement shows that it helps.
         notes:
-            What is worth saying with every result, such as which weights the model started from;
+            What is recorded with every result, such as the weights that the model started from;
             becomes user attributes of each trial.
 
     Raises:
@@ -157,7 +163,7 @@ class Task:
 
 
 def partition(n_rows: int, *sizes: int) -> list[Tensor]:
-    """Return disjoint row numbers, a tensor for each of `sizes`, the same ones always.
+    """Return disjoint random row numbers, a tensor for each of `sizes`, the same in every call.
 
     Raises:
         ValueError: If the sizes need more rows than there are.

@@ -8,10 +8,10 @@
     mrpc      2        two sentences          train; official validation  official test
     rte       2        two sentences          train                       official validation
 
-GLUE keeps its test labels to itself (MRPC's are public), so the official validation rows are the
+GLUE does not publish its test labels (except MRPC's), so the official validation rows are the
 test, and validation rows are drawn from the training rows: `valid_rows`, at most a fifth. Rows
-that are the same tokens are one row; of the test those are left out that also are training or
-validation rows. Where a row is longer than `sequence_length`, its end is cut off.
+with the same tokens are one row; test rows that are also training or validation rows are left out.
+A row that is longer than `sequence_length` is cut at its end.
 
 Data: Maas et al. 2011; Zhang, Zhao, LeCun 2015; Wang et al. 2018 (GLUE), Socher et al. 2013,
 Warstadt et al. 2018, Dolan and Brockett 2005, Dagan et al. 2006 and others.
@@ -29,14 +29,10 @@ import torch
 from torch import nn
 from torch import Tensor
 
-from optuna_evo.errors import DataError
-from optuna_evo.errors import UsageError
+from optuna_evo.tasks._encoders import check_rows
 from optuna_evo.tasks._encoders import Encoder
 from optuna_evo.tasks._files import data_folder
-from optuna_evo.tasks._files import find
-from optuna_evo.tasks._files import missing
-from optuna_evo.tasks._files import one_line
-from optuna_evo.tasks._hub import rows_from_hub
+from optuna_evo.tasks._files import read_columns
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
 from optuna_evo.tasks._task import partition
@@ -88,9 +84,9 @@ def text_classification(
         size: "tiny", "mini", "base" or "large".
         weights: "auto", "fresh", or a folder or hub name (see `Encoder`).
         tokenizer: "auto", "bytes", or a folder or hub name.
-        sequence_length: Tokens of a row, 8 to 512.
-        train_rows: At most so many training rows; None: all.
-        valid_rows: At most so many validation rows.
+        sequence_length: Tokens per row, 8 to 512.
+        train_rows: Largest number of training rows; None: all.
+        valid_rows: Largest number of validation rows.
 
     Raises:
         UsageError: If an option is out of range (a ValueError).
@@ -100,9 +96,7 @@ def text_classification(
         >>> task.notes["weights"]
         'fresh tiny DistilBERT'
     """
-    for key, value in (("train_rows", train_rows), ("valid_rows", valid_rows)):
-        if value is not None and value < 1:
-            raise UsageError(f"`task.{key}` must be at least 1, got {value}.")
+    check_rows(train_rows=train_rows, valid_rows=valid_rows)
     encoder = Encoder(
         architecture=architecture,
         size=size,
@@ -152,19 +146,22 @@ def _load(
         train, valid = train.take(rest), train.take(held_out)
     else:
         valid = valid.take(partition(len(valid), n_valid)[0])
+    # cut last, so that fewer training rows leave the validation rows as they are
     if train_rows is not None and train_rows < len(train):
         train = train.take(partition(len(train), train_rows)[0])
-    return Splits(train, _shortest_first(valid, encoder), source)
+    return Splits(train, encoder.shortest_first(valid), source)
 
 
 def _load_test(name: str, encoder: Encoder, data_dir: Path | None = None) -> Split:
     folder = data_folder(data_dir)
     train, valid, _ = _known(name, encoder, folder)
+    # compared as tokens: texts that differ only behind the cut are the same row to the model
     seen = {*_keys(train.inputs), *(_keys(valid.inputs) if valid else ())}
     test, _ = _encoded(name, encoder, _SETS[name].test, folder)
-    return _shortest_first(_without(test, seen), encoder)
+    return encoder.shortest_first(_without(test, seen))
 
 
+# `load` and `load_test` both need these rows, and to tokenise them takes up to a minute.
 @functools.lru_cache(maxsize=4)
 def _known(name: str, encoder: Encoder, folder: Path | None) -> tuple[Split, Split | None, str]:
     """Return training and official validation rows, disjoint, and where they came from."""
@@ -185,30 +182,17 @@ def _encoded(name: str, encoder: Encoder, part: str, folder: Path | None) -> tup
 
 
 def _read(name: str, part: str, folder: Path | None) -> tuple[Mapping[str, list[Any]], str]:
-    hub_name, config = _SETS[name].hub
-    inner = f"glue/{name}" if hub_name == _GLUE else name
-    places = [f"{place}{inner}/{part}.parquet" for place in ("text/", "")]
-    columns = [*_SETS[name].columns, "label"]
-    if found := find(folder, places):
-        return _read_parquet(found, columns), f"{name} in {found.parent}"
-    try:
-        rows = rows_from_hub(hub_name, part, config=config)
-    except Exception as error:
-        raise missing(name, folder, places, error) from error
-    return {column: list(rows[column]) for column in columns}, f"{name} of {hub_name}"
-
-
-def _read_parquet(path: Path, columns: Sequence[str]) -> Mapping[str, list[Any]]:
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path, columns=list(columns))
-        return {column: table[column].to_pylist() for column in columns}
-    except Exception as error:  # OSError, KeyError and pyarrow's own
-        raise DataError(
-            f"Cannot read {path} ({one_line(error)}): it must be a parquet file with the columns "
-            f"{', '.join(columns)}, get it anew."
-        ) from error
+    hub, config = _SETS[name].hub
+    inner = f"glue/{name}" if hub == _GLUE else name
+    return read_columns(
+        name,
+        part,
+        [*_SETS[name].columns, "label"],
+        places=[f"{place}{inner}/{part}.parquet" for place in ("text/", "")],
+        hub=hub,
+        config=config,
+        folder=folder,
+    )
 
 
 def _without(split: Split, seen: set[bytes]) -> Split:
@@ -225,9 +209,3 @@ def _is_new(key: bytes, seen: set[bytes]) -> bool:
 
 def _keys(tokens: Tensor) -> list[bytes]:
     return [row.tobytes() for row in tokens.numpy()]
-
-
-def _shortest_first(split: Split, encoder: Encoder) -> Split:
-    """Sort rows by length, so that batches of an evaluation have little padding."""
-    lengths = (split.inputs != encoder.vocabulary.pad).sum(dim=1)
-    return split.take(lengths.argsort(stable=True))

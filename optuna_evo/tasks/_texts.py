@@ -1,15 +1,13 @@
 """Plain texts to model: by name, or from any text or parquet file.
 
-A text is a list of documents. Those of a parquet file stand in a fixed random order, since files
-are often sorted by class.
+A text is a list of documents. Those of a parquet file are put in a fixed random order, since files
+are often sorted by class: the last tenth would be of one class.
 """
 
 from collections.abc import Sequence
-import logging
 from pathlib import Path
 import sys
 import sysconfig
-from typing import Any
 from typing import NamedTuple
 
 from optuna_evo.errors import DataError
@@ -17,6 +15,7 @@ from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import find
 from optuna_evo.tasks._files import missing
 from optuna_evo.tasks._files import one_line
+from optuna_evo.tasks._files import rows_from_hub
 from optuna_evo.tasks._task import partition
 
 
@@ -25,7 +24,7 @@ __all__ = ["read_text", "standard_library", "Text", "TINY_SHAKESPEARE"]
 TINY_SHAKESPEARE = ["text/tinyshakespeare/input.txt", "tinyshakespeare/input.txt"]
 _IMDB = ["text/imdb/train.parquet", "imdb/train.parquet"]
 _IMDB_ON_THE_HUB = "stanfordnlp/imdb"
-_N_STANDARD_LIBRARY = 1_115_394  # as many characters as tiny Shakespeare has
+_N_STANDARD_LIBRARY = 1_115_394  # characters, the length of tiny Shakespeare
 
 
 class Text(NamedTuple):
@@ -69,8 +68,9 @@ def read_text(text: str = "auto", data_dir: Path | None = None) -> Text:
 
 
 def standard_library() -> str:
-    """Return source files of the running Python, as many characters as tiny Shakespeare has."""
+    """Return source files of the running Python, cut to the length of tiny Shakespeare."""
     text = ""
+    # sorted, and not encoding errors: the same text on every machine with this version of Python
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         text += path.read_text(encoding="utf-8", errors="replace")
         if len(text) >= _N_STANDARD_LIBRARY:
@@ -94,7 +94,9 @@ def _text_file(path: Path) -> list[str]:
     try:
         return [path.read_text(encoding="utf-8")]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The text {path} cannot be read ({one_line(error)}).") from error
+        raise DataError(
+            f"The text {path} cannot be read ({one_line(error)}): it must be a text file in UTF-8."
+        ) from error
 
 
 def _parquet_file(path: Path) -> list[str]:
@@ -109,21 +111,23 @@ def _parquet_file(path: Path) -> list[str]:
             if pyarrow.types.is_string(field.type) or pyarrow.types.is_large_string(field.type)
         ]
         if not strings:
-            raise DataError(f"The parquet file {path} has no column of strings: {schema.names}.")
+            raise DataError(
+                f"The parquet file {path} has no column of strings, only {schema.names}: name a "
+                "file that has one, such as `text`."
+            )
         column = "text" if "text" in strings else strings[0]
         return _shuffled(parquet.read_table(path, columns=[column])[column].to_pylist())
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"The text {path} cannot be read ({one_line(error)}).") from error
+        raise DataError(
+            f"The text {path} cannot be read ({one_line(error)}): it must be a parquet file."
+        ) from error
 
 
 def _imdb(folder: Path | None) -> Text:
     if found := find(folder, _IMDB):
         return Text(_parquet_file(found), f"IMDB reviews in {found}")
-    import datasets
-
-    logging.getLogger("datasets").setLevel(logging.ERROR)
     try:
-        rows: Any = datasets.load_dataset(_IMDB_ON_THE_HUB, split="train")
+        rows = rows_from_hub(_IMDB_ON_THE_HUB, "train")
     except Exception as error:
         raise missing("imdb", folder, _IMDB, error) from error
     return Text(_shuffled(rows["text"]), f"IMDB reviews of {_IMDB_ON_THE_HUB}")

@@ -30,8 +30,8 @@ _GPT2_ON_THE_HUB = "openai-community/gpt2"
 def vocabulary_size(name: str) -> int:
     """Return the number of tokens of a tokenizer (see `load_tokenizer`).
 
-    It never depends on what the data folder holds, so models need not look there; with "auto" a
-    model has room for GPT-2's tokens, of which the bytes are fewer.
+    It does not depend on the data folder, so that a model can be built without it; with "auto" a
+    model has room for GPT-2's tokens, which are more than the bytes.
     """
     if name == "bytes":
         return _N_BYTE_TOKENS
@@ -41,7 +41,7 @@ def vocabulary_size(name: str) -> int:
 
 
 def encode(documents: Sequence[str], name: str, data_dir: Path | None = None) -> Tensor:
-    """Return the token numbers (n,) of all documents, a mark at the end of each but the last.
+    """Return the token numbers (n,) of all documents, with an end mark between two documents.
 
     Args:
         documents: Texts.
@@ -55,7 +55,7 @@ def encode(documents: Sequence[str], name: str, data_dir: Path | None = None) ->
         pieces = (np.frombuffer(d.encode(), np.uint8).astype(np.int64) for d in documents)
         return _joined(pieces, _END)
     tokenizer = load_tokenizer(name, data_dir)
-    # longer than the model's context is what a text is
+    # not verbose: it would warn that the text is longer than a model's context, which is cut later
     encoded = tokenizer(list(documents), verbose=False, return_attention_mask=False)["input_ids"]
     return _joined((np.array(tokens, np.int64) for tokens in encoded), tokenizer.eos_token_id)
 
@@ -104,6 +104,7 @@ def _load(place: str) -> Any:
 
 
 def _is_missing_path(place: str) -> bool:
+    # a hub name has at most one slash
     is_path = place.startswith((".", os.sep)) or place.count("/") > 1
     return is_path and not Path(place).exists()
 

@@ -8,11 +8,12 @@ import optuna
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.reports import compare
 from optuna_evo.reports import comparison_markdown
 from optuna_evo.reports import course_of
 from optuna_evo.reports import draw_comparison
-from optuna_evo.reports._comparison_figure import best_at
+from optuna_evo.reports._comparison import best_at
 
 
 START = datetime.datetime(2026, 1, 1)
@@ -33,7 +34,7 @@ def study_of(
             value=value,
             params={"x": float(i)},
             distributions={"x": optuna.distributions.FloatDistribution(0, 100)},
-            user_attrs={"sampler_seconds": 0.25},
+            user_attrs={SAMPLER_SECONDS.key: 0.25},
         )
         trial.datetime_start = START + datetime.timedelta(seconds=start)
         trial.datetime_complete = START + datetime.timedelta(seconds=end)
@@ -75,7 +76,7 @@ def test_contenders_are_ranked_and_paired_with_the_first_by_seed() -> None:
     assert (slow.training_seconds, slow.sampler_seconds) == pytest.approx((2.25, 0.75))
 
 
-def test_where_lower_is_better_gains_are_positive_still() -> None:
+def test_gains_are_positive_where_lower_is_better() -> None:
     studies = {
         "a": [study_of([3, 2], direction="minimize")],
         "b": [study_of([3, 1], direction="minimize")],

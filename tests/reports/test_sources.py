@@ -1,4 +1,4 @@
-"""What is said of a warm start."""
+"""What is reported about a warm start."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import optuna
 import pytest
 from rich.console import Console
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.reports import sources_panel
 from optuna_evo.reports import summarise_sources
 from optuna_evo.search import open_storage
@@ -22,7 +23,9 @@ PROPOSED = [
     ("prior", 7.0),
     ("base", 4.0),
     ("base", 6.0),
-    ("genetic 1: litter", 1.0),
+    ("genetic 1: litter", 1.0),  # the words of schema 1
+    ("genetic 1: offspring", 0.5),
+    ("genetic 1: candidate", 0.0),
 ]
 
 
@@ -35,7 +38,7 @@ def warm_study(storage: Any, direction: str) -> optuna.Study:
     study = optuna.create_study(study_name="new", storage=storage, direction=direction)
     sign = 1 if direction == "maximize" else -1
     for part, value in PROPOSED:
-        attrs = {"proposed_by": part}
+        attrs = {PROPOSED_BY.key: part}
         study.add_trial(optuna.create_trial(value=sign * value, user_attrs=attrs))
     keep_references(study, [Reference("old"), Reference("gone")])
     study.set_user_attr("source_weights", {"old": 0.75})
@@ -43,7 +46,7 @@ def warm_study(storage: Any, direction: str) -> optuna.Study:
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_it_says_who_proposed_what_and_what_the_portfolio_beat(
+def test_parts_of_the_sampler_are_told_apart_and_compared_with_the_portfolio(
     storage: Any, direction: str
 ) -> None:
     old_study(storage)
@@ -57,13 +60,13 @@ def test_it_says_who_proposed_what_and_what_the_portfolio_beat(
         "portfolio": (2, 4.0, 5.0, 1),
         "prior": (1, 7.0, 7.0, 2),
         "base": (2, 5.0, 6.0, 4),
-        "genetic 1": (1, 1.0, 1.0, 5),
+        "genetic 1": (3, 0.5, 1.0, 5),
     }
     assert summary.best is not None and summary.best.by == "prior"
-    assert summary.beaten == pytest.approx(2 / 3)
+    assert summary.beaten == pytest.approx(4 / 5)
 
 
-def test_sources_are_listed_with_what_is_shared_or_why_they_are_gone(storage: Any) -> None:
+def test_sources_are_listed_with_what_is_shared_or_why_they_cannot_be_read(storage: Any) -> None:
     old_study(storage)
     study = warm_study(storage, "maximize")
     summary = summarise_sources(study, ["lr", "dropout"], SourceReader(storage))
@@ -73,7 +76,7 @@ def test_sources_are_listed_with_what_is_shared_or_why_they_are_gone(storage: An
     console = Console(record=True, width=100)
     console.print(sources_panel(summary))
     text = console.export_text()
-    for expected in ("1 of 2", "0.75", "The best value, 7.0000, came with trial 2", "67 %"):
+    for expected in ("1 of 2", "0.75", "The best value, 7.0000, is that of trial 2", "80 %"):
         assert expected in text
 
 

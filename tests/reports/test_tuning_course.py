@@ -4,12 +4,13 @@ from pathlib import Path
 import optuna
 import pytest
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.reports import draw_tuning_course
 from optuna_evo.reports import tuning_course
 from optuna_evo.reports import tuning_figure
 
 
-def study_of(n: int, direction: str = "minimize") -> optuna.Study:
+def study_of(n: int, direction: str = "minimize", *, key: str = PROPOSED_BY.key) -> optuna.Study:
     """Study whose value is (x - 0.3)^2, its second half proposed by the bandit."""
     study = optuna.create_study(
         direction=direction,  # type: ignore[arg-type]
@@ -18,15 +19,16 @@ def study_of(n: int, direction: str = "minimize") -> optuna.Study:
     for i in range(n):
         trial = study.ask()
         x = trial.suggest_float("x", 0, 1)
-        trial.set_user_attr("proposed_by", "thompson" if i >= n / 2 else "genetic 0: random")
+        trial.set_user_attr(key, "thompson" if i >= n / 2 else "genetic 0: random")
         trial.set_user_attr("train_loss", x)
         study._storage.set_trial_system_attr(trial._trial_id, "GASampler:generation", 0)
         study.tell(trial, (x - 0.3) ** 2)
     return study
 
 
-def test_the_course_separates_the_phases_and_keeps_the_best() -> None:
-    course = tuning_course(study_of(8))
+@pytest.mark.parametrize("key", [PROPOSED_BY.key, *PROPOSED_BY.aliases])
+def test_the_course_separates_the_phases_and_has_the_best_so_far(key: str) -> None:
+    course = tuning_course(study_of(8, key=key))
     assert course.is_bandit == [False] * 4 + [True] * 4
     assert course.generations == {0: course.values[:4]}
     assert course.best_so_far == [min(course.values[: i + 1]) for i in range(8)]

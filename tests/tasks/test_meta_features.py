@@ -25,14 +25,14 @@ def test_sizes_and_classes_are_those_of_the_data() -> None:
     assert found["class_entropy"] == pytest.approx(math.log2(10), abs=0.05)
 
 
-def test_landmarks_know_what_is_easy_and_for_whom() -> None:
+def test_landmarks_tell_easy_tasks_from_hard_ones() -> None:
     digits, quadratic = of("digits"), of("quadratic")
     assert digits["landmark_chance"] < digits["landmark_stump"] < digits["landmark_neighbour"]
     assert quadratic["landmark_linear"] > 0.95 > quadratic["landmark_neighbour"]
     assert quadratic["landmark_chance"] == 0 and "n_classes" not in quadratic
 
 
-def test_they_are_the_same_always_and_leave_random_streams_alone() -> None:
+def test_features_repeat_and_leave_random_streams_alone() -> None:
     before = torch.random.get_rng_state()
     assert of("two_moons") == of("two_moons")
     assert torch.equal(before, torch.random.get_rng_state())
@@ -66,6 +66,6 @@ def test_one_class_is_no_error() -> None:
     assert "landmark_linear" not in found
 
 
-def test_several_tasks_are_averaged_numbers_of_things_geometrically() -> None:
+def test_features_of_several_tasks_are_averaged_counts_geometrically() -> None:
     mean = mean_features([{"n_rows": 10, "landmark_stump": 0.2}, {"n_rows": 1000, "n_classes": 4}])
     assert mean == {"n_rows": 100, "landmark_stump": 0.2, "n_classes": 4}

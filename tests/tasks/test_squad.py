@@ -10,10 +10,10 @@ from optuna_evo import tasks
 from optuna_evo.errors import DataError
 from optuna_evo.tasks import scores
 from optuna_evo.tasks import Split
+from optuna_evo.tasks._answers import best_spans
 from optuna_evo.tasks._answers import exact_match
 from optuna_evo.tasks._answers import normalised
 from optuna_evo.tasks._answers import word_f1
-from optuna_evo.tasks._spans import best_spans
 from tests.tasks.test_text_classification import write_rows
 
 
@@ -48,9 +48,9 @@ def test_a_span_ends_after_its_start_within_thirty_allowed_tokens() -> None:
     logits[0, 40, 0], logits[0, 5, 1] = 9.0, 9.0  # a start after the end
     logits[0, 2, 0], logits[0, 45, 1] = 5.0, 5.0  # too long for a span
     allowed = torch.ones(1, 50, dtype=torch.bool)
-    spans, merits = best_spans(logits, allowed)
+    spans, sums = best_spans(logits, allowed)
     assert spans.tolist() == [[2, 5]] or spans.tolist() == [[40, 45]]
-    assert merits.item() == 14.0
+    assert sums.item() == 14.0
     allowed[0, :40] = False
     assert best_spans(logits, allowed)[0].tolist() == [[40, 45]]
 

@@ -18,7 +18,7 @@ from optuna_evo.tasks._char_lm import Transformer
 own_task = dataclasses.replace(tasks.get("two_moons"), name="own")
 
 
-def test_the_tasks_of_the_main_job_are_registered() -> None:
+def test_the_image_and_text_tasks_are_registered() -> None:
     asked = {"mnist", "fashion_mnist", "cifar10", "digits", "char_lm"}
     assert asked <= set(tasks.names())
 
@@ -61,7 +61,7 @@ def test_rows_are_taken_with_what_belongs_to_them() -> None:
     assert taken.inputs.tolist() == [2.0, 0.0] and list(taken.extras) == ["c", "a"]
 
 
-def test_what_is_no_task_is_refused() -> None:
+def test_an_attribute_that_is_not_a_task_is_refused() -> None:
     with pytest.raises(PluginError, match="must be an `optuna_evo.tasks.Task`, got float"):
         tasks.get("math:pi")
 
@@ -102,7 +102,7 @@ def test_a_crop_is_a_shifted_image_with_zeros_around() -> None:
     assert sum(counts) == 400 and min(counts) > 0
 
 
-def test_every_second_image_is_mirrored() -> None:
+def test_half_of_the_images_are_flipped() -> None:
     image = torch.zeros(2_000, 1, 12, 12)
     image[..., 6, 4] = 1.0  # where no crop can hide it
     columns = crop_and_flip(image, torch.Generator().manual_seed(0)).sum((1, 2)).argmax(1)

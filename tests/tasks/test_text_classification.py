@@ -1,4 +1,4 @@
-"""Texts as tokens, their parts, and encoders on them; made-up rows, single bytes as tokens."""
+"""Texts as tokens, their parts, and encoders on them; synthetic rows, single bytes as tokens."""
 
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def test_padding_changes_nothing_and_every_token_counts(architecture: str) -> No
     assert not torch.allclose(beside[0], beside[2])
 
 
-def test_what_the_weights_are_is_said() -> None:
+def test_the_notes_name_the_weights() -> None:
     task = tasks.get("sst2", architecture="distilbert", weights="fresh", size="mini")
     assert task.notes == {"weights": "fresh mini DistilBERT"}
 
