@@ -7,6 +7,7 @@ Optimizers as data:
 * `catalog`: named genomes, from "sgd" and "adamw" to published discoveries.
 * `EvolvedOptimizer`: any genome as a `torch.optim.Optimizer`.
 * `TrainingConfig`: the optimizer and hyperparameters of one training run.
+* `NamedOptimizer`, `ParamGroup`: optimizers of torch by name, routed by names and shapes.
 * `judge`: a genome beside classic optimizers, default and tuned, on test data.
 
 Samplers, for any Optuna study:

@@ -69,7 +69,6 @@ def test_the_python_blocks_run_and_print_the_same_again() -> None:
     }
 
 
-@pytest.mark.xfail(strict=True, reason="seeds do not repeat in unnamed studies yet")
 def test_the_seeded_studies_of_the_python_blocks_repeat() -> None:
     assert run_python_blocks(0)[-1] == run_python_blocks(1)[-1]
 

@@ -76,7 +76,7 @@ class Choices(click.ParamType[str]):
 _TYPES: Mapping[str, click.ParamType[str]] = {
     "device": Choices(_DEVICES),
     "name": StudyName(),
-    "name_or_spec": StudyName(files=True),
+    "target": StudyName(files=True),
     "pruner": Choices(PRUNERS),
     "sampler": Choices(SAMPLERS),
     "samplers": Choices(SAMPLERS, separator=","),

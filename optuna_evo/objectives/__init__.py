@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from optuna_evo.objectives._cells import cell_fitness as cell_fitness
     from optuna_evo.objectives._curve import CurveObjective as CurveObjective
     from optuna_evo.objectives._curve import CurveRun as CurveRun
     from optuna_evo.objectives._curve import train_finally as train_finally
     from optuna_evo.objectives._describe import describe as describe
     from optuna_evo.objectives._describe_table import describe_table as describe_table
+    from optuna_evo.objectives._fitness import cell_fitness as cell_fitness
     from optuna_evo.objectives._fitness import FitnessObjective as FitnessObjective
     from optuna_evo.objectives._fitness import FitnessRun as FitnessRun
     from optuna_evo.objectives._function import FunctionObjective as FunctionObjective
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from optuna_evo.objectives._table import EstimatorRun as EstimatorRun
 
 _EXPORTS = {
-    "cell_fitness": "_cells",
+    "cell_fitness": "_fitness",
     "CurveObjective": "_curve",
     "CurveRun": "_curve",
     "train_finally": "_curve",

@@ -8,19 +8,18 @@ data.
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any
 
 from optuna_evo.config import TrainingConfig
-from optuna_evo.objectives._cells import accuracy_record
-from optuna_evo.objectives._cells import cell_fitness
-from optuna_evo.objectives._fitness_curve import FitnessCurveRun
 from optuna_evo.objectives._identity import identity
 from optuna_evo.tasks import Task
+from optuna_evo.trainers import Cohort
 from optuna_evo.trainers import start
 
 
-__all__ = ["FitnessObjective", "FitnessRun"]
+__all__ = ["cell_fitness", "FitnessCurveRun", "FitnessObjective", "FitnessRun"]
 
 # Repetitions of a trial take their seeds from a range of their own.
 _SEEDS_A_REPETITION = 1000
@@ -137,3 +136,65 @@ class FitnessRun:
     def records(self) -> list[Mapping[str, Any]]:
         """Return for each member the accuracies by task, and each task's mean, NaN left out."""
         return [accuracy_record(accuracies) for accuracies in self._accuracies]
+
+
+class FitnessCurveRun:
+    """A batch of configurations on all cells at once.
+
+    A step of the run is one report: the same share of every training. The value is the mean
+    fitness over cells, each as it stands. All models of all cells are in memory together.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[TrainingConfig],
+        objective: FitnessObjective,
+        cells: Sequence[tuple[Task, int]],
+    ) -> None:
+        self.step = 0
+        self._objective = o = objective
+        self._accuracies: list[dict[str, list[float]]] = [{} for _ in configs]
+        self._cohorts: list[tuple[Task, Cohort]] = [
+            (task, start(configs, task, seed=seed, **o.options())) for task, seed in cells
+        ]
+
+    def advance(self) -> list[float]:
+        """Train on to the next report and return the mean fitness of each live member."""
+        self.step += 1
+        o = self._objective
+        self._accuracies = [{} for _ in self._accuracies]
+        totals = [0.0] * len(self._accuracies)
+        for task, cohort in self._cohorts:
+            cohort.train(o.steps * self.step // o.n_reports - cohort.step)
+            accuracies = cohort.evaluate()
+            for i, (accuracy, loss) in enumerate(zip(accuracies, cohort.losses(), strict=True)):
+                self._accuracies[i].setdefault(task.name, []).append(accuracy)
+                totals[i] += cell_fitness(accuracy, loss, o.loss_weight)
+        return [total / len(self._cohorts) for total in totals]
+
+    def drop(self, alive: Sequence[bool]) -> None:
+        """Drop the members that are not `alive`."""
+        for _, cohort in self._cohorts:
+            cohort.drop(alive)
+        self._accuracies = [a for a, stays in zip(self._accuracies, alive, strict=True) if stays]
+
+    def records(self) -> list[Mapping[str, Any]]:
+        """Return for each member the accuracies by task, and each task's mean, NaN left out."""
+        return [accuracy_record(accuracies) for accuracies in self._accuracies]
+
+
+def cell_fitness(accuracy: float, mean_loss: float, loss_weight: float) -> float:
+    """Return accuracy + loss_weight * max(0, 1 - mean_loss); NaN if either number is."""
+    if math.isnan(accuracy) or math.isnan(mean_loss):
+        return math.nan
+    return accuracy + loss_weight * max(0.0, 1.0 - mean_loss)
+
+
+def accuracy_record(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Return the accuracies by task, and each task's mean, NaN left out."""
+    finite = {
+        task: [round(a, 6) for a in values if math.isfinite(a)]
+        for task, values in accuracies.items()
+    }
+    means = {f"accuracy_{task}": sum(v) / len(v) for task, v in finite.items() if v}
+    return {"accuracies": finite, **means}

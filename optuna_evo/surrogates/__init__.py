@@ -3,6 +3,7 @@
 from optuna_evo.surrogates._activity import ActivityRule
 from optuna_evo.surrogates._activity import deactivate
 from optuna_evo.surrogates._activity import learn_rules
+from optuna_evo.surrogates._encoding import Axis
 from optuna_evo.surrogates._encoding import contains
 from optuna_evo.surrogates._encoding import SpaceEncoding
 from optuna_evo.surrogates._gp import condition
@@ -18,6 +19,11 @@ from optuna_evo.surrogates._informed import InformedPosterior
 from optuna_evo.surrogates._informed import source_shares
 from optuna_evo.surrogates._meta_learner import MetaLearner
 from optuna_evo.surrogates._meta_learner import TrainedMetaLearner
+from optuna_evo.surrogates._scale import grid_index
+from optuna_evo.surrogates._scale import grid_value
+from optuna_evo.surrogates._scale import interpolate
+from optuna_evo.surrogates._scale import locate
+from optuna_evo.surrogates._scale import n_grid_levels
 from optuna_evo.surrogates._sources import fit_sources
 from optuna_evo.surrogates._sources import SourceModels
 from optuna_evo.surrogates._sources import SourceRows
@@ -28,6 +34,8 @@ from optuna_evo.surrogates._warp import warp
 
 
 __all__ = [
+    "ActivityRule",
+    "Axis",
     "bound",
     "condition",
     "contains",
@@ -35,16 +43,20 @@ __all__ = [
     "fit_informed",
     "fit_kernel",
     "fit_sources",
+    "grid_index",
+    "grid_value",
     "inform",
     "InformedKernel",
     "InformedPosterior",
+    "interpolate",
     "is_ordinary",
     "Kernel",
     "learn_rules",
+    "locate",
     "MetaLearner",
+    "n_grid_levels",
     "Posterior",
     "Predictive",
-    "ActivityRule",
     "source_shares",
     "SourceModels",
     "SourceRows",

@@ -14,11 +14,11 @@ from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
 
 from optuna_evo.surrogates import contains
-from optuna_evo.surrogates._scale import grid_index
-from optuna_evo.surrogates._scale import grid_value
-from optuna_evo.surrogates._scale import interpolate
-from optuna_evo.surrogates._scale import locate
-from optuna_evo.surrogates._scale import n_grid_levels
+from optuna_evo.surrogates import grid_index
+from optuna_evo.surrogates import grid_value
+from optuna_evo.surrogates import interpolate
+from optuna_evo.surrogates import locate
+from optuna_evo.surrogates import n_grid_levels
 
 
 __all__ = ["draw", "fit", "is_number", "mutate_number", "other_choice", "to_unit"]

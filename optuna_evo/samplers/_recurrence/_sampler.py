@@ -6,7 +6,6 @@ recurrence and the annealing of AEON-GPT.
 
 from collections.abc import Iterable
 from collections.abc import Mapping
-from dataclasses import replace
 import secrets
 from typing import Any
 from typing import Literal
@@ -27,24 +26,17 @@ from optuna_evo.attributes import TEMPERATURE
 from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._ga._genes import is_number
-from optuna_evo.samplers._recurrence._feedback import Feedback
-from optuna_evo.samplers._recurrence._feedback import read_feedback
 from optuna_evo.samplers._recurrence._options import annealing
 from optuna_evo.samplers._recurrence._options import check_options
-from optuna_evo.samplers._recurrence._parents import choose_parent
 from optuna_evo.samplers._recurrence._parents import Selection
+from optuna_evo.samplers._recurrence._recurrence import Recurrence
 from optuna_evo.samplers._recurrence._segment import read_assignment
 from optuna_evo.samplers._recurrence._segment import SegmentAssignment
 from optuna_evo.samplers._recurrence._state import PopulationState
-from optuna_evo.samplers._recurrence._step import published_step
-from optuna_evo.samplers._recurrence._step import recurrent_step
-from optuna_evo.samplers._recurrence._step import retained
 from optuna_evo.samplers._recurrence._step import StepSettings
 
 
 __all__ = ["RecurrenceSampler"]
-
-LEAST_NOISE = 0.1  # share of the noise that is left where there are no rivals to compare with
 
 
 class RecurrenceSampler(BaseSampler):
@@ -169,15 +161,17 @@ class RecurrenceSampler(BaseSampler):
         )
         self._population_size = population_size
         self._temperature = temperature
-        self._selection = Selection(exploit_quantile, n_rival_segments, tolerance)
-        self._is_published = rule == "published"
-        self._settings = StepSettings(
-            retention=retention,
-            mutation_prob=mutation_prob,
-            noise=noise,
-            momentum=momentum,
-            anneal=annealing(anneal, cooling),
-            cooling=cooling,
+        self._recurrence = Recurrence(
+            settings=StepSettings(
+                retention=retention,
+                mutation_prob=mutation_prob,
+                noise=noise,
+                momentum=momentum,
+                anneal=annealing(anneal, cooling),
+                cooling=cooling,
+            ),
+            selection=Selection(exploit_quantile, n_rival_segments, tolerance),
+            is_published=rule == "published",
         )
         self._seed = seed
 
@@ -272,7 +266,7 @@ class RecurrenceSampler(BaseSampler):
             ValueError: If a category is to be annealed, or the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-        if param_name in self._settings.anneal and not is_number(param_distribution):
+        if param_name in self._recurrence.settings.anneal and not is_number(param_distribution):
             raise ValueError(f"`{param_name}` cannot be annealed: it is a category, not a number.")
         segment = self._segment(study, trial)
         gene = segment.genes.get(param_name)
@@ -318,7 +312,7 @@ class RecurrenceSampler(BaseSampler):
             entropy=origin["entropy"] if self._seed is None else self._seed,
             study=origin["name"],
         )
-        segment = self._go_on(blank, population)
+        segment = self._recurrence.assign(blank, population)
         storage, trial_id = study._storage, trial._trial_id
         shown = {
             MEMBER.key: segment.member,
@@ -333,67 +327,6 @@ class RecurrenceSampler(BaseSampler):
         trial.user_attrs.update(shown)
         trial.system_attrs[RECURRENCE_ASSIGNMENT.key] = segment.to_attr()
         return segment
-
-    def _go_on(self, blank: SegmentAssignment, population: PopulationState) -> SegmentAssignment:
-        """Choose the parent of a segment and draw its hyperparameters."""
-        own = population.own(blank.member)
-        if own is None:
-            return self._start(blank, population)
-        parent = choose_parent(self._selection, population, own, blank.selection_rng())
-        if parent is None:
-            return blank
-        segment = replace(
-            blank,
-            index=parent.segment.index + 1,
-            parent=parent.trial.number,
-            temperature=parent.segment.temperature * self._settings.cooling,
-            rho=retained(self._settings, read_feedback(population, own)),
-            exploited=parent.segment.member != blank.member,
-        )
-        before = population.parent(parent)
-        previous = before.trial.params if before is not None else {}
-        scale = segment.temperature * max(self._selection.rivalry(segment.index), LEAST_NOISE)
-        feedback = read_feedback(population, parent)
-        return self._vary(self._settings, segment, parent.trial, previous, feedback, scale)
-
-    def _start(self, blank: SegmentAssignment, population: PopulationState) -> SegmentAssignment:
-        """Return the segment of a fresh start, near an added trial where there is one."""
-        if blank.turn or blank.member >= len(population.seeds):
-            return blank
-        segment = replace(blank, rho=self._settings.retention)
-        at_rest = replace(self._settings, anneal={})
-        source = population.seeds[blank.member]
-        return self._vary(at_rest, segment, source, {}, Feedback(), segment.temperature)
-
-    def _vary(
-        self,
-        settings: StepSettings,
-        segment: SegmentAssignment,
-        source: FrozenTrial,
-        previous: Mapping[str, Any],
-        feedback: Feedback,
-        noise_scale: float,
-    ) -> SegmentAssignment:
-        """Return the segment with the next hyperparameters after those of `source`."""
-        genes: dict[str, float] = {}
-        for name, distribution in source.distributions.items():
-            value, rng = source.params[name], segment.variation_rng(name)
-            if self._is_published:
-                value = published_step(settings, name, distribution, value=value, rng=rng)
-            else:
-                value = recurrent_step(
-                    settings,
-                    name,
-                    distribution,
-                    value=value,
-                    previous=previous,
-                    feedback=feedback,
-                    rho=segment.rho,
-                    noise_scale=noise_scale,
-                    rng=rng,
-                )
-            genes[name] = float(distribution.to_internal_repr(value))
-        return replace(segment, source=source.number, genes=genes)
 
     def _origin(self, study: Study) -> Mapping[str, Any]:
         """Return the name under which segments are assigned, and a seed for no seed.

@@ -22,7 +22,7 @@ from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._recurrence._feedback import Feedback
 from optuna_evo.samplers._recurrence._options import check_between
-from optuna_evo.surrogates._encoding import Axis
+from optuna_evo.surrogates import Axis
 
 
 __all__ = ["published_step", "recurrent_step", "retained", "StepSettings"]
