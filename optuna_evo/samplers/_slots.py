@@ -147,17 +147,22 @@ class SlotBook(Generic[A]):
         finished: list[tuple[FrozenTrial, A | None]] = []
         for number in pending:
             trial = trials[number]
-            if number not in self._assignments:
+            state = trial.state
+            assignment = self._assignments.get(number)
+            if assignment is None:
                 assignment = self._read(trial)
-                if assignment is None:
+                if assignment is None and state == TrialState.RUNNING:
                     assignment = self._second_look(trial, reread)
+                    if assignment is None and number not in self._foreign:
+                        self._unassigned.append(number)
                 if assignment is not None:
                     self.assign(number, assignment)
                     assigned.append((number, assignment))
-                elif trial.state == TrialState.RUNNING and number not in self._foreign:
-                    self._unassigned.append(number)
-            if trial.state.is_finished():
-                finished.append((trial, self._close(trial)))
+            if state.is_finished():
+                self._assignments.pop(number, None)
+                if assignment is not None and state == TrialState.FAIL:
+                    self._give_back(trial, assignment)
+                finished.append((trial, assignment))
             else:
                 self._open.append(number)
         return Changes(assigned, finished)
@@ -201,22 +206,19 @@ class SlotBook(Generic[A]):
 
     def _second_look(self, trial: FrozenTrial, reread: Callable[[int], FrozenTrial]) -> A | None:
         """Return the assignment that the first look at a running trial may have missed."""
-        if trial.state != TrialState.RUNNING or not trial.params or trial.number in self._foreign:
+        if not trial.params or trial.number in self._foreign:
             return None
         assignment = self._read(reread(trial._trial_id))
         if assignment is None:
             self._foreign.add(trial.number)
         return assignment
 
-    def _close(self, trial: FrozenTrial) -> A | None:
-        assignment = self._assignments.pop(trial.number, None)
-        if assignment is not None and trial.state == TrialState.FAIL:
-            group, position = assignment.key
-            slot = self._groups[group][position]
-            slot.assignees.discard(trial.number)
-            slot.attempts = max(slot.attempts, assignment.attempt + 1)
-            slot.freed = max(slot.freed, ended(trial))
-        return assignment
+    def _give_back(self, trial: FrozenTrial, assignment: A) -> None:
+        group, position = assignment.key
+        slot = self._groups[group][position]
+        slot.assignees.discard(trial.number)
+        slot.attempts = max(slot.attempts, assignment.attempt + 1)
+        slot.freed = max(slot.freed, ended(trial))
 
 
 def ended(trial: FrozenTrial) -> tuple[float, int]:
