@@ -34,6 +34,7 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the share of targets whose class has the largest logit; shapes as `cross_entropy`.
 
     Example:
+        >>> import torch
         >>> accuracy(torch.tensor([[2.0], [-1.0]]), torch.tensor([1, 1]))
         tensor(0.5000)
     """
