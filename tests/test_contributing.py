@@ -56,8 +56,20 @@ class NewPruner(BasePruner):
 PARTS = {
     "task": (ROOT / "studies/examples/own_task.py").read_text(encoding="utf-8"),
     "space": SPACE,
+    "objective": (ROOT / "optuna_evo/objectives/_kinds/_area.py")
+    .read_text(encoding="utf-8")
+    .replace("AreaKind", "NewObjective")
+    .replace('name = "area"', 'name = "new_objective"'),
     "sampler": SAMPLER,
     "pruner": PRUNER,
+}
+# After which line of a file the recipe of a term means its line to stand.
+PLACES = {
+    "optuna_evo/rules/_terms.py": r"folds=\[\(_m_is_g, \"GRAD\"\)\],\n        \),\n    \)",
+    "optuna_evo/optimizers/_foreach.py": r"_LINES: .* = \{",
+    "optuna_evo/optimizers/_kernel.cpp": r"#define MORE_TERMS\(X\) +\\",
+    "optuna_evo/optimizers/_triton.py": r" *step \+= _share\(numbers, KIND\.n\.sign_grad,.*\)",
+    "tests/optimizers/published_loop.py": r".*np\.where\(.*\),",
 }
 SPEC = """
 name = "new"
@@ -67,7 +79,7 @@ space = { name = "new_space", low = 16 }
 sampler = { name = "new_sampler" }
 pruner = { name = "new_pruner" }
 trainer = { steps = 10 }
-objective = { name = "accuracy", reports = 2 }
+objective = { name = "new_objective", reports = 2 }
 """
 
 
@@ -124,16 +136,47 @@ def test_parts_that_are_added_as_the_recipes_say_run_by_their_names(tmp_path: Pa
     for kind, part in PARTS.items():
         _follow(RECIPES[kind], part, tmp_path, NAME=f"new_{kind}", CLASS=f"New{kind.title()}")
     (tmp_path / "new.toml").write_text(SPEC)
-    command = [sys.executable, "-m", "optuna_evo.cli", "study", "run", "new.toml"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
+    done = _run(["optuna_evo.cli", "study", "run", "new.toml"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "new (maximize): 3 complete" in done.stdout
+
+
+def test_a_term_that_is_added_as_the_recipe_says_is_the_same_in_every_path(tmp_path: Path) -> None:
+    for folder in ("optuna_evo", "tests/optimizers", "tests/rules"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
+    (tmp_path / "tests/__init__.py").touch()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    lines = re.findall(r"`([\w/]+\.(?:py|cpp))`: `(.+?)`", RECIPES["term"])
+    assert {file for file, _ in lines} == {*PLACES}
+    for file, line in lines:
+        _insert(tmp_path / file, PLACES[file], line)
+    tests = "tests/rules/test_terms.py tests/optimizers"
+    chosen = "root_grad or rules or test_every_term"
+    done = _run(f"pytest -q -p no:cacheprovider {tests} -k".split() + [chosen], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) >= 20
+
+
+def _insert(path: Path, place: str, line: str) -> None:
+    """Write a line below the last match of a pattern, indented as its neighbours."""
+    source = path.read_text(encoding="utf-8")
+    *_, match = re.finditer(place, source)
+    below = source[match.end() + 1 :].splitlines()[0] or match[0].splitlines()[-1]
+    indent = below[: len(below) - len(below.lstrip())]
+    continued = " \\" if path.suffix == ".cpp" else ""
+    inserted = f"\n{indent}{line}{continued}"
+    path.write_text(source[: match.end()] + inserted + source[match.end() :], encoding="utf-8")
+
+
+def _run(module: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *module],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    assert "new (maximize): 3 complete" in done.stdout
 
 
 def _follow(recipe: str, part: str, folder: Path, **names: str) -> None:
