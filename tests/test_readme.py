@@ -78,6 +78,14 @@ def test_the_spec_in_the_readme_can_be_built() -> None:
     check_parts(StudySpec.from_dict({"name": "a", **tomllib.loads(block)}))
 
 
+def test_the_tree_in_the_readme_names_every_entry_of_the_package() -> None:
+    (tree,) = re.findall(r"^    optuna_evo/\n(.*?)^    \w", read("README.md"), re.M | re.S)
+    named = [name for line in tree.splitlines() for name in re.findall(r"[\w./]+", line[:38])]
+    entries = {path.name + "/" * path.is_dir() for path in (ROOT / "optuna_evo").iterdir()}
+    hidden = {"__init__.py", "__pycache__/", "py.typed"}
+    assert sorted(named) == sorted(entries - hidden)
+
+
 def _shown_commands(text: str) -> Iterator[str]:
     """Yield the commands of ours in console blocks, in `code`, tables and indented examples."""
     joined = re.sub(r"\\\n[#\s]*", "", inspect.cleandoc(text)).replace("\\|", "|")

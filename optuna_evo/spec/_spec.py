@@ -68,16 +68,16 @@ class TrainerSpec:
 
     Args:
         steps: Optimizer steps of a run; for the objective "segment" those of a segment.
-        epochs: Passes over the training rows, in place of `steps`; only for the objective
-            "accuracy".
+        epochs: Passes over the training rows, in place of `steps`; only for the objectives
+            "accuracy" and "area".
         precision: "auto" (what is fastest where it runs), "float32" or "bfloat16"; for the
             objective "segment" also "float16".
         kind: How a batch of trials is trained: "sequential", "population" (those that differ in
             their genomes only all at once) or "auto", whichever is measured to be faster.
         early_stopping: When a training ends before its last step; then the value of every trial
             is its best report, not its last. None: never. Only for the objective "accuracy".
-        reduce_on_plateau: When the learning rate is reduced. None: never. Only for the objective
-            "accuracy".
+        reduce_on_plateau: When the learning rate is reduced. None: never. Only for the objectives
+            "accuracy" and "area".
     """
 
     steps: int = 500
@@ -107,6 +107,8 @@ class ObjectiveSpec:
     "accuracy": a trial trains once on the one task; it reports the validation metric along the
     way, and its value is the last one reported (with `trainer.early_stopping`, the best one).
 
+    "area": as "accuracy", but the value is the mean of all reports.
+
     "segment": as "accuracy", but a trial is a segment of a longer training and goes on from
     another trial's weights, as `LineageSpec` says.
 
@@ -124,10 +126,10 @@ class ObjectiveSpec:
         loss_window: Steps that the training loss is averaged over ("fitness").
         side_by_side: Whether all cells train at the same time and report `reports` times on the
             way, so that pruners need not wait for the end of a cell ("fitness").
-        reports: Reports of a whole training ("accuracy", "fitness" side by side) or of a segment
-            ("segment"); folds ("table").
+        reports: Reports of a whole training ("accuracy", "area", "fitness" side by side) or of a
+            segment ("segment"); folds ("table").
         metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
-            the task's own metric ("accuracy"), "accuracy" or "mse" ("table").
+            the task's own metric ("accuracy", "area"), "accuracy" or "mse" ("table").
         divergence_penalty: Value of a diverged trial; tables and own objectives have their own.
     """
 
