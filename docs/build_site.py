@@ -6,6 +6,9 @@ A relative link to a file that is not there ends the build.
 """
 
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import importlib
 import os
 from pathlib import Path
 import re
@@ -22,11 +25,19 @@ from optuna_evo.rules import _catalog
 
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ("optuna_evo", "optuna_evo.tasks")  # whose names people write in their programs
+# Names that people write in their programs: all of a module, or those that own parts need.
+MODULES: Mapping[str, Sequence[str] | None] = {
+    "optuna_evo": None,
+    "optuna_evo.tasks": None,
+    "optuna_evo.objectives": ("ObjectiveKind", "FinalResult"),
+    "optuna_evo.search": ("Objective", "Run"),
+}
 MENU = {
     "Overview": "index.html",
     "API": "optuna_evo.html",
     "Own tasks": "optuna_evo/tasks.html",
+    "Own objectives": "optuna_evo/search.html",
+    "Kinds of objectives": "optuna_evo/objectives.html",
     "Examples": "studies/examples/README.html",
     "Studies": "studies/README.html",
     "Log of results": "studies/LOG.html",
@@ -61,8 +72,11 @@ def build(folder: Path) -> None:
 
 def write_modules(folder: Path) -> None:
     """Write a page for each module of `MODULES`."""
-    for name in optuna_evo.__all__:  # they are loaded when used, and pdoc sees what is loaded
-        getattr(optuna_evo, name)
+    for name, chosen in MODULES.items():
+        module = importlib.import_module(name)
+        module.__dict__["__all__"] = [*(chosen or module.__all__)]
+        for member in module.__all__:  # loaded when first used, and pdoc sees what is loaded
+            module.__dict__[member] = getattr(module, member)
     modules = {name: doc.Module.from_name(name) for name in MODULES}
     catalog = modules["optuna_evo"].members["catalog"]
     catalog.docstring = _catalog.__doc__ or ""  # a mapping has no docstring of its own

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import optuna_evo
+from optuna_evo import tasks
 
 
 pytest.importorskip("pdoc")
@@ -54,7 +55,18 @@ def test_every_public_name_has_an_entry_with_text(site: Path) -> None:
     sections = Page(site / "optuna_evo.html").sections
     for name in {*optuna_evo.__all__} - {"__version__"}:
         assert len(sections.get(name, "").strip()) >= 20, name
-    assert "Split" in Page(site / "optuna_evo" / "tasks.html").sections
+    for module, names in {
+        "tasks": tasks.__all__,
+        "objectives": ["ObjectiveKind", "FinalResult"],
+        "search": ["Objective", "Run"],
+    }.items():
+        sections = Page(site / "optuna_evo" / f"{module}.html").sections
+        assert all(len(sections.get(name, "").strip()) >= 20 for name in names), module
+
+
+def test_pages_of_modules_that_own_parts_need_show_these_names_only(site: Path) -> None:
+    sections = Page(site / "optuna_evo" / "search.html").sections
+    assert {name.split(".")[0] for name in sections if name} == {"Objective", "Run"}
 
 
 def test_no_private_name_has_an_entry(site: Path) -> None:
