@@ -194,6 +194,13 @@ def test_the_box_holds_the_neighbourhood_of_the_best_and_little_else() -> None:
     assert drawn.max() == pytest.approx(1.0, abs=0.02)
 
 
+def test_the_box_ends_where_the_range_does() -> None:
+    encoding = SpaceEncoding({"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)})
+    box = narrow(encoding, np.tile([0.0, 1.0], (10, 1)))
+    assert box.low[0] == 0.0 and 0.0 < box.high[0] < 1.0
+    assert 0.0 < box.low[1] < 1.0 and box.high[1] == 1.0
+
+
 def test_the_box_drops_choices_that_never_did_well() -> None:
     encoding = SpaceEncoding({"c": CategoricalDistribution("abcd")})
     ranked = np.repeat([[2.0], [0.0], [1.0], [3.0]], 10, axis=0)

@@ -105,6 +105,14 @@ def test_the_worst_member_goes_on_from_the_best() -> None:
     assert parents == [0, 1, 2, 5]
 
 
+def test_a_member_in_the_middle_goes_its_own_way_where_half_exploit() -> None:
+    study = make_study(population_size=3, exploit_quantile=0.5, n_rival_segments=None)
+    for value in (1.0, 3.0, 2.0):
+        step(study, value)
+    parents = [step(study, value).parent for value in (1.0, 3.0, 2.0)]
+    assert parents[0] == 0 and parents[1] != 1 and parents[2] == 2
+
+
 def test_the_better_a_member_the_more_it_keeps() -> None:
     study = make_study(exploit_quantile=0.0, retention=0.25)
     for value in (3.0, 1.0, 2.0, 4.0):

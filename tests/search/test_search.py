@@ -124,7 +124,7 @@ class _StopsFlat(optuna.pruners.BasePruner):
         return self.is_flat(study, trial)
 
     def is_flat(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        return trial.last_step == 2
+        return trial.last_step == 2 and study.direction == optuna.study.StudyDirection.MAXIMIZE
 
 
 def test_a_trial_that_is_flat_is_complete_with_its_value() -> None:

@@ -19,6 +19,16 @@ def test_an_sqlite_file_is_made_in_wal_mode(tmp_path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_makes_no_file_and_has_no_heartbeat(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = open_storage(url)
+    optuna.create_study(storage=storage)
+    assert storage.heartbeat_interval is None and not list(tmp_path.iterdir())
+
+
 def test_opening_is_silent(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
