@@ -26,7 +26,8 @@ __all__ = ["export_weights", "schedule_configs", "schedule_of", "winner", "winni
 def winner(stored: StoredStudy) -> FrozenTrial:
     """Return the best trial of the living population, whose weights are there.
 
-    An earlier trial may have been better; its weights went when nobody went on from them.
+    An earlier trial may have been better; its weights are removed when no trial goes on from
+    them.
 
     Raises:
         UsageError: If the study has no lineages, or no weights yet.

@@ -1,4 +1,4 @@
-"""Own parts by name: "module:attribute" or "FILE.py:attribute" in a spec or a command line.
+"""Users' own parts by name, "module:attribute" or "FILE.py:attribute".
 
 A file is found from the working folder, and its folder is put on the import path, as Python does
 for a script. It is imported, not run: what stands under `if __name__ == "__main__"` does nothing.

@@ -30,9 +30,9 @@ def main(args: Sequence[str] | None = None) -> None:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     # Before torch is imported: waiting threads that spin make training on shared cores ten times
-    # slower (measured with a small CNN on two busy cores: 550 ms a step, 55 ms without).
+    # slower (measured with a small CNN on two busy cores: 550 ms per step, 55 ms without).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if os.getcwd() not in sys.path:  # own parts, "module:attribute", lie in the working folder
+    if os.getcwd() not in sys.path:  # users' parts, "module:attribute", lie in the working folder
         sys.path.insert(0, os.getcwd())
     try:
         with _warnings_as_lines():
@@ -59,7 +59,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Print what is said of a table as one line, once a command, however often it is read."""
+    """Print each note on a table as one line, once per command, however often it is read."""
     said = set()
     show_others = warnings.showwarning
 
@@ -96,7 +96,7 @@ def cli() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
 def dashboard(storage: str | None, host: str, port: int) -> None:
-    """Look at the database in optuna-dashboard.
+    """Show the database in optuna-dashboard.
 
     It has no log-in: keep it on this machine.
 

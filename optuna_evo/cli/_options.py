@@ -108,7 +108,7 @@ def quiet_optuna() -> None:
 
 
 def new_console() -> "Console":
-    """Return where to print: plain text where nobody watches."""
+    """Return where to print: plain text without a terminal."""
     from rich.console import Console
 
     return Console(highlight=False)

@@ -1,4 +1,4 @@
-"""`optuna_evo study ...`: create, run and look at studies."""
+"""`optuna_evo study ...`: create, run, show and compare studies."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ __all__ = ["study"]
 
 @click.group()
 def study() -> None:
-    """Create, run and look at studies."""
+    """Create, run, show and compare studies."""
 
 
 @study.command("create", short_help="Write a new study, made from a TOML file.")

@@ -127,13 +127,13 @@ def _read_text(path: Path) -> Frame:
         raise DataError(f"Cannot read the table {path} (it is no text, as it holds zero bytes).")
     sample = raw[:_SAMPLE].decode(encoding, errors="ignore")
     sample = sample.replace("\r\n", "\n").replace("\r", "\n")
-    n_skipped, sample, told = _without_separator_line(sample)
+    n_skipped, sample, stated = _without_separator_line(sample)
     if not sample.strip():
         raise DataError(f"Cannot read the table {path} (it is empty).")
     if len(raw) > _SAMPLE:
         sample = sample[: sample.rfind("\n") + 1]  # the last line may be a part of one
     may_be_blanks = _ending(path.name) != ".csv"
-    separator = told or _separator(sample, may_be_blanks=may_be_blanks)
+    separator = stated or _separator(sample, may_be_blanks=may_be_blanks)
     n_titles = 0
     if separator is None:
         n_titles, separator = _below_titles(sample, may_be_blanks=may_be_blanks)

@@ -71,7 +71,7 @@ class _Constant:
         rows = [step_numbers(rule, step, total_steps=length) for rule, length in self._members]
         return torch.tensor(rows, dtype=torch.float64, device=self._device).unsqueeze(1)
 
-    def keep(self, index: Tensor) -> None:
+    def select(self, index: Tensor) -> None:
         self._members = [self._members[member] for member in index.tolist()]
 
     def state_dict(self) -> dict[str, Any]:

@@ -54,8 +54,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             None: `fused` decides.
         fused:
             True: one compiled pass over all tensors, the same kernel for every rule. On a CPU a
-            C++ compiler builds it in a few seconds, once a machine; on a GPU Triton does. None: if
-            there is one and `foreach` is not set. False: multi-tensor operations.
+            C++ compiler builds it in a few seconds, once per machine; on a GPU Triton does. None:
+            if there is one and `foreach` is not set. False: multi-tensor operations.
         capturable:
             Count steps on the device, so that the step can be captured in a CUDA graph after a
             few steps outside of it. A learning rate that changes must be a tensor on the device.

@@ -1,4 +1,4 @@
-"""The step as one compiled pass on a CPU: `_kernel.cpp`, built once a machine and dtype.
+"""The step as one compiled pass on a CPU: `_kernel.cpp`, built once per machine and dtype.
 
 A build takes a few seconds, the first time a rule steps on parameters of a dtype. The library is
 kept in `$XDG_CACHE_HOME/optuna_evo` (default `~/.cache/optuna_evo`) and serves every rule, model

@@ -118,11 +118,11 @@ class StackOptimizer:
         pairs = zip(self._lr_scales, factors, strict=True)
         self._lr_scales = [scale * factor for scale, factor in pairs]
 
-    def keep(self, rows: Sequence[int]) -> None:
+    def select(self, rows: Sequence[int]) -> None:
         """Go on with these members of the stack only."""
         index = torch.tensor(rows, dtype=torch.long, device=self._device)
         self._averages = {symbol: average[index] for symbol, average in self._averages.items()}
-        self._coefficients.keep(index)
+        self._coefficients.select(index)
         self._lr_scales = [self._lr_scales[row] for row in rows]
 
     def state_dict(self) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from optuna_evo.pruners._flatness import as_frozen
 class Verdict(Enum):
     """What a pruner says of a running trial."""
 
-    KEEP = "keep"
+    GO_ON = "go on"
     FLAT = "flat"  # finished early: its value is as good as it gets
     POOR = "poor"  # not worth its budget
 
 
 @runtime_checkable
-class JudgesFlatness(Protocol):
+class FindsFlatness(Protocol):
     """A pruner that can say that a trial is finished rather than poor."""
 
     def is_flat(self, study: Study, trial: FrozenTrial | Trial) -> bool:
@@ -61,7 +61,7 @@ class AnyPruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether any member would stop the trial."""
-        return self.verdict(study, trial) is not Verdict.KEEP
+        return self.verdict(study, trial) is not Verdict.GO_ON
 
     def is_flat(self, study: Study, trial: FrozenTrial | Trial) -> bool:
         """Return whether the trial should stop and no member calls it poor."""
@@ -71,7 +71,7 @@ class AnyPruner(BasePruner):
         """Ask all members once."""
         frozen = as_frozen(study, trial)
         verdicts = {verdict(pruner, study, frozen) for pruner in self._pruners}
-        worst_first = (Verdict.POOR, Verdict.FLAT, Verdict.KEEP)
+        worst_first = (Verdict.POOR, Verdict.FLAT, Verdict.GO_ON)
         return next(v for v in worst_first if v in verdicts)
 
 
@@ -80,7 +80,7 @@ def verdict(pruner: BasePruner, study: Study, trial: FrozenTrial) -> Verdict:
     if isinstance(pruner, AnyPruner):
         return pruner.verdict(study, trial)
     if not pruner.prune(study, trial):
-        return Verdict.KEEP
-    if isinstance(pruner, JudgesFlatness) and pruner.is_flat(study, trial):
+        return Verdict.GO_ON
+    if isinstance(pruner, FindsFlatness) and pruner.is_flat(study, trial):
         return Verdict.FLAT
     return Verdict.POOR

@@ -38,7 +38,7 @@ class FlatnessPruner(BasePruner):
     0.005, patience 3 save 59 % and 65 %, for 2.8 and 1.1 points.
 
     A trial without enough reports is never flat, nor is one with a NaN or infinite value among
-    those looked at: that is for a pruner of divergence to judge.
+    those looked at: that is left to a pruner of divergence.
 
     Args:
         window:

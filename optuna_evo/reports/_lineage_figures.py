@@ -108,7 +108,7 @@ class LineagePages:
         study: The study.
         inherit: "parent", "shared" or "none" (see `optuna_evo.search.Lineage`).
         every: Complete trials of a generation, those of all workers counted.
-        listener: Gets every call too; None: nobody.
+        listener: Gets every call too, if there is one.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class Coefficients(Protocol):
         """
         ...
 
-    def keep(self, index: Tensor) -> None:
+    def select(self, index: Tensor) -> None:
         """Go on with the members of these numbers only, in this order."""
         ...
 
@@ -80,7 +80,7 @@ class DirectedCoefficients(Protocol):
 
 
 class UpdateRule(Protocol):
-    """What an optimizer can be told to run.
+    """What an optimizer can run.
 
     Two whole ones, tested against their equations: `tests/optimizers/rules.py`.
     """

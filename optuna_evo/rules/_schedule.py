@@ -22,7 +22,7 @@ class Piece:
         trial: Number of the trial that trained them.
         first_step: Steps before.
         steps: How many.
-        value: What the trial was told at their end.
+        value: The value reported at their end.
         params: Hyperparameters by name.
     """
 

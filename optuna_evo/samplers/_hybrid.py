@@ -49,7 +49,7 @@ class HybridSampler(BaseSampler):
 
     Args:
         population_size:
-            Number of trials a generation, at least 2.
+            Number of trials per generation, at least 2.
         n_generations:
             Number of generations of phase 1, at least 1; with 1 there is no breeding.
         tournament_size:

@@ -34,7 +34,7 @@ class ThompsonSampler(BaseSampler):
     any process. Up to `n_startup_trials` complete trials, and for parameters that no trial has had
     yet, draws are uniform. Complete trials count with their values (infinite ones as just beyond
     the worst or best finite one), pruned trials with their last value but never as better than the
-    median. Failed trials (also those told NaN) count as mediocre and running ones as what is
+    median. Failed trials (also those of value NaN) count as mediocre and running ones as what is
     expected of them; neither is proposed again while there are others. An ask is bounded: beyond
     256 observations the best, the latest and an even choice of the others are used.
 

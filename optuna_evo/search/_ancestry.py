@@ -46,7 +46,7 @@ def ancestors(trials: Sequence[FrozenTrial], number: int | None) -> Iterator[Fro
 
     Args:
         trials: All trials of the study, by number.
-        number: The first trial; None: nobody.
+        number: The first trial; None: there is none.
     """
     seen: set[int] = set()
     while number is not None and number < len(trials) and number not in seen:

@@ -1,7 +1,7 @@
 """Who trains which trial, and how a dead worker's trial comes back.
 
 A trial that is being trained carries its worker's name, "host:pid", and a heartbeat. It
-is given back, as a waiting copy with the same parameters and the same place in its generation, in
+is given back, as a waiting copy with the same parameters and the same slot of its generation, in
 three cases: its worker says so (interrupted), its worker ran on this host and is no longer alive
 (killed), or its heartbeat has been silent for the storage's grace period (a lost machine).
 """

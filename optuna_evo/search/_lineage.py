@@ -80,7 +80,7 @@ class Lineage:
         self._store.save(trial.number, cast("SegmentRun", run).checkpoint(place))
 
     def clean_up(self) -> None:
-        """Remove the checkpoints that nobody needs."""
+        """Remove the checkpoints that are no longer needed."""
         self._clear()
 
     def _origin(self, trial: optuna.Trial) -> "Checkpoint | None":

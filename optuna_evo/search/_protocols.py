@@ -103,7 +103,7 @@ class Inheritance(Protocol[_C_contra]):
         """Make safe what the live member at `place` leaves behind; it is complete next."""
 
     def clean_up(self) -> None:
-        """Remove what nobody needs after a trial has finished."""
+        """Remove what is no longer needed after a trial has finished."""
 
 
 class Listener(Protocol):

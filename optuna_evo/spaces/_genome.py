@@ -70,7 +70,7 @@ def suggest_genome(
         weight_decay: Range of the decoupled weight decay.
         clip_value: Range of the bound on gradient elements.
         warmup_steps: Range of the warm-up length, in steps.
-        horizon: Steps of the runs that judge the genome; recorded in it.
+        horizon: Steps of the runs that the genome is valued by; recorded in it.
 
     Raises:
         ValueError: If `max_terms` is smaller than 1 or a name is not a term type.

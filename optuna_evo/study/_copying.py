@@ -1,7 +1,7 @@
 """Copy a study, so that it can go on in two ways.
 
 `optuna.copy_study` keeps the numbers of trials but not their ids, by which the dashboard finds
-its notes, and copies running trials as running, though nobody trains them.
+its notes, and copies running trials as running, though no worker trains them.
 """
 
 import copy

@@ -271,7 +271,7 @@ class PopulationCohort:
         index = torch.tensor(rows, dtype=torch.long, device=self._setting.device)
         self._stack.select(index)
         self._losses = self._losses[index]
-        self._optimizer.keep(rows)
+        self._optimizer.select(rows)
         self._norms = None if self._norms is None else self._norms[index]
         self._masks = None if self._masks is None else self._masks[index]
         self._clip_norms = self._clip_norms[index]

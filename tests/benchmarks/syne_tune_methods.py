@@ -2,7 +2,7 @@
 
 CTS          quantile-based copula Thompson sampling (Salinas, Shen and Perrone 2020)
 BoundingBox  the box of the sources' best, searched at random (Perrone et al. 2019); conformal
-             quantile regression inside it takes a second of processor time an ask
+             quantile regression inside it takes a second of processor time per ask
 ZeroShot     a complementary list predicted by surrogates (Wistuba et al. 2015); it ends when
              it has no more, the best found so far stands then
 """
@@ -72,12 +72,12 @@ def run_zero_shot(
     """Run the list that is made before the first trial."""
     from syne_tune.optimizer.schedulers.transfer_learning.zero_shot import ZeroShotTransfer
 
-    class Mended(ZeroShotTransfer):  # type: ignore[misc]
+    class Fixed(ZeroShotTransfer):  # type: ignore[misc]
         # version 0.16 reads this attribute and never sets it
         random_state = np.random.RandomState(seed)
 
     def make(space: dict[str, Any], tasks: dict[str, Any]) -> Any:
-        return Mended(space, METRIC, tasks, use_surrogates=True, random_seed=seed)
+        return Fixed(space, METRIC, tasks, use_surrogates=True, random_seed=seed)
 
     return _run(make, table, sources, n)
 

@@ -99,7 +99,7 @@ def compare_trainers(
     width: int | None,
     data_dir: Path | None,
 ) -> None:
-    print("| task | members | trainer | ms a member's step | times sequential | auto |")
+    print("| task | members | trainer | ms per step of a member | times sequential | auto |")
     print("|---|---|---|---|---|---|")
     for name in names:
         for size in sizes:
@@ -241,7 +241,7 @@ def setting_of(task: Task, device: str, data_dir: Path | None) -> Setting:
 def medians(
     runs: dict[str, Callable[[int], None]], rounds: int, seconds: float
 ) -> dict[str, float]:
-    """Return the median seconds a step of each, timed in turns after two warm steps."""
+    """Return the median seconds per step of each, timed in turns after two warm steps."""
     stretch = {}
     for key, run in runs.items():
         run(1)
@@ -254,7 +254,7 @@ def medians(
 
 
 def timed(run: Callable[[int], None], n_steps: int) -> float:
-    """Return the seconds a step."""
+    """Return the seconds per step."""
     wait()
     start = time.perf_counter()
     run(n_steps)

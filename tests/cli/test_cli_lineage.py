@@ -1,4 +1,4 @@
-"""Studies of lineages on the command line: run, look at the family, export, delete."""
+"""Studies of lineages on the command line: run, show the lineage, export, delete."""
 
 import json
 from pathlib import Path

@@ -44,7 +44,7 @@ def test_a_run_that_stays_far_above_its_start_has_diverged_when_the_window_is_fu
     assert verdicts == [False] * (RECENT_LOSSES + 1) + [True] * (60 - RECENT_LOSSES + 1)
 
 
-def test_a_run_that_is_over_is_judged_by_half_of_its_losses() -> None:
+def test_whether_a_run_that_is_over_diverged_is_decided_by_half_of_its_losses() -> None:
     short = [0.7, 0.6, 1e5, 1e6]
     assert judged(short, is_over=True) and not judged(short)
     assert not judged([0.7, 1e5, 1e4, 0.6], is_over=True)
@@ -64,7 +64,7 @@ def test_a_window_of_no_length_is_refused() -> None:
 
 @pytest.mark.parametrize("is_over", [False, True])
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 25, 26, 60, 119])
-def test_cohorts_judge_all_members_at_once_by_the_same_rule(n: int, is_over: bool) -> None:
+def test_cohorts_decide_for_all_members_at_once_by_the_same_rule(n: int, is_over: bool) -> None:
     curves = [synthetic(seed)[:n] for seed in range(200)]
     expected = [judged(losses, is_over=is_over) for losses in curves]
     found = diverged(torch.tensor(curves, dtype=torch.float64).view(200, n), is_over=is_over)

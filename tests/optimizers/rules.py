@@ -53,7 +53,7 @@ class TrustRatioCoefficients:
         steps = self.lr * self.ratios
         return numbers_of(tuple(steps.shape), momentum=steps, m_share=0.1)  # type: ignore[arg-type]
 
-    def keep(self, index: Tensor) -> None:
+    def select(self, index: Tensor) -> None:
         self.ratios = self.ratios[index]
 
     def state_dict(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class OrthogonalCoefficients:
             decay=0.99,
         )
 
-    def keep(self, index: Tensor) -> None:
+    def select(self, index: Tensor) -> None:
         self.n_members = len(index)
 
     def state_dict(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def test_members_of_a_stack_go_on_as_they_were_when_others_leave() -> None:
             optimizer.step(weights, g.expand(len(weights), -1), numbers)
         if step == 4:
             part = part[stays]
-            optimizers[1].keep(stays)
+            optimizers[1].select(stays)
             optimizers[0].scale_lr([0.5, 1.0, 1.0, 2.0])
             optimizers[1].scale_lr([0.5, 1.0, 2.0])
     torch.testing.assert_close(part, whole[stays], rtol=0, atol=0)

@@ -81,7 +81,7 @@ def test_a_rule_trains_a_stack_as_each_member_alone(
     for step in range(7):
         if step == 3:
             weights = weights[stays]
-            optimizer.keep(stays)
+            optimizer.select(stays)
         grads = torch.cat([g.flatten() for g in drawn(members[0], step)])
         optimizer.step(weights, grads.expand(len(weights), -1).contiguous())
     for member, ours in zip(stays, weights, strict=True):

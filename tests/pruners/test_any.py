@@ -40,7 +40,7 @@ def _verdict(pruner: AnyPruner, values: list[float]) -> Verdict:
 @pytest.mark.parametrize(
     ("members", "values", "expected"),
     [
-        ([NopPruner(), FlatnessPruner()], FALLING, Verdict.KEEP),
+        ([NopPruner(), FlatnessPruner()], FALLING, Verdict.GO_ON),
         ([NopPruner(), FlatnessPruner()], PLATEAU, Verdict.FLAT),
         ([ThresholdPruner(upper=0.2), FlatnessPruner()], PLATEAU, Verdict.POOR),
         ([FlatnessPruner(), ThresholdPruner(upper=0.2)], PLATEAU, Verdict.POOR),
@@ -55,7 +55,7 @@ def test_poor_outweighs_flat_and_flat_outweighs_keep(
     assert _verdict(AnyPruner(members), values) is expected
 
 
-def test_optuna_is_told_to_stop_for_either_reason() -> None:
+def test_a_trial_is_pruned_for_either_reason() -> None:
     study = optuna.create_study(pruner=AnyPruner([FlatnessPruner(), MedianPruner()]))
     trial = study.ask()
     for step, value in enumerate(PLATEAU):

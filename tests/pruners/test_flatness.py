@@ -81,7 +81,7 @@ def test_no_stop_during_the_warmup() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_value_that_is_not_finite_is_for_others_to_judge(bad: float) -> None:
+def test_a_value_that_is_not_finite_is_left_to_other_pruners(bad: float) -> None:
     assert not slope_is_flat([1.0, *[0.5] * 20, bad])
 
 

@@ -45,9 +45,9 @@ def make_study(
     )
 
 
-def places(study: optuna.Study) -> list[tuple[int, int]]:
-    tickets = [trial.system_attrs.get("GASampler:ticket") for trial in study.get_trials()]
-    return [(ticket["generation"], ticket["slot"]) for ticket in tickets if ticket]
+def slots(study: optuna.Study) -> list[tuple[int, int]]:
+    assigned = [trial.system_attrs.get("GASampler:ticket") for trial in study.get_trials()]
+    return [(slot["generation"], slot["slot"]) for slot in assigned if slot]
 
 
 def params(study: optuna.Study) -> list[dict[str, object]]:
@@ -66,7 +66,7 @@ def run(study: optuna.Study, n_trials: int, objective: Objective = conditional) 
 
 def test_a_trial_takes_every_slot_of_a_generation_in_order() -> None:
     study = run(make_study(), 2 * SIZE + 2)
-    assert places(study) == [(k // SIZE, k % SIZE) for k in range(2 * SIZE + 2)]
+    assert slots(study) == [(k // SIZE, k % SIZE) for k in range(2 * SIZE + 2)]
 
 
 def test_the_generation_is_where_optunas_ga_base_class_looks_for_it() -> None:
@@ -94,7 +94,7 @@ def test_a_retried_trial_of_a_killed_worker_shifts_no_later_trial(n_suggested: i
         conditional(killed)
     reclaim(study, killed.number)
     run(study, 3 * SIZE - SIZE - 2)
-    assert in_order_of_places(study) == expected
+    assert in_order_of_slots(study) == expected
 
 
 def reclaim(study: optuna.Study, number: int) -> None:
@@ -103,14 +103,14 @@ def reclaim(study: optuna.Study, number: int) -> None:
     RetryHeartbeatStaleTrialCallback()(study, study.get_trials()[number])
 
 
-def in_order_of_places(study: optuna.Study) -> list[dict[str, object]]:
+def in_order_of_slots(study: optuna.Study) -> list[dict[str, object]]:
     trials = study.get_trials(states=(TrialState.COMPLETE,))
 
-    def place(trial: FrozenTrial) -> tuple[int, int]:
-        ticket = trial.system_attrs["GASampler:ticket"]
-        return ticket["generation"], ticket["slot"]
+    def slot_of(trial: FrozenTrial) -> tuple[int, int]:
+        slot = trial.system_attrs["GASampler:ticket"]
+        return slot["generation"], slot["slot"]
 
-    return [trial.params for trial in sorted(trials, key=place)]
+    return [trial.params for trial in sorted(trials, key=slot_of)]
 
 
 def test_a_failed_trial_gives_its_slot_to_a_different_child() -> None:
@@ -122,7 +122,7 @@ def test_a_failed_trial_gives_its_slot_to_a_different_child() -> None:
     again = [t for t in study.get_trials(states=(TrialState.COMPLETE,)) if t.number > SIZE][-1]
     assert again.system_attrs["GASampler:ticket"]["slot"] == 0
     assert again.params != failed.params
-    assert Counter(g for g, _ in places(study))[1] == SIZE + 1
+    assert Counter(g for g, _ in slots(study))[1] == SIZE + 1
 
 
 def test_half_of_the_trials_pruned_still_fill_a_generation() -> None:
@@ -134,7 +134,7 @@ def test_half_of_the_trials_pruned_still_fill_a_generation() -> None:
         return value
 
     study = run(make_study(), 4 * SIZE, objective)
-    assert Counter(g for g, _ in places(study)) == dict.fromkeys(range(4), SIZE)
+    assert Counter(g for g, _ in slots(study)) == dict.fromkeys(range(4), SIZE)
     assert all(len(study.sampler.get_population(study, g)) == SIZE for g in range(4))
 
 
@@ -190,7 +190,7 @@ def test_enqueued_trials_take_slots_and_become_parents() -> None:
     study = make_study(tournament_size=SIZE + 3)
     study.enqueue_trial({"n_terms": 1, "lr": 1e-5, "term_0": "b", "alpha_0": 5.0})
     run(study, SIZE + 1)
-    assert places(study)[:2] == [(0, 0), (0, 1)]
+    assert slots(study)[:2] == [(0, 0), (0, 1)]
     child = study.get_trials()[SIZE]
     assert 0 in child.system_attrs["GASampler:ticket"]["parents"]
 
@@ -216,7 +216,7 @@ def test_added_trials_reduce_the_slots_of_generation_0() -> None:
     study = make_study()
     study.add_trials([added(0.1 * k, 0.1 * k) for k in range(4)])
     run(study, SIZE, x_value)
-    assert places(study) == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3)]
+    assert slots(study) == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3)]
     assert len(study.sampler.get_population(study, 0)) == SIZE
 
 
@@ -224,7 +224,7 @@ def test_the_best_of_many_added_trials_are_generation_0() -> None:
     study = make_study()
     study.add_trials([added(0.01 * (k % 17), 0.05 * k) for k in range(20)])
     run(study, 1, x_value)
-    assert places(study) == [(1, 0)]
+    assert slots(study) == [(1, 0)]
     values = sorted(trial.value for trial in study.sampler.get_population(study, 0))
     assert values == sorted(0.01 * (k % 17) for k in range(20))[:SIZE]
 
@@ -244,7 +244,7 @@ def test_trials_added_from_another_ga_study_are_seed_trials_too() -> None:
     study = make_study()
     study.add_trials(old.get_trials()[-3:])
     run(study, 4, x_value)
-    assert places(study)[3:] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    assert slots(study)[3:] == [(0, 0), (0, 1), (0, 2), (1, 0)]
 
 
 def test_a_copied_study_goes_on_like_the_original() -> None:
@@ -275,7 +275,7 @@ def test_one_sampler_serves_two_studies_without_mixing_them() -> None:
 def test_threads_that_share_a_sampler_take_every_slot_once() -> None:
     study = make_study()
     study.optimize(conditional, n_trials=4 * SIZE, n_jobs=4)
-    assert sorted(places(study)) == [(k // SIZE, k % SIZE) for k in range(4 * SIZE)]
+    assert sorted(slots(study)) == [(k // SIZE, k % SIZE) for k in range(4 * SIZE)]
 
 
 def test_processes_on_one_database_take_every_slot_once(tmp_path: Path) -> None:
@@ -290,14 +290,14 @@ def test_processes_on_one_database_take_every_slot_once(tmp_path: Path) -> None:
     )
     workers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [worker.wait() for worker in workers] == [0, 0, 0]
-    assert sorted(places(make_study(storage))) == [(k // SIZE, k % SIZE) for k in range(3 * SIZE)]
+    assert sorted(slots(make_study(storage))) == [(k // SIZE, k % SIZE) for k in range(3 * SIZE)]
 
 
 def test_a_batch_asked_at_once_opens_the_next_generations() -> None:
     study = make_study()
     for _ in range(2 * SIZE + 1):
         conditional(study.ask())
-    assert places(study)[-1] == (2, 0)
+    assert slots(study)[-1] == (2, 0)
 
 
 def test_trials_that_another_sampler_runs_take_no_slot() -> None:
@@ -306,7 +306,7 @@ def test_trials_that_another_sampler_runs_take_no_slot() -> None:
     distribution = optuna.distributions.FloatDistribution(0, 1)
     study._storage.set_trial_param(foreign, "x", 0.5, distribution)
     run(study, 3, x_value)
-    assert places(study) == [(0, 0), (0, 1), (0, 2)]
+    assert slots(study) == [(0, 0), (0, 1), (0, 2)]
 
 
 def test_a_slow_worker_takes_its_slot_after_others_opened_later_generations() -> None:
@@ -314,7 +314,7 @@ def test_a_slow_worker_takes_its_slot_after_others_opened_later_generations() ->
     slow = study._storage.create_new_trial(study._study_id)
     run(study, 3 * SIZE, x_value)
     study.sampler.before_trial(study, study._storage.get_trial(slow))
-    assert sorted(places(study)) == [(k // SIZE, k % SIZE) for k in range(3 * SIZE + 1)]
+    assert sorted(slots(study)) == [(k // SIZE, k % SIZE) for k in range(3 * SIZE + 1)]
 
 
 def test_an_assignment_that_a_torn_read_missed_is_found_by_a_second_look() -> None:
@@ -333,4 +333,4 @@ def test_another_population_size_applies_from_the_next_generation_on() -> None:
     study = run(make_study(), SIZE + 1)
     study.sampler = make_study(population_size=2 * SIZE).sampler
     run(study, 3 * SIZE - 1)
-    assert Counter(g for g, _ in places(study)) == {0: SIZE, 1: SIZE, 2: 2 * SIZE}
+    assert Counter(g for g, _ in slots(study)) == {0: SIZE, 1: SIZE, 2: 2 * SIZE}

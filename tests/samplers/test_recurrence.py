@@ -231,7 +231,7 @@ def test_an_annealed_category_is_refused() -> None:
         study.optimize(lambda t: float(t.suggest_categorical("kind", ["a", "b"]) == "a"), 9)
 
 
-def test_gradient_norms_in_the_user_attributes_are_heard() -> None:
+def test_gradient_norms_in_the_user_attributes_are_read() -> None:
     def last_lr(norms: list[float]) -> float:
         sampler = RecurrenceSampler(
             population_size=2, anneal=["lr"], noise=0.0, exploit_quantile=0.0, seed=0

@@ -48,11 +48,11 @@ def segments(study: optuna.Study) -> list[Segment]:
     return [s for trial in study.get_trials() if (s := segment_of(trial)) is not None]
 
 
-def places(study: optuna.Study) -> list[tuple[int, int]]:
+def slots(study: optuna.Study) -> list[tuple[int, int]]:
     """Return (member, turn) of the trials that did not fail."""
     attrs = [t.system_attrs for t in study.get_trials() if t.state != TrialState.FAIL]
-    tickets = [a["RecurrenceSampler:segment"] for a in attrs if "RecurrenceSampler:segment" in a]
-    return [(ticket["member"], ticket["turn"]) for ticket in tickets]
+    taken = [a["RecurrenceSampler:segment"] for a in attrs if "RecurrenceSampler:segment" in a]
+    return [(slot["member"], slot["turn"]) for slot in taken]
 
 
 def lose(study: optuna.Study, number: int) -> None:
@@ -65,8 +65,8 @@ def step(study: optuna.Study, value: float | None, state: TrialState | None = No
     """Ask for a segment and tell its value."""
     trial = study.ask()
     objective(trial)
-    told = study.tell(trial, value, state=state)
-    segment = segment_of(told)
+    finished = study.tell(trial, value, state=state)
+    segment = segment_of(finished)
     assert segment is not None
     return segment
 
@@ -192,7 +192,7 @@ def test_a_copy_that_comes_late_takes_another_turn() -> None:
     run(study, SIZE)  # the last of these does the lost segment
     RetryHeartbeatStaleTrialCallback()(study, study.get_trials()[lost.number])
     run(study, 1)
-    assert max(Counter(places(study)).values()) == 1
+    assert max(Counter(slots(study)).values()) == 1
 
 
 def test_a_run_stopped_after_any_trial_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_run_stopped_after_any_trial_goes_on_as_if_never_stopped(tmp_path: Pat
 def test_threads_take_every_turn_once() -> None:
     study = make_study()
     study.optimize(objective, n_trials=6 * SIZE, n_jobs=4)
-    assert max(Counter(places(study)).values()) == 1
+    assert max(Counter(slots(study)).values()) == 1
 
 
 def test_processes_on_one_database_take_every_turn_once(tmp_path: Path) -> None:
@@ -222,8 +222,8 @@ def test_processes_on_one_database_take_every_turn_once(tmp_path: Path) -> None:
     workers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [worker.wait() for worker in workers] == [0, 0, 0]
     study = make_study(storage)
-    turns = Counter(member for member, _ in places(study))
-    assert sorted(places(study)) == [(m, turn) for m in range(SIZE) for turn in range(turns[m])]
+    turns = Counter(member for member, _ in slots(study))
+    assert sorted(slots(study)) == [(m, turn) for m in range(SIZE) for turn in range(turns[m])]
     assert sum(turns.values()) == 3 * SIZE
 
 
@@ -231,11 +231,11 @@ def test_more_asks_than_members_are_served() -> None:
     study = run(make_study(), SIZE)
     for _ in range(3 * SIZE):
         study.ask()
-    assert max(Counter(places(study)).values()) == 1
+    assert max(Counter(slots(study)).values()) == 1
     assert {s.index for s in segments(study)} == {0, 1}
 
 
-def test_enqueued_parameters_take_a_place_and_the_recurrence_gives_the_others() -> None:
+def test_enqueued_parameters_take_a_slot_and_the_recurrence_gives_the_others() -> None:
     study = run(make_study(), SIZE)
     study.enqueue_trial({"lr": 0.05})
     run(study, 1)

@@ -123,9 +123,9 @@ def check(found: list[FrozenTrial]) -> None:
     assert states[TrialState.WAITING] == 0 and states[TrialState.COMPLETE] > N_KILLS
     complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
     turns = Counter(
-        (ticket["member"], ticket["turn"])
+        (slot["member"], slot["turn"])
         for trial in complete
-        if (ticket := trial.system_attrs["RecurrenceSampler:segment"])
+        if (slot := trial.system_attrs["RecurrenceSampler:segment"])
     )
     assert set(turns.values()) == {1}
     for member in range(N_MEMBERS):

@@ -64,7 +64,7 @@ def test_a_known_configuration_gets_its_result_without_training() -> None:
     assert not REUSED_FROM.is_in(study.get_trials()[1].user_attrs)
 
 
-def test_a_replayed_trial_keeps_who_proposed_it() -> None:
+def test_a_replayed_trial_says_which_part_proposed_it() -> None:
     study, objective = new_study(), Repeatable()
     for proposer in ("portfolio", "prior"):
         study.enqueue_trial({"lr": 0.5}, user_attrs={PROPOSED_BY.key: proposer})

@@ -61,7 +61,7 @@ class GASampler(BaseGASampler):
     * Pruned trials, behind all complete ones and among themselves by the last reported value,
       because values at different steps do not compare; last of all those whose last value is
       missing, NaN or infinite. They are never elites.
-    * Failed trials (also those told NaN) are not. Their slot is given to another child.
+    * Failed trials (also those of value NaN) are not. Their slot is given to another child.
     * Enqueued trials take a slot of the current generation.
     * Trials added before the first ask are generation 0 (the best `population_size` of them);
       trials added later, and those of other samplers, are extra members of the generation that
@@ -69,7 +69,7 @@ class GASampler(BaseGASampler):
 
     Args:
         population_size:
-            Number of trials a generation, at least 2. Another size than the study had so far
+            Number of trials per generation, at least 2. Another size than the study had so far
             applies from the next generation on.
         n_generations:
             Generation at which the mutation rates have fallen to one half. No limit: later

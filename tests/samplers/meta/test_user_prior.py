@@ -79,11 +79,11 @@ def test_the_density_is_highest_at_the_center() -> None:
 
 def test_a_right_belief_helps_from_the_first_trial() -> None:
     priors = {"lr": {"center": 1e-3, "spread": 1.5}, "kind": {"center": "b"}}
-    told, cold = (
+    informed, cold = (
         [started(MetaPriorSampler(priors=p, seed=s), bowl(1e-3), 6).best_value for s in range(8)]
         for p in (priors, None)
     )
-    assert np.mean(told) < 0.7 * np.mean(cold)
+    assert np.mean(informed) < 0.7 * np.mean(cold)
 
 
 def test_a_wrong_belief_is_outgrown() -> None:
