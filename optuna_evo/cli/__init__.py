@@ -81,9 +81,14 @@ def _warnings_as_lines() -> Iterator[None]:
 def cli() -> None:
     """Evolve optimizers and hyperparameters of PyTorch models with Optuna.
 
+    A study is a search whose trials are stored in a database, by default optuna_evo.db in this
+    folder. A TOML file describes it (a SPEC, such as those in studies/), or a Python file with
+    your own Optuna objective.
+
     \b
     Examples:
       optuna_evo study run studies/digits_optimizer.toml
+      optuna_evo study run my_script.py:objective
       optuna_evo study show digits_optimizer
       optuna_evo dashboard
 
@@ -93,8 +98,14 @@ def cli() -> None:
 
 @cli.command()
 @storage_option
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port to serve on.",
+)
 def dashboard(storage: str | None, host: str, port: int) -> None:
     """Show the database in optuna-dashboard.
 

@@ -25,7 +25,13 @@ __all__ = ["study_compare_samplers"]
 @click.command("compare-samplers", short_help="Let samplers search the same; tables and curves.")
 @click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
 @click.option("--samplers", required=True, metavar="A,B,…", help="Such as random,tpe,gp,ga.")
-@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--seeds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many studies of each sampler.",
+)
 @click.option("--trials", type=click.IntRange(min=1), help="Of each study. [default: as in SPEC]")
 @click.option(
     "--out",
@@ -53,7 +59,8 @@ def study_compare_samplers(
     Each sampler and seed is a study of its own, "NAME/tpe/0": the same command goes on where it
     was stopped. The report is a table and curves of the best value against evaluations and
     against seconds, in Markdown and PNG; the first sampler is what the others are compared with.
-    A warm start is for meta and, with a base that goes on, meta+tpe or meta+gp; others start cold.
+    Old studies serve meta and, with another sampler after the first trials, meta+tpe or meta+gp;
+    the others start without.
 
     \b
     Examples:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from optuna_evo.cli._completion import PRUNERS
+from optuna_evo.cli._completion import SAMPLERS
 from optuna_evo.cli._options import SET
 from optuna_evo.cli._options import WARM_START
 
@@ -140,10 +142,10 @@ def definition_options(command: Callable[..., Any]) -> Callable[..., Any]:
         WARM_START,
         SET,
         click.option(
-            "--pruner", metavar="NAME", help="none, median, hyperband, …, or module:attribute."
+            "--pruner", metavar="NAME", help=f"{', '.join(PRUNERS)}, or module:attribute."
         ),
         click.option(
-            "--sampler", metavar="NAME", help="hybrid, ga, tpe, gp, …, or module:attribute."
+            "--sampler", metavar="NAME", help=f"{', '.join(SAMPLERS)}, or module:attribute."
         ),
         click.option("--seed", type=click.IntRange(min=0), help="Seed of sampler and trials."),
         click.option(
@@ -151,7 +153,7 @@ def definition_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "directions",
             type=click.Choice(["minimize", "maximize"]),
             multiple=True,
-            help="What to do with the value of a function. [default: minimize]",
+            help="What to do with the value that a function returns. [default: minimize]",
         ),
         click.option(
             "--name", help="Name of the study. [default: that of the file, FILE/FUNCTION]"

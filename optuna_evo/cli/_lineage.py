@@ -34,7 +34,8 @@ def checkpoints_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--checkpoints",
         metavar="PLACE",
         envvar="OPTUNA_EVO_CHECKPOINTS",
-        help="Where lineages keep checkpoints: a folder or s3://bucket/prefix. "
+        help="Where checkpoints of population-based training are saved: a folder or "
+        "s3://bucket/prefix. "
         "[env: OPTUNA_EVO_CHECKPOINTS; default: the spec's, else a folder beside the database]",
     )(command)
 
@@ -51,15 +52,15 @@ def with_figures(stored: "StoredStudy", listener: "Listener") -> "Listener":
     return LineagePages(stored.study, inherit=inherit, every=every, listener=listener)
 
 
-@click.command("lineage", short_help="Print the parents and children of the best model.")
+@click.command("lineage", short_help="Print the trials that trained the best model.")
 @click.argument("name")
 @storage_option
-@click.option("--all", "show_all", is_flag=True, help="Draw the lineages that died out too.")
+@click.option("--all", "show_all", is_flag=True, help="Show all lineages in full.")
 def study_lineage(name: str, storage: str | None, show_all: bool) -> None:
-    """Print the lineage of the best model: parents, their children, and the hyperparameters.
+    """Print the lineage of the best model: the trials that trained it, with hyperparameters.
 
-    The best model is the best of the living population. Of lineages that died out only the first
-    trial is shown.
+    For studies of population-based training, where a trial goes on from its parent's weights. A
+    branch that does not lead to the best model is one line, with the number of its descendants.
 
     \b
     Example:

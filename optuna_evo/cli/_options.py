@@ -58,14 +58,17 @@ def data_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
         envvar="OPTUNA_EVO_DATA",
-        help="Folder with data files; without it data is downloaded. [env: OPTUNA_EVO_DATA]",
+        help="Folder with data files; without it, they are downloaded. [env: OPTUNA_EVO_DATA]",
     )(command)
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --device and --data-dir."""
     device = click.option(
-        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."
+        "--device",
+        default="auto",
+        show_default=True,
+        help="Where to train: cpu, cuda, cuda:1; auto: on a GPU if there is one.",
     )
     return device(data_dir_option(command))
 
@@ -75,7 +78,7 @@ SET = click.option(
     "overrides",
     metavar="A.B=C",
     multiple=True,
-    help="Override a value of the spec, such as --set trainer.steps=100. May be repeated.",
+    help="Change a value of the spec, such as --set trainer.steps=100. May be repeated.",
 )
 
 
@@ -84,7 +87,7 @@ WARM_START = click.option(
     "sources",
     metavar="STUDY",
     multiple=True,
-    help="Start from what a study found: NAME, URL#NAME in another database, or auto: all "
+    help="Start from what an old study found: NAME, URL#NAME in another database, or auto: all "
     "finished studies of the same space. May be repeated.",
 )
 

@@ -16,13 +16,13 @@ __all__ = ["study_sources"]
 @click.argument("name")
 @storage_option
 @click.option(
-    "--refresh", is_flag=True, help='Take up what "auto" finds by now; new runs start from it.'
+    "--refresh", is_flag=True, help='Look again for what "auto" names; new runs start from that.'
 )
 def study_sources(name: str, storage: str | None, refresh: bool) -> None:
     """Show what a study starts from, and how much it helped.
 
     A source's weight, from 0 to 1, says how far it was believed when the last run ended. The
-    portfolio are the first trials, taken from the sources; the prior is what was learned from
+    portfolio is the first trials, taken from the sources; the prior is what was learned from
     them; the base is the sampler that goes on.
 
     \b

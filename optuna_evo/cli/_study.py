@@ -80,11 +80,14 @@ def study_create(
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
-    help="At most so many trials now; of a FILE.py:FUNCTION those of the whole study, "
-    "100 if not said.",
+    help="Most trials of this run; of FILE.py:FUNCTION, trials of the whole study (100 if new).",
 )
 @click.option("--timeout", type=Duration(), help="Begin no trial after this time: 90s, 30m, 2h.")
-@click.option("--judge/--no-judge", default=True, help="End with the comparison on test data.")
+@click.option(
+    "--judge/--no-judge",
+    default=True,
+    help="End with the comparison with classic optimizers on test data.",
+)
 @checkpoints_option
 @run_options
 def study_run(
@@ -100,16 +103,16 @@ def study_run(
 ) -> None:
     """Run a study: a stored one by its NAME, the one a SPEC file describes, or your own function.
 
-    A study that was stopped, or killed, goes on in the middle of its generation: give the same
-    command again, or its name. Several processes may run one study at the same time.
+    A study that was stopped, or killed, goes on where it was: give the same command again, or its
+    name. Several processes may run one study at the same time.
 
     FILE.py:FUNCTION is any objective written for Optuna, `f(trial) -> float`, as it is; it may
     report, and raise TrialPruned. The file is imported, so what stands under `if __name__ ==
     "__main__"` does not run. The study is called FILE/FUNCTION.
 
-    What you do not say stays as it is stored; a new study has --direction minimize, --sampler
-    hybrid, --pruner median, --trials 100 and --seed 0. A value that is not finite counts as
-    pruned; an exception fails the trial, and three in a row end the run.
+    Options that are left out stay as they are stored; a new study has --direction minimize,
+    --sampler hybrid, --pruner median, --trials 100 and --seed 0. A value that is not finite counts
+    as pruned; an exception fails the trial, and three in a row end the run.
 
     The generators of Python, numpy and torch are seeded for each trial. With the samplers of
     optuna_evo (ga, hybrid, thompson, recurrence, meta), a study that was stopped or killed ends
@@ -257,16 +260,21 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 @study.command("export", short_help="Write the best genome, or the best model and schedule.")
 @click.argument("name")
 @storage_option
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, in place of printing.",
+)
 @click.option(
     "--weights",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write the winning model of a study of lineages to, in Hugging Face's format.",
+    help="Folder to write the model that population-based training found to, in Hugging Face's "
+    "format.",
 )
 @click.option(
     "--schedule",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write the hyperparameters along the winning line to, as JSON.",
+    help="File to write the hyperparameters that trained the winning model to, as JSON.",
 )
 @checkpoints_option
 @data_dir_option
@@ -310,7 +318,7 @@ def study_export(
 def study_copy(name: str, new_name: str, storage: str | None) -> None:
     """Copy a study as NEW_NAME, with its trials and all that is known of them.
 
-    A trial that is being trained waits to be trained in the copy.
+    A trial that is still running is run again in the copy.
 
     \b
     Example:
@@ -326,7 +334,7 @@ def study_copy(name: str, new_name: str, storage: str | None) -> None:
 @click.argument("name")
 @storage_option
 @checkpoints_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
 def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: bool) -> None:
     """Delete a study with all its trials and checkpoints.
 
