@@ -125,6 +125,7 @@ class TrainingConfig:
             >>> from optuna_evo import catalog
             >>> TrainingConfig(genome=catalog["sgd"], batch_size=64).fingerprint()
         """
+        # what is not set adds nothing: a stored fingerprint outlives settings that come later
         own = {key: value for key, value in self._settings().items() if value}
         optimizer = self.optimizer.fingerprint()
         return f"{optimizer}-{digest(own)}" if own else optimizer

@@ -19,6 +19,7 @@ from optuna_evo.curves import ReduceOnPlateau
 from optuna_evo.metrics import check_metric
 from optuna_evo.metrics import metric_names
 from optuna_evo.objectives._identity import identity
+from optuna_evo.objectives._repetition import seed_of
 from optuna_evo.tasks import scores
 from optuna_evo.tasks import Split
 from optuna_evo.tasks import Splits
@@ -29,8 +30,6 @@ from optuna_evo.trainers import start
 
 
 __all__ = ["CurveObjective", "CurveRun", "train_finally"]
-
-_SEEDS_A_REPETITION = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,7 @@ class CurveObjective:
         """Return the optimizer steps of a whole training."""
         epochs = config.epochs or self.epochs
         if epochs is None:
-            return max(self.steps, self.reports)
+            return max(self.steps, self.reports)  # a report needs a step
         n_rows = len(self.splits().train)
         return max(_steps_of(epochs, n_rows, self.task, config), self.reports)
 
@@ -138,7 +137,7 @@ class CurveRun:
     ) -> None:
         self.step = 0
         self._objective = objective
-        seed = objective.seed + repetition * _SEEDS_A_REPETITION
+        seed = seed_of(objective.seed, repetition)
         self._members = [_Member(objective.total_steps(config)) for config in configs]
         self._groups: list[tuple[Cohort, list[_Member]]] = []
         for total in sorted({member.total for member in self._members}):
@@ -154,6 +153,7 @@ class CurveRun:
         self.step += 1
         for cohort, members in self._groups:
             began = time.perf_counter()
+            # shares of the total, rounded down: no step is lost, the last report is at the end
             cohort.train(members[0].total * self.step // self._objective.reports - cohort.step)
             self._measure(cohort, members)
             for member in members:
@@ -226,6 +226,7 @@ def _reduce(
     cohort: Cohort, members: Sequence[_Member], policy: ReduceOnPlateau, higher_is_better: bool
 ) -> None:
     scales = [policy.scale(member.values, higher_is_better=higher_is_better) for member in members]
+    # a cohort multiplies the rate that it has: it gets what changed since the last report
     cohort.scale_lr([new / member.lr_scale for new, member in zip(scales, members, strict=True)])
     for member, scale in zip(members, scales, strict=True):
         member.lr_scale = scale

@@ -14,15 +14,13 @@ from typing import Any
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.objectives._identity import identity
+from optuna_evo.objectives._repetition import seed_of
 from optuna_evo.tasks import Task
 from optuna_evo.trainers import Cohort
 from optuna_evo.trainers import start
 
 
 __all__ = ["cell_fitness", "FitnessCurveRun", "FitnessObjective", "FitnessRun"]
-
-# Repetitions of a trial take their seeds from a range of their own.
-_SEEDS_A_REPETITION = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +66,8 @@ class FitnessObjective:
         self, configs: Sequence[TrainingConfig], *, repetition: int = 0
     ) -> "FitnessRun | FitnessCurveRun":
         """Begin to train the configurations; another `repetition` uses other seeds."""
-        shift = repetition * _SEEDS_A_REPETITION
-        cells = [(task, seed + shift) for seed in self.seeds for task in self.tasks]
+        seeds = [seed_of(seed, repetition) for seed in self.seeds]
+        cells = [(task, seed) for seed in seeds for task in self.tasks]
         if self.reports is None:
             return FitnessRun(configs, self, cells)
         return FitnessCurveRun(configs, self, cells)

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.objectives._repetition import seed_of
 from optuna_evo.tasks import Task
 from optuna_evo.trainers import Checkpoint
 from optuna_evo.trainers import Cohort
@@ -17,9 +18,6 @@ from optuna_evo.trainers import start
 
 
 __all__ = ["SegmentObjective", "SegmentRun", "train_segments"]
-
-# Seeds of a repetition, as in the other objectives.
-_SEEDS_A_REPETITION = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ class SegmentObjective:
         return start(
             configs,
             self.task,
-            seed=self.seed + repetition * _SEEDS_A_REPETITION,
+            seed=seed_of(self.seed, repetition),
             total_steps=self.steps,
             loss_window=self.steps,  # records are means over the segment
             device=self.device,
@@ -146,6 +144,7 @@ class SegmentRun:
         task = self._objective.task
         numbers = {"train_loss": loss, "grad_norm": norm}
         if task.kind == "language_model" and not task.higher_is_better:
+            # the exponential of a diverged loss would be no float
             numbers["perplexity"] = math.exp(min(member.value, 100.0))
         return {
             "first_step": member.first_step,

@@ -27,13 +27,13 @@ from optuna_evo.estimators import Table
 from optuna_evo.metrics import check_metric
 from optuna_evo.metrics import classification_metrics
 from optuna_evo.metrics import regression_metrics
+from optuna_evo.objectives._repetition import seed_of
 
 
 __all__ = ["EstimatorObjective", "EstimatorRun", "measure"]
 
 _TEST_SHARE = 0.2
-_TEST_SEED = 0
-_SEEDS_A_REPETITION = 1000
+_TEST_SEED = 0  # one split for all studies of a table, so that their test scores compare
 _Rows = NDArray[np.int64]
 
 
@@ -97,6 +97,7 @@ class EstimatorObjective:
         """Value of a trial whose predictions are not finite: worse than any sensible one."""
         if self.higher_is_better:
             return -1.0
+        # to predict the mean costs the variance
         return 10 * float(self.table.targets.var()) + 10
 
     def fingerprint(self) -> str:
@@ -105,7 +106,7 @@ class EstimatorObjective:
 
     def start(self, configs: Sequence[EstimatorConfig], *, repetition: int = 0) -> "EstimatorRun":
         """Begin to fit the configurations; another `repetition` uses other folds and seeds."""
-        return EstimatorRun(configs, self, self.seed + repetition * _SEEDS_A_REPETITION)
+        return EstimatorRun(configs, self, seed_of(self.seed, repetition))
 
     def value(self, reported: Sequence[float]) -> float:
         """Return the mean over folds."""
@@ -263,7 +264,7 @@ def _outputs(estimator: Any, table: Table, train: _Rows, rows: _Rows) -> NDArray
     if hasattr(estimator, "predict_proba"):
         return _of_all_classes(np.asarray(estimator.predict_proba(x)), table, train)
     decision = np.asarray(estimator.decision_function(x))
-    if decision.ndim == 1:
+    if decision.ndim == 1:  # of two classes: the distance on the side of class 1
         decision = np.stack([-decision, decision], axis=1)
     return _of_all_classes(decision, table, train)
 

@@ -84,6 +84,7 @@ class Setting:
             autocast_dtype=pick(precision, task, device),
             segment=segment,
             seed=seed,
+            # a step draws by its number since fresh weights, wherever the segment begins
             streams=Streams.of(seed, task.name, total_steps + max(first_steps, default=0)),
             splits=load_splits(task, data_dir, device),
         )
