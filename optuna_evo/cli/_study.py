@@ -83,11 +83,7 @@ def study_create(
     help="Most trials of this run; of FILE.py:FUNCTION, trials of the whole study (100 if new).",
 )
 @click.option("--timeout", type=Duration(), help="Begin no trial after this time: 90s, 30m, 2h.")
-@click.option(
-    "--judge/--no-judge",
-    default=True,
-    help="End with the comparison with classic optimizers on test data.",
-)
+@click.option("--judge/--no-judge", default=True, help="End with the comparison of optimizers.")
 @checkpoints_option
 @run_options
 def study_run(
@@ -260,16 +256,11 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 @study.command("export", short_help="Write the best genome, or the best model and schedule.")
 @click.argument("name")
 @storage_option
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write, in place of printing.",
-)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option(
     "--weights",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write the model that population-based training found to, in Hugging Face's "
-    "format.",
+    help="Folder for the model of population-based training, in Hugging Face's format.",
 )
 @click.option(
     "--schedule",
