@@ -215,6 +215,12 @@ def test_the_box_keeps_choices_that_were_hardly_tried() -> None:
     assert set(drawn[:, 0]) == {0.0, 2.0}
 
 
+def test_the_box_keeps_choices_that_were_never_tried() -> None:
+    encoding = SpaceEncoding({"c": CategoricalDistribution("abcd")})
+    box = narrow(encoding, np.repeat([[0.0], [1.0]], 10, axis=0))
+    assert box.choices[0].tolist() == [0, 2, 3]
+
+
 def test_expected_improvement_is_that_of_a_simulation() -> None:
     draws = np.random.default_rng(0).normal(0.3, 0.5, 400_000)
     simulated = np.log(np.maximum(0.1 - draws, 0.0).mean())

@@ -10,6 +10,8 @@ import pytest
 
 from optuna_evo import tasks
 from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import FINGERPRINT
+from optuna_evo.attributes import OBJECTIVE
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.attributes import REPETITION
 from optuna_evo.attributes import REUSED_FROM
@@ -17,6 +19,7 @@ from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.config import TrainingConfig
 from optuna_evo.objectives import CurveObjective
 from optuna_evo.objectives import FitnessObjective
+from optuna_evo.rules import catalog
 from optuna_evo.search import Curves
 from optuna_evo.search import search
 from tests.search.test_search import new_study
@@ -50,6 +53,25 @@ def run(study: optuna.Study, lrs: Sequence[float], objective: Any, **options: An
 
 def ends(study: optuna.Study) -> list[tuple[TrialState, Any, dict[int, float]]]:
     return [(t.state, t.value, t.intermediate_values) for t in study.get_trials()]
+
+
+@pytest.mark.parametrize("lengths", [(3, 1), (1, 3)])
+def test_of_two_curves_of_one_configuration_the_longer_one_is_known(
+    lengths: tuple[int, int],
+) -> None:
+    study, config = new_study(), TrainingConfig(genome=catalog["sgd"])
+    attrs = {FINGERPRINT.key: config.fingerprint(), OBJECTIVE.key: "slope"}
+    for n in lengths:
+        curve = dict.fromkeys(range(n), 0.5)
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.PRUNED, intermediate_values=curve, user_attrs=attrs
+            )
+        )
+    curves = Curves(study)
+    curves.update()
+    found = curves.find(config, "slope", 0)
+    assert found is not None and len(found.intermediate_values) == 3
 
 
 def test_a_known_configuration_gets_its_result_without_training() -> None:

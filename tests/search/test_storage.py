@@ -62,7 +62,8 @@ def test_a_wrong_url_is_named_without_its_password(url: str, message: str) -> No
 
 
 def test_reading_never_makes_a_file(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="There is no database"):
+    hint = "or make it with `optuna_evo study create`.$"
+    with pytest.raises(StorageError, match=f"^There is no database .*{hint}"):
         open_storage(f"sqlite:///{tmp_path / 'a.db'}", create=False)
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,66 @@
+"""A stored spec holds the options that were given: the others must stay what they were."""
+
+import inspect
+from typing import Any
+
+import pytest
+
+import optuna_evo
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "GASampler": {
+        "population_size": 50,
+        "n_generations": 50,
+        "tournament_size": 4,
+        "n_elites": 3,
+        "crossover_prob": 0.9,
+        "mutation_prob": 0.35,
+        "mutation_scale": 0.3,
+        "structure_prob": 0.15,
+        "flag_prob": 0.1,
+        "lists": "auto",
+        "reevaluate_elites": False,
+    },
+    "ThompsonSampler": {"n_startup_trials": 10, "n_candidates": 675},
+    "HybridSampler": {
+        "population_size": 10,
+        "n_generations": 3,
+        "tournament_size": 4,
+        "n_elites": 3,
+        "n_offspring": 50,
+        "crossover_prob": 0.9,
+        "mutation_prob": 0.35,
+        "mutation_scale": 1.0,
+        "flag_prob": 0.25,
+        "min_correlation": 0.5,
+    },
+    "RecurrenceSampler": {
+        "population_size": 8,
+        "retention": 0.5,
+        "temperature": 1.0,
+        "cooling": 0.98,
+        "anneal": (),
+        "noise": 0.05,
+        "mutation_prob": 1.0,
+        "momentum": 0.5,
+        "exploit_quantile": 0.25,
+        "n_rival_segments": 4,
+        "tolerance": 3.0,
+        "rule": "recurrence",
+    },
+    "FlatnessPruner": {
+        "window": 10,
+        "tolerance": 0.0015,
+        "patience": 5,
+        "smoothing": 0.5,
+        "n_warmup_steps": 0,
+    },
+    "DivergencePruner": {"factor": 10.0, "n_warmup_steps": 0},
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults_are_those_that_stored_studies_were_made_with(name: str) -> None:
+    parameters = inspect.signature(getattr(optuna_evo, name)).parameters
+    assert DEFAULTS[name].items() <= {key: p.default for key, p in parameters.items()}.items()
