@@ -10,7 +10,7 @@ demo: $(VENV)/.demo  ## install, then evolve an optimizer on an embedded data se
 	$(BIN)/optuna_evo study run studies/digits_optimizer.toml
 
 test: $(VENV)/.test  ## install, then run all tests of the default suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 check: test data lint types docs  ## what CI runs
 

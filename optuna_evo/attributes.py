@@ -52,13 +52,21 @@ class Attribute:
 
     def read(self, attrs: Mapping[str, Any], default: Any = None) -> Any:
         """Return the value in user or system attributes; `default` where it is not there."""
-        if self.key in attrs:  # the common case: samplers read every trial at every ask
+        if self.key in attrs:
             return attrs[self.key]
-        return next((attrs[key] for key in self.aliases if key in attrs), default)
+        for key in self.aliases:  # plain loops: samplers read every trial at every ask
+            if key in attrs:
+                return attrs[key]
+        return default
 
     def is_in(self, attrs: Mapping[str, Any]) -> bool:
         """Tell whether the attribute was written."""
-        return self.key in attrs or any(key in attrs for key in self.aliases)
+        if self.key in attrs:
+            return True
+        for key in self.aliases:
+            if key in attrs:
+                return True
+        return False
 
 
 def _trial(name: str, meaning: str, writer: str, *readers: str, alias: str = "") -> Attribute:

@@ -112,8 +112,9 @@ def study_run(
 
     The generators of Python, numpy and torch are seeded for each trial. With the samplers of
     optuna_evo (ga, hybrid, thompson, recurrence, meta), a study that was stopped or killed ends
-    with the trials of one that never was. Optuna's own keep their state in memory: after a stop
-    they go on with other draws.
+    with the trials of one that never was, unless the function draws random numbers in processes
+    of its own (n_jobs=-1). Optuna's samplers keep their state in memory: after a stop they go on
+    with other draws.
 
     \b
     Examples:

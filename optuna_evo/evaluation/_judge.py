@@ -85,6 +85,11 @@ class JudgeRow:
     accuracies: Mapping[str, tuple[float, ...]]
 
     @property
+    def genome(self) -> Genome:
+        """The genome; raises as `TrainingConfig.genome` where the optimizer is none."""
+        return TrainingConfig(optimizer=self.optimizer).genome
+
+    @property
     def by_seed(self) -> list[float]:
         """Mean over tasks for each seed."""
         return [float(np.mean(cell)) for cell in zip(*self.accuracies.values(), strict=True)]

@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 from typing import Final
@@ -84,7 +85,7 @@ class Slot:
 
     assignees: set[int] = field(default_factory=set)
     attempts: int = 0
-    freed: tuple[float, int] = (0.0, -1)
+    freed: tuple[datetime, int] = (datetime.min, -1)
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,6 @@ class SlotBook(Generic[A]):
         slot.freed = max(slot.freed, ended(trial))
 
 
-def ended(trial: FrozenTrial) -> tuple[float, int]:
+def ended(trial: FrozenTrial) -> tuple[datetime, int]:
     """Return when a finished trial ended, and its number: an order without ties."""
-    end = trial.datetime_complete
-    return (end.timestamp() if end is not None else 0.0), trial.number
+    return trial.datetime_complete or datetime.min, trial.number

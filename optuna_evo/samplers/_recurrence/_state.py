@@ -11,6 +11,7 @@ or sampled by another sampler) are no members.
 from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 import math
 from typing import NamedTuple
@@ -76,7 +77,7 @@ class PopulationState:
         self.seeds: list[FrozenTrial] = []
         self._sign = -1.0 if maximize else 1.0
         self._slots = SlotBook[SegmentAssignment](partial(read_assignment, study=study))
-        self._ended: dict[int, tuple[float, int]] = {}
+        self._ended: dict[int, tuple[datetime, int]] = {}
         self._by_member: dict[int, list[Result]] = defaultdict(list)
         for trial, segment in self._slots.update(trials, reread).finished:
             if segment is not None:
@@ -149,7 +150,7 @@ class PopulationState:
 
     def _close(self, trial: FrozenTrial, segment: SegmentAssignment) -> None:
         member, end = segment.member, ended(trial)
-        if end > self._ended.get(member, (0.0, 0)):
+        if member not in self._ended or end > self._ended[member]:
             self._ended[member] = end
         if trial.state != TrialState.FAIL:
             result = Result(trial, segment, self._loss(trial))
@@ -164,7 +165,9 @@ class PopulationState:
     def _free_members(self) -> list[int]:
         """Return the free members, those that never started first, then by when they ended."""
         free = (member for member in range(self.size) if member not in self._busy)
-        return sorted(free, key=lambda member: (self._ended.get(member, (0.0, member)), member))
+        return sorted(
+            free, key=lambda member: (self._ended.get(member, (datetime.min, member)), member)
+        )
 
     def _loss(self, trial: FrozenTrial) -> float:
         value = trial.value
