@@ -111,4 +111,5 @@ def new_console() -> "Console":
     """Return where to print: plain text where nobody watches."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    # Names come from the database: what looks like markup in them is no markup.
+    return Console(highlight=False, markup=False, emoji=False)
