@@ -117,7 +117,7 @@ class Schedule:
                 f"{name!r} and 'warmup_steps' of a schedule must be numbers, got {_cut(rate)} and "
                 f"{_cut(warmup)}."
             )
-        return float(rate) * min(1.0, (step + 1) / max(1.0, warmup))
+        return float(rate) * min(1.0, (step + 1) / max(1.0, float(warmup)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` gives an equal schedule back."""

@@ -26,7 +26,7 @@ class TableKind(ObjectiveKind):
     """The mean of a metric over folds; ends with a fit to all rows but the test's."""
 
     name = "table"
-    takes = frozenset({"objective.metric"})
+    takes = frozenset({"objective.metric", "objective.reports"})
 
     def check_config(self, spec: StudySpec, config: Any) -> None:
         """Refuse all but estimators."""
