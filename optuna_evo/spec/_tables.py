@@ -84,7 +84,10 @@ def check_storable(value: Any) -> None:
 def _check_plain(value: Any, where: str) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_plain(item, f"{where}.{key}" if where else str(key))
+            # the options of a part stand beside its name in TOML
+            is_part = key == "options" and set(value) == {"name", "options"}
+            place = where if is_part else f"{where}.{key}" if where else str(key)
+            _check_plain(item, place)
     elif isinstance(value, list):
         for item in value:
             _check_plain(item, where)

@@ -35,6 +35,7 @@ from optuna_evo.spec import check_storable
 from optuna_evo.spec import Part
 from optuna_evo.spec import shown
 from optuna_evo.spec import StudySpec
+from optuna_evo.study._dry_run import check_by_trying
 from optuna_evo.warm_start import probe_space
 
 
@@ -119,7 +120,7 @@ def check_parts(spec: StudySpec) -> None:
     sampler = build_sampler(spec, 0)
     if kind.has_lineages:
         _check_lineage(spec, sampler)
-    build_pruner(spec)
+    check_by_trying(sampler, build_pruner(spec), spec)
     space = build_space(spec)
     if kind.own_space(spec) is None:
         parameters = _check_space(spec, space)
