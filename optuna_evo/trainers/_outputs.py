@@ -7,6 +7,7 @@ Shape legend: P members, b rows of a batch, n rows of a split.
 """
 
 from collections.abc import Sequence
+import functools
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch.utils._pytree import tree_unflatten
 from optuna_evo.errors import UsageError
 
 
-__all__ = ["are_finite", "are_tensors", "member_of", "whole"]
+__all__ = ["are_finite", "are_finite_by_member", "are_tensors", "member_of", "whole"]
 
 
 def are_tensors(outputs: Any) -> bool:
@@ -34,9 +35,17 @@ def are_finite(outputs: Any) -> Tensor:
     Raises:
         UsageError: If there is no tensor in them that could be looked at.
     """
-    found = [torch.isfinite(tensor).all() for tensor in _tensors(outputs)]
-    # one tensor is the common case, and a stack of one would cost a kernel in every batch
-    return found[0] if len(found) == 1 else torch.stack(found).all()
+    return functools.reduce(
+        torch.logical_and, (torch.isfinite(tensor).all() for tensor in _tensors(outputs))
+    )
+
+
+def are_finite_by_member(outputs: Any) -> Tensor:
+    """Return the same (P,) for each member of a stack whose outputs are (P, ...)."""
+    return functools.reduce(
+        torch.logical_and,
+        (torch.isfinite(t).reshape(len(t), -1).all(dim=1) for t in _tensors(outputs)),
+    )
 
 
 def member_of(outputs: Any, row: int) -> Any:
@@ -44,7 +53,7 @@ def member_of(outputs: Any, row: int) -> Any:
     return outputs[row] if isinstance(outputs, Tensor) else tree_map(lambda t: t[row], outputs)
 
 
-def whole(batches: Sequence[Any], sizes: Sequence[int]) -> Any:
+def whole(batches: Sequence[Any], sizes: Sequence[int], *, dim: int = 0) -> Any:
     """Put the outputs of batches together.
 
     Tensors with a row for each row of the batch are joined; others, such as a loss that the model
@@ -53,9 +62,10 @@ def whole(batches: Sequence[Any], sizes: Sequence[int]) -> Any:
     Args:
         batches: What the model returned, batch by batch, all of the same structure.
         sizes: Rows of each.
+        dim: Which dimension the rows are in: 0, or 1 of a stack's outputs (P, b, ...).
     """
     if isinstance(batches[0], Tensor):
-        return torch.cat([batch.float() for batch in batches])
+        return torch.cat([batch.float() for batch in batches], dim=dim)
     flat = [tree_flatten(batch) for batch in batches]
     if any(structure != flat[0][1] for _, structure in flat):
         raise UsageError(
@@ -63,15 +73,16 @@ def whole(batches: Sequence[Any], sizes: Sequence[int]) -> Any:
             "with the same keys, lists of the same length."
         )
     columns = zip(*(leaves for leaves, _ in flat), strict=True)
-    return tree_unflatten([_joined(column, sizes) for column in columns], flat[0][1])
+    return tree_unflatten([_joined(column, sizes, dim) for column in columns], flat[0][1])
 
 
-def _joined(leaves: Sequence[Any], sizes: Sequence[int]) -> Any:
+def _joined(leaves: Sequence[Any], sizes: Sequence[int], dim: int) -> Any:
     if not isinstance(leaves[0], Tensor):
         return leaves[-1]
     tensors = [leaf.float() if leaf.is_floating_point() else leaf for leaf in leaves]
-    if all(tensor.shape[:1] == (n,) for tensor, n in zip(tensors, sizes, strict=True)):
-        return torch.cat(tensors)
+    pairs = zip(tensors, sizes, strict=True)
+    if all(tensor.shape[dim : dim + 1] == (n,) for tensor, n in pairs):
+        return torch.cat(tensors, dim=dim)
     shares = [n / sum(sizes) for n in sizes]
     return sum(share * tensor for share, tensor in zip(shares, tensors, strict=True))
 

@@ -27,7 +27,7 @@ from optuna_evo.trainers._hardware import advice_on_memory
 from optuna_evo.trainers._hardware import evaluation_rows
 from optuna_evo.trainers._hardware import to_device
 from optuna_evo.trainers._origin import Origin
-from optuna_evo.trainers._outputs import are_finite
+from optuna_evo.trainers._outputs import are_finite_by_member
 from optuna_evo.trainers._outputs import member_of
 from optuna_evo.trainers._outputs import whole
 from optuna_evo.trainers._setting import check_alive
@@ -162,7 +162,7 @@ class PopulationCohort:
                 members = [member_of(outputs, row) for row in range(len(self._rows))]
                 with self._setting.autocast():
                     values = torch.stack([measure(own, targets) for own in members])
-                finite = torch.stack([are_finite(own) for own in members])
+                finite = are_finite_by_member(outputs)
                 totals += torch.where(finite, values, math.nan) * len(targets)
         means = (totals / len(split)).tolist()
         pairs = zip(means, self._diverged(), strict=True)
@@ -174,12 +174,11 @@ class PopulationCohort:
             return [None] * len(self._members)
         with advice_on_memory(self._batch_size):
             batches = list(self._outputs(split))
-        sizes = [len(targets) for _, targets in batches]
-        found: dict[int, Any] = {}
-        for row, (member, gone) in enumerate(zip(self._rows, self._diverged(), strict=True)):
-            own = whole([member_of(outputs, row) for outputs, _ in batches], sizes)
-            if not gone and bool(are_finite(own)):
-                found[member] = own
+            sizes = [len(targets) for _, targets in batches]
+            outputs = whole([each for each, _ in batches], sizes, dim=1)
+        finite = are_finite_by_member(outputs).tolist()
+        healthy = [a and not b for a, b in zip(finite, self._diverged(), strict=True)]
+        found = {m: member_of(outputs, row) for row, m in enumerate(self._rows) if healthy[row]}
         return [found.get(member) for member in self._members]
 
     def scale_lr(self, factors: Sequence[float]) -> None:
