@@ -19,6 +19,7 @@ _DIGEST_DIGITS: Final = 8
 _HIDDEN: Final = "***"
 # Parameters such as password, sslpassword, passwd, pwd, secret, token.
 _SECRET: Final = re.compile(r"pass|pwd|secret|token|credential", re.IGNORECASE)
+_FILES: Final = ("sqlite:", "sqlite+pysqlite:")  # whose paths may hold ":" and "@"
 _PARAMETER: Final = re.compile(r"(?P<key>[^?&#=\s]+)=(?P<value>[^&#\s]*)")
 
 
@@ -100,12 +101,13 @@ def _secrets(url: str) -> list[str]:
     head, _, query = url.partition("?")
     found = {m["value"] for m in _PARAMETER.finditer(query) if is_secret(m["key"])}
     found |= {m["value"] for m in _PARAMETER.finditer(head) if is_secret(m["key"])}
-    # a password may hold "@", "/" or "?" that should have been written as %40, %2F, %3F
-    before, at, _ = url.rpartition("@")
-    password = _password(before if at else head)
-    # without "@", what stands behind the colon is a port, or a password whose host is missing
-    if at or not (password.partition("/")[0].isdigit() or url.lower().startswith("sqlite")):
-        found.add(password)
+    if not url.lower().startswith(_FILES):
+        # a password may hold "@", "/" or "?" that should have been written as %40, %2F, %3F
+        before, at, _ = url.rpartition("@")
+        password = _password(before if at else head)
+        # without "@", what stands behind the colon is a port, or a password without a host
+        if at or not password.partition("/")[0].isdigit():
+            found.add(password)
     return sorted(filter(None, found), key=len, reverse=True)
 
 

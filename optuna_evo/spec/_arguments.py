@@ -27,23 +27,18 @@ __all__ = ["check_arguments", "shown"]
 # What the numbers of databases, of numpy and of torch can hold.
 _LARGEST_INT: Final = 2**63 - 1
 _MOST_SHOWN: Final = 100
-# Options that say how many things of one kind are held in memory at the same time.
-_COUNTS: Final = frozenset(
-    {
-        "interval_steps",
-        "max_terms",
-        "n_candidates",
-        "n_ei_candidates",
-        "n_elites",
-        "n_generations",
-        "n_offspring",
-        "litter_size",
-        "population_size",
-        "tournament_size",
-        "window",
-    }
-)
-_LARGEST_COUNT: Final = 1_000_000
+# Options that say how many things of one kind are held in memory, or asked for, at a time.
+_MOST: Final[Mapping[str, int]] = {
+    "litter_size": 100_000,
+    "max_terms": 1_000,
+    "n_candidates": 100_000,
+    "n_ei_candidates": 100_000,
+    "n_elites": 100_000,
+    "n_offspring": 100_000,
+    "population_size": 100_000,
+    "tournament_size": 100_000,
+    "window": 100_000,
+}
 _WORDS: Final[Mapping[Any, str]] = {
     int: "a whole number below 2**63",
     float: "a finite number",
@@ -85,10 +80,9 @@ def check_arguments(
             takes = ", ".join(allowed) or "none"
             raise SpecError(f"Unknown key {shown(key)} in [{where}]; {name!r} takes: {takes}.")
         _check_value(hints.get(key, Any), value, f"{where}.{key}")
-        if key in _COUNTS and isinstance(value, int) and value > _LARGEST_COUNT:
-            raise SpecError(
-                f"`{where}.{key}` must be at most {_LARGEST_COUNT}, got {shown(value)}."
-            )
+        most = _MOST.get(key)
+        if most is not None and isinstance(value, int) and value > most:
+            raise SpecError(f"`{where}.{key}` must be at most {most:,}, got {shown(value)}.")
 
 
 def shown(value: Any) -> str:
@@ -150,7 +144,7 @@ def _is_data(hint: Any) -> bool:
     kind = typing.get_origin(hint) or hint
     if kind is None or kind is types.NoneType or kind in (collections.abc.Callable, Callable):
         return False
-    is_class = isinstance(kind, type) and kind is not object
+    is_class = isinstance(kind, type) and kind not in (Any, object)
     return not is_class or kind in (*_LISTS, *_TABLES, *_WORDS)
 
 

@@ -19,7 +19,9 @@ __all__ = ["public_url", "Reference", "with_password_of"]
 _AUTO = "auto"
 # A database whose "://" is misspelt: it could hold a password, so it is never taken for a name.
 _MISSPELT = re.compile(
-    r"\s*(sqlite|postgres|mysql|mariadb|oracle|mssql)[\w+]*\s*[:;,.]?\s*(/|:).*(#|@)", re.I
+    r"\s*(sqlite|postgres|mysql|mariadb|oracle|mssql)[\w+]*\s*[:;,.]?\s*(/|:).*(#|@)"
+    r"|[^#]*:[^#]*@[^#]*#",
+    re.IGNORECASE | re.DOTALL,
 )
 
 

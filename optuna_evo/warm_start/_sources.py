@@ -32,6 +32,7 @@ from optuna_evo.errors import SourceWarning
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
 from optuna_evo.names import is_secret
+from optuna_evo.names import shown_url
 from optuna_evo.names import without_secrets
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
@@ -124,7 +125,8 @@ class SourceReader:
                 place = reference.url or "this database"
                 known = ", ".join(sorted(names)[:10]) + (", …" if len(names) > 10 else "")
                 raise UsageError(
-                    f"There is no study {reference.study!r} in {place} to start from; there are: "
+                    f"There is no study {shown_url(reference.study)!r} in {place} to start from; "
+                    "there are: "
                     f"{known or 'none'}."
                 )
             study = open_study(reference.study, storage)
@@ -259,7 +261,7 @@ def _all_of_same_space(
             continue
         reference = Reference(name, url)
         # a damaged study, or one of several objectives, is no reason to refuse the others
-        with contextlib.suppress(UsageError, LookupError, TypeError, ValueError):
+        with contextlib.suppress(UsageError, StorageError, LookupError, TypeError, ValueError):
             if _is_of_same_space(reader.study(reference), spec, parameters):
                 references.append(reference)
     return references
