@@ -77,7 +77,8 @@ class TrainerSpec:
         precision: "auto" (what is fastest where it runs), "float32" or "bfloat16"; for the
             objective "segment" also "float16".
         kind: How a batch of trials is trained: "sequential", "population" (those that differ in
-            their genomes only all at once) or "auto", whichever is measured to be faster.
+            their genomes only all at once; for optimizers of torch and float16 there is no such
+            thing) or "auto", whichever is measured to be faster.
         early_stopping: When a training ends before its last step; then the value of every trial
             is its best report, not its last. None: never. Only for the objective "accuracy".
         reduce_on_plateau: When the learning rate is reduced. None: never. Only for the objective
@@ -135,7 +136,8 @@ class ObjectiveSpec:
             ("segment"); folds ("table").
         metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
             the task's own metric ("accuracy"), "accuracy" or "mse" ("table").
-        divergence_penalty: Value of a diverged trial; tables and own objectives have their own.
+        divergence_penalty: Value of a diverged trial, a finite number; tables and own objectives
+            have their own.
     """
 
     name: str = "fitness"
@@ -212,6 +214,9 @@ class FinalSpec:
 class StudySpec:
     """A whole study.
 
+    What a spec sets is done, or refused when the study is made: each kind of objective names the
+    keys of `trainer`, `objective`, `lineage`, `judge` and `final` that it takes.
+
     Args:
         name: The study's name in the database.
         tasks: Names of tasks, or own ones as "module:attribute"; of a table or its file ("table");
@@ -223,7 +228,8 @@ class StudySpec:
         task: Options that the tasks are made with, such as the size of a language model; of a
             table's file `target`, `kind`, `drop` and `keep` (see `load_table`).
         space: Function from a trial to a `TrainingConfig`; a plain function of Optuna as the
-            objective is its own.
+            objective is its own. A parameter that is `false` is not searched, as in
+            `space.dropout = false`; one that no model takes is switched off so.
         sampler: Sampler; `seed` is passed on to it.
         pruner: Pruner.
         trainer: See `TrainerSpec`.

@@ -244,6 +244,16 @@ def test_each_key_that_the_training_kinds_take_reaches_what_trains() -> None:
             {"trainer": {"kind": "population", "precision": "float16"}},
             'does not go with `trainer.precision` "float16"',
         ),
+        (
+            "accuracy",
+            {"objective": {"reports": 1}, "pruner": {"name": "median"}},
+            "these trials report once",
+        ),
+        (
+            "fitness",
+            {"objective": {"seeds": 1}, "pruner": {"name": "median"}},
+            "these trials report once",
+        ),
         ("function", {"tasks": ["digits"]}, "leave out `tasks`"),
         ("own", {"tasks": ["digits"]}, "leave out `tasks`"),
         ("own", {"task": {"size": 1}}, "leave out `task`"),

@@ -55,6 +55,11 @@ class FitnessKind(TrainingKind):
         if not spec.judge.seeds and spec.judge.tuning_trials != JudgeSpec().tuning_trials:
             raise SpecError("`judge.tuning_trials` goes with `judge.seeds` of at least 1.")
 
+    def n_reports_of(self, spec: StudySpec) -> int:
+        """Return the number of cells, or of reports where they train side by side."""
+        o = spec.objective
+        return o.reports if o.side_by_side else len(spec.tasks) * o.seeds
+
     def check_data(self, spec: StudySpec) -> None:
         """Look up the tasks."""
         for task in build_tasks(spec):

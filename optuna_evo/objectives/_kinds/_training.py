@@ -39,6 +39,19 @@ class TrainingKind(ObjectiveKind):
     trains_segments = False
     """Whether it trains with what a `SegmentConfig` adds."""
 
+    def check(self, spec: StudySpec) -> None:
+        """Refuse a pruner that nobody would ask."""
+        super().check(spec)
+        if self.n_reports_of(spec) == 1 and spec.pruner.name != "none":
+            raise SpecError(
+                f"The pruner {spec.pruner.name!r} is asked between reports, and these trials "
+                "report once: leave out `pruner`, or have more reports (objective.reports)."
+            )
+
+    def n_reports_of(self, spec: StudySpec) -> int:
+        """Return how often a trial reports."""
+        return spec.objective.reports
+
     def check_config(self, spec: StudySpec, config: Any) -> None:
         """Refuse estimators, and what only other kinds train with."""
         if isinstance(config, EstimatorConfig):
