@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
+from optuna_evo.names import quoted
 from optuna_evo.objectives import build_tasks
 from optuna_evo.objectives import kind_of
 from optuna_evo.rules import Piece
@@ -43,7 +44,7 @@ def winner(stored: StoredStudy) -> FrozenTrial:
     if best is None:
         raise UsageError(
             f"Study {stored.spec.name!r} has no trained model yet: "
-            f"optuna_evo study run {stored.spec.name}."
+            f"optuna_evo study run {quoted(stored.spec.name)}."
         )
     return best
 

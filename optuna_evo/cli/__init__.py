@@ -19,6 +19,7 @@ from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._study import study
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import TableWarning
+from optuna_evo.names import printable
 
 
 __all__ = ["cli", "main"]
@@ -46,13 +47,14 @@ def main(args: Sequence[str] | None = None) -> None:
     except OptunaEvoError as error:
         if debug:
             raise
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable(str(error))}", err=True)
         code = error.exit_code
     except Exception as error:
         if debug:
             raise
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        click.echo(f"Error: {type(error).__name__}: {first_line} (--debug shows where)", err=True)
+        told = f"{type(error).__name__}: {printable(first_line)}"
+        click.echo(f"Error: {told} (--debug shows where)", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -68,7 +70,7 @@ def _warnings_as_lines() -> Iterator[None]:
             show_others(message, category, *rest, **options)
         elif str(message) not in said:
             said.add(str(message))
-            click.echo(f"Note: {message}", err=True)
+            click.echo(f"Note: {printable(str(message))}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", TableWarning)

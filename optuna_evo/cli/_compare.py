@@ -17,6 +17,8 @@ from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._options import WARM_START
 from optuna_evo.cli._stored import print_source_warnings
 from optuna_evo.cli._stored import source_reader
+from optuna_evo.names import file_stem
+from optuna_evo.names import printable
 
 
 __all__ = ["study_compare_samplers"]
@@ -103,9 +105,10 @@ def study_compare_samplers(
         )
     comparison = read_comparison(spec.name, specs, opened)
     console.print(comparison_table(comparison))
-    folder = out or Path(f"{spec.name}_samplers")
+    folder = out or Path(f"{file_stem(spec.name)}_samplers")
     folder.mkdir(parents=True, exist_ok=True)
     draw_comparison(comparison, folder / "comparison.png")
     report = comparison_markdown(comparison, image="comparison.png")
     (folder / "comparison.md").write_text(report, encoding="utf-8")
-    click.echo(f"Wrote {folder / 'comparison.md'} and {folder / 'comparison.png'}.")
+    wrote = f"Wrote {folder / 'comparison.md'} and {folder / 'comparison.png'}."
+    click.echo(printable(wrote))

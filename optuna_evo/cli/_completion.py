@@ -97,7 +97,12 @@ def add_completion(group: click.Group) -> None:
 
 
 def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+    # the shell would print what is no character
+    return [
+        CompletionItem(word)
+        for word in words
+        if word.startswith(incomplete) and word.isprintable()
+    ]
 
 
 def _study_names(url: str) -> list[str]:

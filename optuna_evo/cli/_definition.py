@@ -15,6 +15,7 @@ from optuna_evo.cli._completion import PRUNERS
 from optuna_evo.cli._completion import SAMPLERS
 from optuna_evo.cli._options import SET
 from optuna_evo.cli._options import WARM_START
+from optuna_evo.names import quoted
 
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Definition:
         if self.sources:
             raise click.UsageError(
                 "--warm-start goes with a SPEC file or a FILE.py:FUNCTION; a stored study keeps "
-                f"its sources, see `optuna_evo study sources {name}`."
+                f"its sources, see `optuna_evo study sources {quoted(name)}`."
             )
         options = [f"--{key}" for key in self.changes()] + ["--set"] * bool(self.overrides)
         if options:

@@ -11,6 +11,7 @@ import click
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
+from optuna_evo.names import printable
 
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def export_model(
 
     stored = load_stored(name, storage)
     trial = export_weights(stored, folder, checkpoints=checkpoints, data_dir=data_dir)
-    click.echo(f"Wrote the model of trial {trial.number}, value {trial.value:.4f}, to {folder}")
+    wrote = f"Wrote the model of trial {trial.number}, value {trial.value:.4f}, to {folder}"
+    click.echo(printable(wrote))
 
 
 def export_schedule(name: str, storage: str | None, file: Path) -> None:
@@ -92,4 +94,4 @@ def export_schedule(name: str, storage: str | None, file: Path) -> None:
 
     schedule = schedule_of(load_stored(name, storage))
     file.write_text(json.dumps(schedule.to_dict(), indent=2) + "\n", encoding="utf-8")
-    click.echo(f"Wrote the schedule of {schedule.total_steps} steps to {file}")
+    click.echo(printable(f"Wrote the schedule of {schedule.total_steps} steps to {file}"))

@@ -114,4 +114,5 @@ def new_console() -> "Console":
     """Return where to print: plain text without a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    # Names come from the database: what looks like markup in them is no markup.
+    return Console(highlight=False, markup=False, emoji=False)

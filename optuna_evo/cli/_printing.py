@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from optuna_evo.names import printable
+
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +36,7 @@ def print_sources_line(stored: "StoredStudy") -> None:
     names = [str(reference) for reference in read_references(stored.study)]
     shown = [f"{name} {weights[name]:.2f}" if name in weights else name for name in names]
     none = f"no finished study of the same space ({', '.join(stored.spec.warm_start)})"
-    click.echo(f"Starts from {', '.join(shown) or none}.")
+    click.echo(printable(f"Starts from {', '.join(shown) or none}."))
 
 
 def print_final(

@@ -7,6 +7,7 @@ import click
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
+from optuna_evo.names import printable
 
 
 __all__ = ["study_sources"]
@@ -41,10 +42,10 @@ def study_sources(name: str, storage: str | None, refresh: bool) -> None:
     reader = SourceReader(stored.study._storage, url=storage)
     if refresh:
         new = refresh_sources(stored, reader)
-        click.echo(f"New sources: {', '.join(map(str, new)) or 'none'}.")
+        click.echo(printable(f"New sources: {', '.join(map(str, new)) or 'none'}."))
     if not read_references(stored.study):
         asked = f": {', '.join(stored.spec.warm_start)} found none" * bool(stored.spec.warm_start)
-        click.echo(f"Study {name!r} starts from no other study{asked}.")
+        click.echo(printable(f"Study {name!r} starts from no other study{asked}."))
         return
     parameters = space_parameters(stored.spec)
     if parameters is None:  # what its trials had

@@ -13,6 +13,7 @@ from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import quiet_optuna
 from optuna_evo.errors import SourceWarning
+from optuna_evo.names import printable
 
 
 if TYPE_CHECKING:
@@ -58,14 +59,13 @@ def load_stored(name: str, storage: str | None, *, to_run: bool = False) -> "Sto
 
 def find_spec(name: str, storage: str | None) -> "StudySpec | None":
     """Return the spec of a study; None if there is no such study, or no database yet."""
-    import optuna
-
     from optuna_evo.search import database_exists
     from optuna_evo.search import default_url
+    from optuna_evo.search import study_names
 
     if not database_exists(storage or default_url()):
         return None
-    if name not in optuna.get_all_study_names(open_database(storage)):
+    if name not in study_names(open_database(storage)):
         return None
     return load_stored(name, storage).spec
 
@@ -124,7 +124,7 @@ def print_source_warnings() -> Iterator[None]:
         yield
     for warning in caught:
         if issubclass(warning.category, SourceWarning):
-            click.echo(f"Warning: {warning.message}", err=True)
+            click.echo(f"Warning: {printable(str(warning.message))}", err=True)
         else:
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno

@@ -33,6 +33,9 @@ from optuna_evo.cli._sources import study_sources
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_or_created
+from optuna_evo.names import file_stem
+from optuna_evo.names import printable
+from optuna_evo.names import quoted
 
 
 __all__ = ["study"]
@@ -70,7 +73,7 @@ def study_create(
     stored = create_stored(spec, storage, exist_ok=False)
     if spec.warm_start:
         print_sources_line(stored)
-    click.echo(f"Created study {name!r}; run it by: optuna_evo study run {name}")
+    click.echo(f"Created study {name!r}; run it by: optuna_evo study run {quoted(name)}")
 
 
 @study.command("run", short_help="Run a study, or go on with it.")
@@ -149,7 +152,7 @@ def study_run(
     print_summary(stored, console)
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if n_left > 0:
-        console.print(f"{n_left} trials are left: optuna_evo study run {stored.spec.name}")
+        click.echo(f"{n_left} trials are left: optuna_evo study run {quoted(stored.spec.name)}")
     elif kind.has_final(stored.spec):
         print_final(stored, console, device, data_dir)
     elif judge and stored.spec.judge.seeds and kind.compares_optimizers:
@@ -165,23 +168,10 @@ def study_list(storage: str | None) -> None:
     Example:
       optuna_evo study list --storage sqlite:///studies.db
     """
-    import optuna
-    from rich.table import Table
+    from optuna_evo.reports import study_table
+    from optuna_evo.search import study_lines
 
-    table = Table()
-    for column in ("study", "direction", "trials", "best", "started"):
-        table.add_column(column)
-    for summary in optuna.get_all_study_summaries(open_database(storage)):
-        best = summary.best_trial.value if summary.best_trial else None
-        started = summary.datetime_start
-        table.add_row(
-            summary.study_name,
-            summary.direction.name.lower(),
-            str(summary.n_trials),
-            "" if best is None else f"{best:.4f}",
-            "" if started is None else f"{started:%Y-%m-%d %H:%M}",
-        )
-    new_console().print(table)
+    new_console().print(study_table(study_lines(open_database(storage))))
 
 
 @study.command("show", short_help="Show the best rule, accuracies, population, judgement.")
@@ -241,7 +231,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 
     stored = load_stored(name, storage)
     best_trial(stored)  # says so if there is nothing to draw yet
-    path = out or Path(f"{name.replace('/', '_')}.png")
+    path = out or Path(f"{file_stem(name)}.png")
     draw_tuning_course(tuning_course(stored.study), path)
     written = [str(path)]
     if rows := stored_judgement(stored):
@@ -251,7 +241,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
         draw_judgement(rows, judged, title=title)
         written.append(str(judged))
     show_in_dashboard(stored)
-    click.echo(f"Wrote {' and '.join(written)}; the dashboard shows the course too.")
+    click.echo(printable(f"Wrote {' and '.join(written)}; the dashboard shows the course too."))
 
 
 @study.command("export", short_help="Write the best genome, or the best model and schedule.")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from optuna_evo.objectives._kinds._training import pick_device as pick_device
     from optuna_evo.objectives._registry import check_config as check_config
     from optuna_evo.objectives._registry import check_spec as check_spec
+    from optuna_evo.objectives._registry import check_use as check_use
     from optuna_evo.objectives._registry import kind_of as kind_of
     from optuna_evo.objectives._registry import OBJECTIVES as OBJECTIVES
     from optuna_evo.objectives._segment import SegmentObjective as SegmentObjective
@@ -54,6 +55,7 @@ _EXPORTS = {
     "pick_device": "_kinds._training",
     "check_config": "_registry",
     "check_spec": "_registry",
+    "check_use": "_registry",
     "kind_of": "_registry",
     "OBJECTIVES": "_registry",
     "SegmentObjective": "_segment",

@@ -16,6 +16,7 @@ from torch import Tensor
 from optuna_evo.config import TrainingConfig
 from optuna_evo.curves import EarlyStopping
 from optuna_evo.curves import ReduceOnPlateau
+from optuna_evo.errors import UsageError
 from optuna_evo.metrics import check_metric
 from optuna_evo.metrics import metric_names
 from optuna_evo.objectives._identity import identity
@@ -119,7 +120,7 @@ class _Member:
 
     total: int
     values: list[float] = field(default_factory=list)
-    outputs: Tensor | None = None  # on the validation rows, at the report that counts
+    outputs: Any = None  # on the validation rows, at the report that counts
     seconds: float = 0.0
     lr_scale: float = 1.0
     alive: bool = True
@@ -163,7 +164,7 @@ class CurveRun:
     def _measure(self, cohort: Cohort, members: Sequence[_Member]) -> None:
         o = self._objective
         valid = o.splits().valid
-        all_outputs: Sequence[Tensor | None] = [None] * len(members)
+        all_outputs: Sequence[Any] = [None] * len(members)
         if metric_names(o.task.kind):
             all_outputs = cohort.outputs(valid)
             values = [_value(o, outputs, valid) for outputs in all_outputs]
@@ -206,19 +207,25 @@ class CurveRun:
         }
         if math.isfinite(loss):
             record["train_loss"] = loss
-        if member.outputs is not None:
+        if isinstance(member.outputs, Tensor):  # of others only the task knows which is which
             record |= scores(o.task, member.outputs, o.splits().valid)
         if o.reduce_on_plateau is not None:
             record["lr_scale"] = member.lr_scale
         return record
 
 
-def _value(objective: CurveObjective, outputs: Tensor | None, split: Split) -> float:
+def _value(objective: CurveObjective, outputs: Any, split: Split) -> float:
     """Return the metric of the outputs for a split; NaN where there are none."""
     if outputs is None:
         return math.nan
     if objective.metric is None:
         return float(objective.task.metric(outputs, split.targets))
+    if not isinstance(outputs, Tensor):
+        raise UsageError(
+            f"`objective.metric` {objective.metric!r} needs one tensor of outputs, and the model "
+            f"of {objective.task.name!r} returns {type(outputs).__name__}: leave it out, and the "
+            "task's own metric counts."
+        )
     return scores(objective.task, outputs, split).get(objective.metric, math.nan)
 
 

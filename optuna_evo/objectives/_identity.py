@@ -1,4 +1,8 @@
-"""What tells an objective from others: the tasks, the seeds and the budget of its trainings."""
+"""What tells an objective from others: the tasks, the seeds and the budget of its trainings.
+
+Precision "auto" depends on the machine: a curve that was trained in float32 on one is no answer
+for a trial that would train in bfloat16 on another. So what it comes to is part of the identity.
+"""
 
 from collections.abc import Sequence
 import dataclasses
@@ -6,8 +10,11 @@ import hashlib
 import json
 from typing import Any
 
+import torch
+
 from optuna_evo.tasks import data_folder
 from optuna_evo.tasks import Task
+from optuna_evo.trainers import pick_precision
 
 
 __all__ = ["identity"]
@@ -23,10 +30,22 @@ def identity(objective: Any) -> str:
         for field in dataclasses.fields(objective)
         if field.name not in _NO_MATTER
     }
+    values["precision"] = _precision(objective)
     values["report_every"] = 1  # a field of earlier versions, so that old fingerprints stand
     values["data_dir"] = str(data_folder(objective.data_dir))
     text = json.dumps([type(objective).__name__, values], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _precision(objective: Any) -> str | list[str]:
+    """Return what trainings run in; "auto" is what it comes to here, for each of several tasks."""
+    asked: str = objective.precision
+    if asked != "auto":
+        return asked
+    tasks = getattr(objective, "tasks", None) or [objective.task]
+    device = torch.device(objective.device)
+    found = [pick_precision(asked, task, device) for task in tasks]
+    return found[0] if len({*found}) == 1 else found
 
 
 def _plain(value: Any) -> Any:

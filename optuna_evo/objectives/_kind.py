@@ -36,13 +36,20 @@ class ObjectiveKind(abc.ABC):
 
     name: ClassVar[str]
     takes: ClassVar[frozenset[str]] = frozenset()
-    """What only some kinds take: keys of a spec, and "float16" (see `_registry`)."""
+    """What it takes of the tables of a spec: dotted keys, and "float16" as a precision.
+
+    What a spec sets and the kind does not take is refused: nothing is accepted and ignored.
+    """
     n_tasks: ClassVar[tuple[int, int | None]] = (1, 1)
     """The least and the largest number of tasks; None: no limit."""
     has_lineages: ClassVar[bool] = False
     """Whether trials go on from the checkpoints of others, so that a study keeps checkpoints."""
     compares_optimizers: ClassVar[bool] = False
     """Whether a finished study ends with the comparison with classic optimizers."""
+
+    def takes_of(self, spec: StudySpec) -> frozenset[str]:
+        """Return what it takes of one spec, where some keys go with others only."""
+        return self.takes
 
     def resolve(self, spec: StudySpec) -> StudySpec:
         """Fill in what the kind alone knows; done once, before a study is made.
@@ -74,12 +81,23 @@ class ObjectiveKind(abc.ABC):
             SpecError: If the objective cannot use it.
         """
 
+    def check_use(self, spec: StudySpec, config: Any) -> None:  # noqa: B027
+        """Check that all of what the search space makes of a trial is used, for a new study.
+
+        Raises:
+            SpecError: If something would be ignored, or would end the trial.
+        """
+
     def check_data(self, spec: StudySpec) -> None:  # noqa: B027
         """Check what needs the tasks or tables themselves, such as the direction of the metric.
 
         Raises:
             SpecError: If the spec does not fit them.
         """
+
+    def model_arguments(self, spec: StudySpec) -> frozenset[str] | None:
+        """Return what the models that it trains are built with; None: whatever the space says."""
+        return None
 
     def own_space(self, spec: StudySpec) -> Callable[[Any], Any] | None:
         """Return the search space where it is a part of the objective; None: the spec's.

@@ -1,19 +1,19 @@
 """Which kinds of objectives there are, by the name that a spec has for them."""
 
-from collections.abc import Callable
 from collections.abc import Mapping
+import dataclasses
 import importlib
 from typing import Any
-from typing import NamedTuple
 
 from optuna_evo.errors import SpecError
 from optuna_evo.objectives._kind import ObjectiveKind
 from optuna_evo.spec import StudySpec
 
 
-__all__ = ["check_config", "check_spec", "kind_of", "OBJECTIVES"]
+__all__ = ["check_config", "check_spec", "check_use", "kind_of", "OBJECTIVES"]
 
-_EPOCHS = "trainer.epochs"
+_EPOCHS, _FLOAT16 = "trainer.epochs", "float16"
+_JUDGE_SEEDS = "judge.seeds"  # 0 means no comparison, which is what all other kinds do
 _KINDS = "optuna_evo.objectives._kinds"
 OBJECTIVES: Mapping[str, str] = {
     "fitness": f"{_KINDS}._fitness:FitnessKind",
@@ -25,24 +25,9 @@ OBJECTIVES: Mapping[str, str] = {
 _OWN = f"{_KINDS}._own:OwnKind"
 
 
-class _SpecKey(NamedTuple):
-    """What a spec can set that only some kinds take, and whether it does."""
-
-    name: str
-    is_set: Callable[[StudySpec], bool]
-    label: str = "`{}`"
-
-
-_KEYS = (
-    _SpecKey(_EPOCHS, lambda spec: spec.trainer.epochs is not None),
-    _SpecKey("trainer.early_stopping", lambda spec: spec.trainer.early_stopping is not None),
-    _SpecKey("trainer.reduce_on_plateau", lambda spec: spec.trainer.reduce_on_plateau is not None),
-    _SpecKey("final.epochs", lambda spec: bool(spec.final.epochs)),
-    _SpecKey("objective.metric", lambda spec: bool(spec.objective.metric)),
-    _SpecKey(
-        "float16", lambda spec: spec.trainer.precision == "float16", '`trainer.precision` "{}"'
-    ),
-)
+# Tables of a spec whose keys each kind takes or refuses (`ObjectiveKind.takes`).
+_TABLES = ("trainer", "objective", "lineage", "judge", "final")
+_FOR_ALL = {"objective.name"}
 
 
 def kind_of(spec: StudySpec) -> ObjectiveKind:
@@ -70,10 +55,25 @@ def check_spec(spec: StudySpec) -> None:
     """
     kind = kind_of(spec)
     kind.check(spec)
-    for key in _KEYS:
-        if key.is_set(spec) and key.name not in kind.takes:
-            label = key.label.format(key.name)
-            raise SpecError(f"{label} goes with objective.name = {_kinds_that_take(key.name)}.")
+    takes = kind.takes_of(spec) | _FOR_ALL
+    for key, value in _set_keys(spec).items():
+        if key not in takes and not (key == _JUDGE_SEEDS and value == 0):
+            raise SpecError(f"`{key}` goes with objective.name = {_kinds_that_take(key)}.")
+    if spec.trainer.precision == _FLOAT16 and _FLOAT16 not in takes:
+        raise SpecError(
+            f'`trainer.precision` "{_FLOAT16}" goes with objective.name = '
+            f"{_kinds_that_take(_FLOAT16)}."
+        )
+
+
+def _set_keys(spec: StudySpec) -> dict[str, Any]:
+    """Return what a spec sets to another value than the default, by dotted keys."""
+    return {
+        f"{table}.{field.name}": value
+        for table in _TABLES
+        for field in dataclasses.fields(getattr(spec, table))
+        if (value := getattr(getattr(spec, table), field.name)) != field.default
+    }
 
 
 def check_config(spec: StudySpec, config: Any) -> None:
@@ -87,13 +87,31 @@ def check_config(spec: StudySpec, config: Any) -> None:
     if getattr(config, "epochs", None) is not None and _EPOCHS not in kind.takes:
         raise SpecError(
             f"The space {spec.space.name!r} sets epochs, which only objective.name = "
-            f"{_kinds_that_take(_EPOCHS)} trains for; leave them out by space.epochs = []."
+            f"{_kinds_that_take(_EPOCHS)} trains for; leave them out by space.epochs = false."
         )
+
+
+def check_use(spec: StudySpec, config: Any) -> None:
+    """Check, for a new study, that all that spec and search space say will be done.
+
+    A stored study may be of a version that did not check this: it goes on as it was.
+
+    Raises:
+        SpecError: If something would be ignored, or would end every trial.
+    """
+    kind_of(spec).check_use(spec, config)
+    if getattr(config, "epochs", None) is not None:
+        for key in (_EPOCHS, "trainer.steps"):
+            if key in _set_keys(spec):
+                raise SpecError(
+                    f"The space {spec.space.name!r} sets epochs, so that `{key}` would not count: "
+                    "leave it out, or the epochs by space.epochs = false."
+                )
 
 
 def _kinds_that_take(key: str) -> str:
     names = [name for name, path in OBJECTIVES.items() if key in _load(path).takes]
-    return " or ".join(f'"{name}"' for name in names)
+    return " or ".join(f'"{name}"' for name in names) or "none"
 
 
 def _load(path: str) -> ObjectiveKind:

@@ -60,6 +60,14 @@ class ConstantRule:
         return _Constant([*zip(self._rules, lengths, strict=True)], device)
 
 
+def _settings(rule: Rule) -> dict[str, float]:
+    """Return the scalars of a member; where it reads no eps, one that divides nothing by zero.
+
+    Its coefficient of a term that others divide is 0, and 0 times infinity would not be.
+    """
+    return {**rule.settings(), "eps": rule.eps or 1.0}
+
+
 class _Constant:
     """The `Coefficients` of a `ConstantRule`."""
 
@@ -68,7 +76,10 @@ class _Constant:
         self._device = device
 
     def numbers(self, step: int, seen: Observation | None) -> Tensor:
-        rows = [step_numbers(rule, step, total_steps=length) for rule, length in self._members]
+        rows = [
+            step_numbers(rule, step, total_steps=length, settings=_settings(rule))
+            for rule, length in self._members
+        ]
         return torch.tensor(rows, dtype=torch.float64, device=self._device).unsqueeze(1)
 
     def select(self, index: Tensor) -> None:

@@ -36,6 +36,7 @@ from optuna_evo.reports._summary import StudySummary
 from optuna_evo.reports._summary import summarise
 from optuna_evo.reports._terminal import judge_table
 from optuna_evo.reports._terminal import study_panel
+from optuna_evo.reports._terminal import study_table
 from optuna_evo.reports._tuning import tuning_course
 from optuna_evo.reports._tuning import TuningCourse
 from optuna_evo.reports._tuning_figures import draw_tuning_course
@@ -72,6 +73,7 @@ __all__ = [
     "SourcesSummary",
     "study_note",
     "study_panel",
+    "study_table",
     "StudySummary",
     "summarise",
     "summarise_lineages",

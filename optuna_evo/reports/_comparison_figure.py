@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from optuna_evo.reports._comparison import best_at
 from optuna_evo.reports._comparison import Comparison
 from optuna_evo.reports._comparison import Contender
+from optuna_evo.reports._figure_text import in_figure
 
 
 __all__ = ["draw_comparison"]
@@ -38,7 +39,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     by_count, by_time = figure.subplots(1, 2, sharey=True)
     longest = max(len(course.best) for each in comparison.contenders for course in each.courses)
     for i, contender in enumerate(comparison.contenders):
-        label, colour = contender.label, _COLOURS[i % len(_COLOURS)]
+        label, colour = in_figure(contender.label), _COLOURS[i % len(_COLOURS)]
         curves = np.stack([_padded(course.best, longest) for course in contender.courses])
         draw(by_count, np.arange(1.0, longest + 1), curves, label, colour)
         times = np.linspace(0.0, max(c.seconds[-1] for c in contender.courses), _N_TIMES)
@@ -49,7 +50,8 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     for axes in (by_count, by_time):
         axes.grid(alpha=0.3)
     by_count.set_ylim(*_view(comparison.contenders))
-    figure.suptitle(f"{comparison.name}: median and middle half of {len(comparison.seeds)} seeds")
+    what = f"median and middle half of {len(comparison.seeds)} seeds"
+    figure.suptitle(f"{in_figure(comparison.name)}: {what}")
     figure.savefig(path, dpi=110)
 
 

@@ -10,6 +10,8 @@ from rich.table import Table
 from optuna_evo.evaluation import Interval
 from optuna_evo.reports._comparison import Comparison
 from optuna_evo.reports._comparison import Contender
+from optuna_evo.reports._note import in_markdown
+from optuna_evo.reports._terminal import plain
 
 
 __all__ = ["comparison_markdown", "comparison_table"]
@@ -27,12 +29,12 @@ _COLUMNS = (
 
 def comparison_table(comparison: Comparison) -> Table:
     """Draw the samplers side by side for the terminal."""
-    table = Table(title=_title(comparison), caption=_caption(comparison))
+    table = Table(title=plain(_title(comparison)), caption=plain(_caption(comparison)))
     table.add_column(_COLUMNS[0])
     for column in _COLUMNS[1:]:
         table.add_column(column, justify="right")
     for contender in comparison.contenders:
-        table.add_row(*_cells(contender, comparison.contenders[0]))
+        table.add_row(*map(plain, _cells(contender, comparison.contenders[0])))
     return table
 
 
@@ -44,9 +46,9 @@ def comparison_markdown(comparison: Comparison, *, image: str) -> str:
         image: Name of the file with the curves, beside the report.
     """
     first = comparison.contenders[0]
-    lines = [f"# {_title(comparison)}", "", *_header(_COLUMNS)]
+    lines = [f"# {in_markdown(_title(comparison))}", "", *_header(_COLUMNS)]
     lines += [_row(_cells(contender, first)) for contender in comparison.contenders]
-    lines += ["", _caption(comparison), "", f"![Best value so far]({image})", ""]
+    lines += ["", in_markdown(_caption(comparison)), "", f"![Best value so far]({image})", ""]
     lines += ["## Optimal hyperparameters", "", *_params_table(comparison), ""]
     return "\n".join(lines)
 
@@ -104,7 +106,7 @@ def _header(columns: list[str] | tuple[str, ...]) -> list[str]:
 
 
 def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(in_markdown, cells)) + " |"
 
 
 def _interval(interval: Interval, *, signed: bool = False) -> str:

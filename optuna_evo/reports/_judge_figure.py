@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from optuna_evo.evaluation import JudgeRow
+from optuna_evo.reports._figure_text import in_figure
 
 
 __all__ = ["draw_judgement"]
@@ -38,7 +39,8 @@ def draw_judgement(rows: Sequence[JudgeRow], path: Path, *, title: str) -> None:
             fontsize=8,
         )
     axes.set_yticks(range(len(ordered)), [_label(row, rows) for row in ordered])
-    axes.set(xlabel="test accuracy in %, mean and 95 % interval over seeds", title=title)
+    xlabel = "test accuracy in %, mean and 95 % interval over seeds"
+    axes.set(xlabel=xlabel, title=in_figure(title))
     axes.grid(axis="x", alpha=0.3)
     axes.margins(y=0.08)
     figure.savefig(path, dpi=110)
@@ -51,4 +53,5 @@ def _colour(row: JudgeRow, rows: Sequence[JudgeRow]) -> str:
 
 
 def _label(row: JudgeRow, rows: Sequence[JudgeRow]) -> str:
-    return row.name if row is rows[0] else f"{row.name}, {row.setting.split(':')[0]}"
+    label = row.name if row is rows[0] else f"{row.name}, {row.setting.split(':')[0]}"
+    return in_figure(label)

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from rich.text import Text
 from rich.tree import Tree
 
+from optuna_evo.names import printable
 from optuna_evo.reports._lineage import LineageNode
 from optuna_evo.reports._lineage import Lineages
 
@@ -27,7 +29,8 @@ def lineage_tree(lineages: Lineages, *, show_all: bool = False) -> Tree:
         show_all: Whether branches, and lineages that share nothing with the winner's, are drawn
             whole. Otherwise a branch is one line with the number of its descendants.
     """
-    tree = Tree(f"[bold]{lineages.name}[/bold]: lineage of trial {lineages.winning[-1].number}")
+    winner = lineages.winning[-1].number
+    tree = Tree(Text.assemble((printable(lineages.name), "bold"), f": lineage of trial {winner}"))
     for node in lineages.winning:
         _add_branches(lineages, tree.add(_text(lineages, node)), node.number, show_all)
     if show_all:
@@ -50,16 +53,16 @@ def _add_branches(lineages: Lineages, tree: Tree, parent: int | None, show_all: 
                     stack.append((added, child.number))
 
 
-def _text(lineages: Lineages, node: LineageNode) -> str:
+def _text(lineages: Lineages, node: LineageNode) -> Text:
     member = "" if node.member is None else f" (member {node.member})"
     value = "diverged" if node.diverged else f"{node.value:.4f}"
     head = f"trial {node.number}{member}, step {node.last_step}: {value}"
     if not node.is_winning:
         n = node.n_descendants
         descendants = f", {n} descendant{'s' * (n > 1)}" if n else ""
-        return f"[dim]{head}{descendants}[/dim]"
+        return Text(f"{head}{descendants}", style="dim")
     parent = lineages.nodes.get(node.parent) if node.parent is not None else None
-    return f"[bold]{head}[/bold]  {_params(node, parent)}"
+    return Text.assemble((head, "bold"), f"  {printable(_params(node, parent))}")
 
 
 def _params(node: LineageNode, parent: LineageNode | None) -> str:

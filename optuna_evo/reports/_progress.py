@@ -16,6 +16,7 @@ from rich.progress import TimeElapsedColumn
 from rich.progress import TimeRemainingColumn
 
 from optuna_evo.attributes import REUSED_FROM
+from optuna_evo.names import printable
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import generation_of
 from optuna_evo.search import FINISHED
@@ -37,7 +38,7 @@ class _TrialBar:
 
     def __init__(self, console: Console, *extra: ProgressColumn) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             *extra,
@@ -122,7 +123,7 @@ class ComparisonProgress(_TrialBar):
 
     def study(self, spec: StudySpec) -> "ComparisonProgress":
         """Show which study runs now; return the listener to give to it."""
-        self._progress.update(self._task, description=spec.name)
+        self._progress.update(self._task, description=printable(spec.name))
         return self
 
     def started(self, trial_number: int) -> None:

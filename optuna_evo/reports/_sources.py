@@ -13,10 +13,12 @@ from optuna.trial import TrialState
 from rich.console import Group
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.reports._summary import best_trials
+from optuna_evo.reports._terminal import plain
 from optuna_evo.warm_start import read_references
 from optuna_evo.warm_start import read_weights
 from optuna_evo.warm_start import Reference
@@ -124,7 +126,7 @@ def sources_panel(summary: SourcesSummary) -> RenderableType:
         parts.append(_proposal_table(summary.proposals))
     if summary.best is not None:
         where = f"trial {summary.best.best_trial} ({summary.best.by})"
-        parts.append(f"The best value, {summary.best.best:.4f}, is that of {where}.")
+        parts.append(plain(f"The best value, {summary.best.best:.4f}, is that of {where}."))
     if summary.beaten is not None:
         share = f"{100 * summary.beaten:.0f} %"
         parts.append(
@@ -167,10 +169,11 @@ def _source_table(summary: SourcesSummary) -> Table:
     for row in summary.rows:
         weight = "" if row.weight is None else f"{row.weight:.2f}"
         if row.n_trials is None:
-            table.add_row(f"{row.name}\n{row.problem}", "unreadable", "", weight)
+            both = Text("\n").join([plain(row.name), plain(row.problem)])
+            table.add_row(both, "unreadable", "", weight)
         else:
             shared = f"{len(row.shared)} of {summary.n_parameters}"
-            table.add_row(row.name, str(row.n_trials), shared, weight)
+            table.add_row(plain(row.name), str(row.n_trials), shared, weight)
     return table
 
 
@@ -180,5 +183,7 @@ def _proposal_table(proposals: Sequence[Proposals]) -> Table:
     for column in ("trials", "mean value", "best value", "in trial"):
         table.add_column(column, justify="right")
     for p in proposals:
-        table.add_row(p.by, str(p.n_trials), f"{p.mean:.4f}", f"{p.best:.4f}", str(p.best_trial))
+        table.add_row(
+            plain(p.by), str(p.n_trials), f"{p.mean:.4f}", f"{p.best:.4f}", str(p.best_trial)
+        )
     return table

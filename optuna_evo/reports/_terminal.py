@@ -5,19 +5,44 @@ import math
 
 from rich.console import Group
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from optuna_evo.evaluation import Interval
 from optuna_evo.evaluation import JudgeRow
+from optuna_evo.names import printable
 from optuna_evo.reports._summary import StudySummary
+from optuna_evo.search import StudyLine
 
 
-__all__ = ["judge_table", "study_panel"]
+__all__ = ["judge_table", "plain", "study_panel", "study_table"]
 
 _STATES = ("complete", "pruned", "fail", "running", "waiting")
+
+
+def plain(text: str) -> Text:
+    """Return a text from elsewhere on one line, in which nothing is markup or an escape code."""
+    return Text(printable(text))
+
+
+def study_table(lines: Sequence[StudyLine]) -> RenderableType:
+    """Draw the studies of a database, one a row; one that cannot be read has the reason."""
+    table = Table()
+    for column in ("study", "direction", "trials", "best", "started"):
+        table.add_column(column)
+    for line in lines:
+        if line.problem:
+            table.add_row(plain(line.name), plain(f"unreadable: {line.problem}"))
+            continue
+        table.add_row(
+            plain(line.name),
+            ", ".join(line.directions),
+            str(line.n_trials),
+            "" if line.best is None else f"{line.best:.4f}",
+            "" if line.started is None else f"{line.started:%Y-%m-%d %H:%M}",
+        )
+    return table
 
 
 def study_panel(summary: StudySummary) -> RenderableType:
@@ -26,14 +51,17 @@ def study_panel(summary: StudySummary) -> RenderableType:
     if summary.n_reused:
         counts += f" ({summary.n_reused} took the result of an equal trial)"
     parts: list[RenderableType] = [
-        f"[bold]{escape(summary.name)}[/bold] ({summary.direction}): {counts or 'no trials'}"
+        Text.assemble(
+            (printable(summary.name), "bold"), f" ({summary.direction}): {counts or 'no trials'}"
+        )
     ]
     if summary.last_error:
-        parts.append(Text(f"failed last: {summary.last_error}"))
+        parts.append(plain(f"failed last: {summary.last_error}"))
     if summary.best is not None:
         title = f"best: trial {summary.best.number}, value {summary.best.value:.4f}"
         text = "\n".join(filter(None, (summary.equation, summary.training, summary.notes)))
-        parts.append(Panel(Text(text), title=title, subtitle=summary.fingerprint, expand=False))
+        body = Text("\n").join(map(plain, text.splitlines()))
+        parts.append(Panel(body, title=title, subtitle=plain(summary.fingerprint), expand=False))
     if summary.accuracies:
         parts.append(_accuracy_table(summary))
     if summary.generations:
@@ -59,7 +87,7 @@ def judge_table(rows: Sequence[JudgeRow], *, n_trials: int, steps: int) -> Rende
     table.add_column("optimizer")
     table.add_column("setting")
     for task in judged.accuracies:
-        table.add_column(task, justify="right")
+        table.add_column(plain(task), justify="right")
     if len(judged.accuracies) > 1:
         table.add_column("mean", justify="right")
     table.add_column("difference", justify="right")
@@ -69,7 +97,7 @@ def judge_table(rows: Sequence[JudgeRow], *, n_trials: int, steps: int) -> Rende
             cells.append(_percent(row.overall))
         difference = "" if row is judged else _percent(judged.minus(row), signed=True)
         style = "bold" if row is judged else None
-        table.add_row(row.name, row.setting, *cells, difference, style=style)
+        table.add_row(plain(row.name), plain(row.setting), *cells, difference, style=style)
     return table
 
 
@@ -83,7 +111,7 @@ def _accuracy_table(summary: StudySummary) -> Table:
     for task, values in summary.accuracies.items():
         cells = [f"{100 * v:.2f}" for v in values] + [""] * (n_seeds - len(values))
         mean = f"{100 * sum(values) / len(values):.2f}" if values else "diverged"
-        table.add_row(task, *cells, mean)
+        table.add_row(plain(task), *cells, mean)
     return table
 
 

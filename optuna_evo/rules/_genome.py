@@ -17,11 +17,13 @@ m is an exponential *average*: the new gradient enters with weight (1 - beta1). 
 instead (heavy ball), so its "momentum 0.9, lr 0.01" is lr 0.1 on the MOMENTUM term here.
 """
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields
 import math
+import sys
 from typing import Any
 from typing import NamedTuple
 from typing import Self
@@ -38,6 +40,8 @@ __all__ = ["Genome", "Term"]
 
 # The notebook fixes NESTEROV as m + 0.9 * (g - m), which is b * m + (1 - b) * g with b = 0.1.
 _NOTEBOOK_NESTEROV_BETA = 0.1
+_LARGEST = sys.float_info.max
+_MOST_SHOWN = 200  # characters of a wrong value in a message
 _LOG10_KEYS = {"lr_log10": "lr", "eps_log10": "eps", "wd_log10": "weight_decay"}
 
 
@@ -109,7 +113,7 @@ class Genome:
     nesterov_beta: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "terms", tuple(_as_term(term) for term in self.terms))
+        object.__setattr__(self, "terms", _as_terms(self.terms))
         _check_range("lr", self.lr, above=0)
         _check_range("beta1", self.beta1, at_least=0, below=1)
         _check_range("beta2", self.beta2, at_least=0, below=1)
@@ -124,7 +128,8 @@ class Genome:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name.startswith("use_") and not isinstance(value, bool):
-                raise ValueError(f"`{field.name}` must be true or false, got {value!r}.")
+                raise ValueError(f"`{field.name}` must be true or false, got {_cut(value)}.")
+        self._check_sums()
 
     @property
     def rule(self) -> Rule:
@@ -173,24 +178,36 @@ class Genome:
         Raises:
             ValueError: If a key is unknown or a value out of range.
         """
+        if not isinstance(data, Mapping):
+            raise ValueError(f"A genome must be a table of its fields, got {_cut(data)}.")
         values = dict(data)
         if "term_types" in values:
             values.setdefault("nesterov_beta", _NOTEBOOK_NESTEROV_BETA)
             types, alphas = values.pop("term_types"), values.pop("alphas", None)
-            if alphas is None or len(alphas) != len(types):
+            if not _is_list(types) or not _is_list(alphas) or len(alphas) != len(types):
                 raise ValueError(
-                    f"`alphas` must hold one number for each of {types=}, got {alphas=}."
+                    "`alphas` must hold one number for each of `term_types`, got "
+                    f"{_cut(alphas)} for {_cut(types)}."
                 )
             values["terms"] = list(zip(types, alphas, strict=True))
         for log_key, key in _LOG10_KEYS.items():
             if log_key in values:
-                values[key] = 10.0 ** values.pop(log_key)
+                values[key] = _power_of_ten(log_key, values.pop(log_key))
         allowed = [field.name for field in fields(cls)]
-        if unknown := sorted(set(values) - set(allowed)):
-            raise ValueError(f"Unknown genome keys {unknown}; allowed: {allowed}.")
+        if unknown := sorted(str(key) for key in values if key not in allowed):
+            raise ValueError(f"Unknown genome keys {_cut(unknown)}; allowed: {allowed}.")
         if "terms" not in values:
             raise ValueError(f"A genome needs `terms` (or `term_types`), got {sorted(values)}.")
         return cls(**values)
+
+    def _check_sums(self) -> None:
+        """Raise if weights of terms that are finite have a sum that is not."""
+        try:
+            finite = all(map(math.isfinite, fold(self._weights(), self._fold_settings())))
+        except OverflowError:
+            finite = False
+        if not finite:
+            raise ValueError("The weights `alpha` of the terms must have a finite sum.")
 
     def _weights(self) -> dict[TermType, float]:
         """Return the sum of the weights of each type of term."""
@@ -203,15 +220,23 @@ class Genome:
         return FoldSettings(self.use_m, self.use_v, self.beta1, self.beta2, share)
 
 
+def _as_terms(terms: Any) -> tuple[Term, ...]:
+    if isinstance(terms, str | bytes | Mapping) or not isinstance(terms, Iterable):
+        raise ValueError(f"`terms` must be a list of pairs (type, alpha), got {_cut(terms)}.")
+    return tuple(_as_term(term) for term in terms)
+
+
 def _as_term(term: Any) -> Term:
     try:
         kind, alpha = term
+        if isinstance(kind, bool) or isinstance(alpha, bool):
+            raise TypeError  # Python counts true as 1, no type and no weight
         kind = TermType[kind] if isinstance(kind, str) else TermType(kind)
         alpha = float(alpha)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         names = ", ".join(member.name for member in TermType)
         raise ValueError(
-            f"A term must be a pair (type, alpha) of {names}; got {term!r}."
+            f"A term must be a pair (type, alpha) of {names}; got {_cut(term)}."
         ) from error
     if not math.isfinite(alpha):
         raise ValueError(f"`alpha` of a term must be finite, got {alpha} for {kind.name}.")
@@ -227,9 +252,33 @@ def _check_range(
     below: float = math.inf,
 ) -> None:
     """Raise for values outside (above, below) and [at_least, below), NaN and infinity included."""
-    if not isinstance(value, int | float):
-        raise ValueError(f"`{name}` must be a number, got {value!r}.")
-    if not (above < value < below and value >= at_least):
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"`{name}` must be a number, got {_cut(value)}.")
+    # a whole number beyond the largest float is smaller than infinity to Python
+    is_float = abs(value) <= _LARGEST
+    if not (is_float and above < value < below and value >= at_least):
         low = f"> {above:g}" if above > -math.inf else f">= {at_least:g}"
         high = f" and < {below:g}" if below < math.inf else ""
-        raise ValueError(f"`{name}` must be {low}{high} and finite, got {value}.")
+        raise ValueError(f"`{name}` must be {low}{high} and finite, got {_cut(value)}.")
+
+
+def _power_of_ten(name: str, exponent: object) -> float:
+    if not isinstance(exponent, int | float) or isinstance(exponent, bool):
+        raise ValueError(f"`{name}` must be a number, got {_cut(exponent)}.")
+    try:
+        return float(10.0**exponent)
+    except OverflowError as error:
+        raise ValueError(f"`{name}` must be below 308, got {_cut(exponent)}.") from error
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _cut(value: object) -> str:
+    """Return the value for a message, on one line of bounded length."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply; more digits than Python writes
+        return f"a {type(value).__name__}"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

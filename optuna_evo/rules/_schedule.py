@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+import sys
 from typing import Any
 from typing import Self
 
@@ -12,6 +13,8 @@ from optuna_evo.errors import UsageError
 
 
 __all__ = ["Piece", "Schedule"]
+
+_MOST_SHOWN = 100  # characters of a wrong value in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,9 @@ class Piece:
         steps: How many.
         value: The value reported at their end.
         params: Hyperparameters by name.
+
+    Raises:
+        UsageError: If a value has another type or is out of range.
     """
 
     trial: int
@@ -31,6 +37,25 @@ class Piece:
     steps: int
     value: float
     params: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for name, least in (("trial", 0), ("first_step", 0), ("steps", 1)):
+            number = getattr(self, name)
+            if not isinstance(number, int) or isinstance(number, bool) or number < least:
+                raise UsageError(
+                    f"`{name}` of a piece must be a whole number of at least {least}, got "
+                    f"{_cut(number)}."
+                )
+        if not _is_number(self.value):
+            raise UsageError(
+                f"`value` of a piece must be a finite number, got {_cut(self.value)}."
+            )
+        if not isinstance(self.params, Mapping) or not all(
+            isinstance(name, str) for name in self.params
+        ):
+            raise UsageError(
+                f"`params` of a piece must be a table of hyperparameters, got {_cut(self.params)}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +81,18 @@ class Schedule:
     pieces: Sequence[Piece]
 
     def __post_init__(self) -> None:
+        for name in ("study", "task"):
+            if not isinstance(getattr(self, name), str):
+                raise UsageError(
+                    f"`{name}` of a schedule must be a name, got {_cut(getattr(self, name))}."
+                )
         object.__setattr__(self, "pieces", tuple(self.pieces))
         ends = [0, *(piece.first_step + piece.steps for piece in self.pieces)]
         starts = [piece.first_step for piece in self.pieces]
         if not starts or starts != ends[:-1]:
             raise UsageError(
-                f"The pieces of a schedule must follow each other from step 0, got {starts=}."
+                "The pieces of a schedule must follow each other from step 0, got "
+                f"starts={_cut(starts)}."
             )
 
     @property
@@ -80,8 +111,13 @@ class Schedule:
         params = self.at(step)
         if name not in params:
             raise UsageError(f"The schedule holds no {name!r}, only {', '.join(params) or '–'}.")
-        warmup = float(params.get("warmup_steps", 1))
-        return float(params[name]) * min(1.0, (step + 1) / max(1.0, warmup))
+        rate, warmup = params[name], params.get("warmup_steps", 1)
+        if not _is_number(rate) or not _is_number(warmup):
+            raise UsageError(
+                f"{name!r} and 'warmup_steps' of a schedule must be numbers, got {_cut(rate)} and "
+                f"{_cut(warmup)}."
+            )
+        return float(rate) * min(1.0, (step + 1) / max(1.0, float(warmup)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` gives an equal schedule back."""
@@ -97,4 +133,20 @@ class Schedule:
         try:
             return cls(**{**data, "pieces": [Piece(**piece) for piece in data["pieces"]]})
         except (KeyError, TypeError) as error:
-            raise UsageError(f"This is no exported schedule ({error}).") from error
+            raise UsageError(f"This is no exported schedule ({str(error)[:_MOST_SHOWN]}).") from (
+                error
+            )
+
+
+def _is_number(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max
+
+
+def _cut(value: object) -> str:
+    """Return the value for a message, on one line of bounded length."""
+    try:
+        return repr(value)[:_MOST_SHOWN]
+    except (RecursionError, ValueError):  # nested too deeply; more digits than Python writes
+        return f"a {type(value).__name__}"

@@ -8,6 +8,10 @@ from optuna_evo.search._checkpoints import AtomicFileSystemStore
 from optuna_evo.search._checkpoints import CheckpointStore
 from optuna_evo.search._checkpoints import open_checkpoints
 from optuna_evo.search._lineage import Lineage
+from optuna_evo.search._listing import open_study
+from optuna_evo.search._listing import study_lines
+from optuna_evo.search._listing import study_names
+from optuna_evo.search._listing import StudyLine
 from optuna_evo.search._loop import FINISHED
 from optuna_evo.search._loop import search
 from optuna_evo.search._protocols import Inheritance
@@ -38,7 +42,11 @@ __all__ = [
     "open_checkpoints",
     "Objective",
     "open_storage",
+    "open_study",
     "parent_of",
     "Run",
     "search",
+    "study_lines",
+    "study_names",
+    "StudyLine",
 ]

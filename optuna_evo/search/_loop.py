@@ -27,6 +27,7 @@ from optuna_evo.attributes import REPETITION
 from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.config import Config
 from optuna_evo.errors import OptunaEvoError
+from optuna_evo.errors import UsageError
 from optuna_evo.search import _leases as leases
 from optuna_evo.search._protocols import Inheritance
 from optuna_evo.search._protocols import Listener
@@ -87,7 +88,15 @@ def search(
 
     Returns:
         The number of trials that this call finished.
+
+    Raises:
+        UsageError: If the objective's penalty is no finite number.
     """
+    if objective.penalty is not None and not math.isfinite(objective.penalty):
+        raise UsageError(
+            f"The penalty of an objective must be a finite number, or None to prune diverged "
+            f"trials; got {objective.penalty}."
+        )
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     curves = Curves(study)
     done = failures = 0
@@ -284,7 +293,10 @@ def _tell(
         if objective.penalty is None:
             return study.tell(trial, state=TrialState.PRUNED)
         return study.tell(trial, objective.penalty)
-    return study.tell(trial, objective.value(reported))
+    value = objective.value(reported)
+    if not math.isfinite(value):  # told as it is, NaN would fail the trial, and the next, for ever
+        return _tell(study, trial, reported, _Verdict.DIVERGED, {}, objective)
+    return study.tell(trial, value)
 
 
 def _fail(study: optuna.Study, trials: Sequence[optuna.Trial], error: Exception) -> None:

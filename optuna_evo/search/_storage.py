@@ -24,6 +24,9 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import SQLAlchemyError
 
 from optuna_evo.errors import StorageError
+from optuna_evo.names import printable
+from optuna_evo.names import shown_url
+from optuna_evo.names import without_secrets
 
 
 __all__ = ["database_exists", "default_url", "make_durable", "open_storage"]
@@ -48,7 +51,7 @@ def database_exists(url: str) -> bool:
     """
     parsed = _parse(url)
     is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
-    return Path(str(parsed.database)).exists() if is_file else True
+    return _is_there(Path(str(parsed.database))) if is_file else True
 
 
 def open_storage(
@@ -69,7 +72,7 @@ def open_storage(
     url = url or default_url()
     options: dict[str, Any] = {"skip_table_creation": True} if read_only else _heartbeat_options()
     parsed = _parse(url)
-    shown = parsed.render_as_string(hide_password=True)
+    shown = shown_url(url)
     if parsed.get_backend_name() == "sqlite":
         path = Path(parsed.database or ":memory:")
         if str(path) == ":memory:":  # seen by one thread only: a heartbeat could not be heard
@@ -94,12 +97,17 @@ def open_storage(
         ) from error
     except ImportError as error:
         raise StorageError(
-            f"The driver for {shown} is not installed ({error}): "
+            f"The driver for {shown} is not installed ({without_secrets(str(error), url)}): "
             "pip install 'optuna-evo[postgres]' or 'optuna-evo[mysql]'."
         ) from error
     except (SQLAlchemyError, StorageInternalError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = without_secrets(str(error.__cause__ or error).splitlines()[0], url)
         raise StorageError(f"Cannot open {shown}: {reason}") from error
+    except (TypeError, ValueError) as error:  # what a driver makes of an unknown parameter
+        reason = without_secrets(str(error).splitlines()[0], url)
+        raise StorageError(
+            f"{shown} cannot be opened ({reason}): check what stands behind the ? in it."
+        ) from error
     except RuntimeError as error:  # what Optuna raises for a schema it does not know
         raise StorageError(
             f"{shown} was written by another version of Optuna: {error} "
@@ -110,8 +118,8 @@ def open_storage(
 def _parse(url: str) -> URL:
     try:
         return make_url(url)
-    except ArgumentError as error:
-        raise StorageError(f"{url!r} is no database URL; write {_EXAMPLES}.") from error
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
+        raise StorageError(f"{shown_url(url)!r} is no database URL; write {_EXAMPLES}.") from error
 
 
 def make_durable(study: optuna.Study) -> None:
@@ -150,7 +158,7 @@ def _prepare_sqlite(path: Path, *, create: bool) -> None:
     """Check that the file can be used and put it in WAL mode, which it then keeps."""
     if not create:
         _check_exists(path)
-    elif not path.parent.is_dir():
+    elif not (_is_there(path.parent) and path.parent.is_dir()):
         raise StorageError(f"The folder {path.parent} of database {path} does not exist.")
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as connection:
@@ -161,8 +169,18 @@ def _prepare_sqlite(path: Path, *, create: bool) -> None:
         ) from error
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError) as error:  # too long, or with a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(
+            f"{printable(str(path))[:200]} cannot be a database file: {reason}."
+        ) from error
+
+
 def _check_exists(path: Path) -> None:
-    if not path.exists():
+    if not _is_there(path):
         raise StorageError(
             f"There is no database {path}: name one by --storage or OPTUNA_EVO_STORAGE, "
             "or make it with `optuna_evo study create`."

@@ -1,5 +1,6 @@
 """Genomes as a define-by-run Optuna space, and the way back from a genome to parameters."""
 
+import inspect
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from optuna_evo.rules import Genome
 from optuna_evo.rules import read_by
 from optuna_evo.rules import Term
 from optuna_evo.rules import TermType
+from optuna_evo.spaces._ranges import Range
+from optuna_evo.spaces._ranges import WholeRange
 
 
 if TYPE_CHECKING:
@@ -30,7 +33,6 @@ _DEFAULT_TERMS = (
 )
 # While the space asks, averages are on and no decay is 0: what is read does not depend on values.
 _ALL_ON = FoldSettings(use_m=True, use_v=True, beta1=0.5, beta2=0.25, nesterov_share=0.5)
-_Range = tuple[float, float]
 
 
 def suggest_genome(
@@ -38,14 +40,14 @@ def suggest_genome(
     *,
     max_terms: int = 4,
     term_types: tuple[str, ...] = _DEFAULT_TERMS,
-    alpha: _Range = (-5.0, 5.0),
-    lr: _Range = (1e-5, 1e-1),
-    beta1: _Range = (0.0, 0.999),
-    beta2: _Range = (0.0, 0.9999),
-    eps: _Range = (1e-10, 1e-4),
-    weight_decay: _Range = (1e-6, 1e-2),
-    clip_value: _Range = (0.5, 2.0),
-    warmup_steps: tuple[int, int] = (50, 200),
+    alpha: Range = (-5.0, 5.0),
+    lr: Range = (1e-5, 1e-1),
+    beta1: Range = (0.0, 0.999),
+    beta2: Range = (0.0, 0.9999),
+    eps: Range = (1e-10, 1e-4),
+    weight_decay: Range = (1e-6, 1e-2),
+    clip_value: Range = (0.5, 2.0),
+    warmup_steps: WholeRange = (50, 200),
     horizon: int | None = None,
 ) -> Genome:
     """Suggest a genome; only what its terms and flags read is asked for.
@@ -54,6 +56,10 @@ def suggest_genome(
     `use_m`, `use_v`, `use_bias_correction`, `use_gradient_clipping`, `use_warmup`,
     `use_cosine_decay`; and where something reads them `beta1`, `beta2`, `eps`, `clip_value`,
     `warmup_steps`. `lr`, `eps` and `weight_decay` are drawn on a logarithmic scale.
+
+    A range that is `False` (in TOML `false`), None or empty is not searched: the weights of terms
+    are 1, the scalars are those of `Genome`, and without `clip_value` or `warmup_steps` there is
+    no clipping or no warm-up.
 
     Args:
         trial: An Optuna trial (a `FixedTrial` or `FrozenTrial` rebuilds its genome).
@@ -87,12 +93,13 @@ def suggest_genome(
     terms = []
     for i in range(trial.suggest_int("n_terms", 1, max_terms)):
         kind = TermType[trial.suggest_categorical(f"term_{i}", term_types)]
-        terms.append(Term(kind, trial.suggest_float(f"alpha_{i}", *alpha)))
+        terms.append(Term(kind, trial.suggest_float(f"alpha_{i}", *alpha) if alpha else 1.0))
     kinds = {term.type for term in terms}
-    values: dict[str, Any] = {
-        "lr": trial.suggest_float("lr", *lr, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", *weight_decay, log=True),
-    }
+    values: dict[str, Any] = {}
+    if lr:
+        values["lr"] = trial.suggest_float("lr", *lr, log=True)
+    if weight_decay:
+        values["weight_decay"] = trial.suggest_float("weight_decay", *weight_decay, log=True)
 
     def flag(name: str, asked: bool = True) -> bool:
         values[name] = asked and trial.suggest_categorical(name, (False, True))
@@ -101,18 +108,18 @@ def suggest_genome(
     read = read_by(kinds, _ALL_ON)
     use_m = flag("use_m", read.beta1)
     read = read_by(kinds, _ALL_ON._replace(use_m=use_m))
-    if read.beta1:
+    if read.beta1 and beta1:
         values["beta1"] = trial.suggest_float("beta1", *beta1)
     use_v = flag("use_v", "v" in read.needs)
     read = read_by(kinds, _ALL_ON._replace(use_m=use_m, use_v=use_v))
-    if read.beta2:
+    if read.beta2 and beta2:
         values["beta2"] = trial.suggest_float("beta2", *beta2)
-    if read.eps:
+    if read.eps and eps:
         values["eps"] = trial.suggest_float("eps", *eps, log=True)
     flag("use_bias_correction", read.correction)
-    if flag("use_gradient_clipping", read.clipping):
+    if clip_value and flag("use_gradient_clipping", read.clipping):
         values["clip_value"] = trial.suggest_float("clip_value", *clip_value)
-    if flag("use_warmup"):
+    if warmup_steps and flag("use_warmup"):
         values["warmup_steps"] = trial.suggest_int("warmup_steps", *warmup_steps)
     flag("use_cosine_decay")
     return Genome(terms=terms, horizon=horizon, **values)
@@ -148,6 +155,10 @@ def genome_space(
         options: Further options of `suggest_genome`.
     """
     return TrainingConfig(genome=suggest_genome(trial, horizon=horizon, **options))
+
+
+# What it takes is what `suggest_genome` takes: a study checks a spec's options by this.
+genome_space.__signature__ = inspect.signature(suggest_genome)  # type: ignore[attr-defined]
 
 
 def _without_own_nesterov(genome: Genome) -> list[Term]:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 from typing import Any
+from typing import Literal
 from typing import TYPE_CHECKING
 
 from optuna_evo.config import TrainingConfig
@@ -27,34 +28,39 @@ if TYPE_CHECKING:
 
 __all__ = ["grid_space"]
 
+Values = Sequence[float] | Literal[False] | None
+WholeValues = Sequence[int] | Literal[False] | None
+
 
 def grid_space(
     trial: "optuna.trial.BaseTrial",
     *,
-    lr: Sequence[float],
-    batch_size: Sequence[int] = (),
-    epochs: Sequence[float] = (),
-    dropout: Sequence[float] = (),
-    weight_decay: Sequence[float] = (),
+    lr: Values,
+    batch_size: WholeValues = (),
+    epochs: Values = (),
+    dropout: Values = (),
+    weight_decay: Values = (),
     optimizer: str = "adamw",
     continuous: bool = False,
 ) -> TrainingConfig:
     """Suggest each hyperparameter from a few values, or from the range that they span.
 
+    One that is `False` (in TOML `false`), None or empty is not searched.
+
     Args:
         trial: An Optuna trial.
-        lr: Learning rates; on a logarithmic scale if continuous.
-        batch_size: Rows per step, whole numbers; on a logarithmic scale if continuous. Empty: the
+        lr: Learning rates; on a logarithmic scale if continuous. Off: the optimizer's own.
+        batch_size: Rows per step, whole numbers; on a logarithmic scale if continuous. Off: the
             task's own.
-        epochs: Passes over the training rows. Empty: the trainer's own.
-        dropout: The model's `dropout`. Empty: the model's own.
-        weight_decay: Decoupled weight decay; on a logarithmic scale if continuous. Empty: the
+        epochs: Passes over the training rows. Off: the trainer's own.
+        dropout: The model's `dropout`. Off: the model's own.
+        weight_decay: Decoupled weight decay; on a logarithmic scale if continuous. Off: the
             optimizer's own.
         optimizer: Name of a genome in the catalog; its other settings stay.
         continuous: Whether values between the smallest and the largest are suggested too.
 
     Raises:
-        ValueError: If there is no such optimizer, or no learning rate.
+        ValueError: If there is no such optimizer.
 
     Example:
         >>> import optuna
@@ -64,10 +70,8 @@ def grid_space(
     """
     if optimizer not in catalog:
         raise ValueError(f"`optimizer` must be one of {sorted(catalog)}, got {optimizer!r}.")
-    if not lr:
-        raise ValueError("`lr` must name at least one learning rate.")
     suggest = functools.partial(_suggest, trial, continuous=continuous)
-    changes = {"lr": suggest("lr", lr, log=True)}
+    changes = {"lr": suggest("lr", lr, log=True)} if lr else {}
     if weight_decay:
         changes["weight_decay"] = suggest("weight_decay", weight_decay, log=True)
     return TrainingConfig(

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 from optuna_evo.config import SegmentConfig
 from optuna_evo.rules import catalog
+from optuna_evo.spaces._ranges import Range
+from optuna_evo.spaces._ranges import WholeRange
 
 
 if TYPE_CHECKING:
     import optuna
 
 __all__ = ["language_model_space"]
-
-Range = tuple[float, float] | None
 
 
 def language_model_space(
@@ -22,15 +22,15 @@ def language_model_space(
     beta1: Range = (0.8, 0.99),
     beta2: Range = (0.9, 0.999),
     weight_decay: Range = (1e-4, 0.3),
-    warmup_steps: tuple[int, int] | None = (1, 100),
+    warmup_steps: WholeRange = (1, 100),
     clip_norm: Range = (0.1, 10.0),
     dropout: Range = (0.0, 0.3),
     sparsity: Range = (0.0, 0.5),
-    batch_size: tuple[int, int] | None = None,
+    batch_size: WholeRange = None,
 ) -> SegmentConfig:
     """Suggest AdamW's hyperparameters and what else may change from segment to segment.
 
-    A range that is None, or empty (TOML has no None), is not searched: AdamW keeps its usual
+    A range that is `False` (in TOML `false`), None or empty is not searched: AdamW keeps its usual
     value, clipping and sparsity are off, the rest is the task's and the model's own.
 
     Args:

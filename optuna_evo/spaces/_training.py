@@ -1,12 +1,15 @@
 """The training hyperparameters that every task has, with a classic optimizer."""
 
 import dataclasses
+from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna_evo.config import NamedOptimizer
 from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.rules import catalog
+from optuna_evo.spaces._ranges import Range
+from optuna_evo.spaces._ranges import WholeRange
 
 
 if TYPE_CHECKING:
@@ -19,23 +22,26 @@ def training_space(
     trial: "optuna.trial.BaseTrial",
     *,
     optimizer: str = "adamw",
-    lr: tuple[float, float] = (1e-4, 1e-2),
-    batch_size: tuple[int, int] | None = (32, 256),
-    dropout: tuple[float, float] | None = (0.1, 0.7),
-    weight_decay: tuple[float, float] = (1e-5, 1e-3),
+    lr: Range = (1e-4, 1e-2),
+    batch_size: WholeRange = (32, 256),
+    dropout: Range = (0.1, 0.7),
+    weight_decay: Range = (1e-5, 1e-3),
 ) -> TrainingConfig:
     """Suggest learning rate, weight decay, batch size and dropout.
 
-    The default ranges are those of the study `hybrid_alexnet_mnist`.
+    The default ranges are those of the study `hybrid_alexnet_mnist`. A parameter that is `False`
+    (in TOML `false`), None or empty is not searched.
 
     Args:
         trial: An Optuna trial.
         optimizer: Name of a genome in the catalog, or of a class of `torch.optim`, which begins
             with a capital letter; its other settings stay.
-        lr: Range of the learning rate, drawn on a logarithmic scale.
-        batch_size: Range of the batch size, drawn on a logarithmic scale; None: the task's own.
-        dropout: Range of the model's `dropout` argument; None: the model's own.
-        weight_decay: Range of the decoupled weight decay, drawn on a logarithmic scale.
+        lr: Range of the learning rate, drawn on a logarithmic scale; off: the optimizer's own.
+        batch_size: Range of the batch size, drawn on a logarithmic scale; off: the task's own.
+        dropout: Range of the model's `dropout` argument; off: the model's own. A study turns it
+            off where the task's model takes no dropout.
+        weight_decay: Range of the decoupled weight decay, drawn on a logarithmic scale; off: the
+            optimizer's own.
 
     Raises:
         ValueError: If there is no such optimizer.
@@ -50,13 +56,16 @@ def training_space(
             f"`optimizer` must be one of {sorted(catalog)}, or a class of torch.optim such as "
             f'"NAdam", got {optimizer!r}.'
         )
-    rate = trial.suggest_float("lr", *lr, log=True)
-    decay = trial.suggest_float("weight_decay", *weight_decay, log=True)
+    settings: dict[str, Any] = {}
+    if lr:
+        settings["lr"] = trial.suggest_float("lr", *lr, log=True)
+    if weight_decay:
+        settings["weight_decay"] = trial.suggest_float("weight_decay", *weight_decay, log=True)
     chosen: OptimizerConfig
     if optimizer in catalog:
-        chosen = dataclasses.replace(catalog[optimizer], lr=rate, weight_decay=decay)
+        chosen = dataclasses.replace(catalog[optimizer], **settings)
     else:
-        chosen = NamedOptimizer.of(optimizer, lr=rate, weight_decay=decay)
-    model = {} if dropout is None else {"dropout": trial.suggest_float("dropout", *dropout)}
-    size = None if batch_size is None else trial.suggest_int("batch_size", *batch_size, log=True)
+        chosen = NamedOptimizer.of(optimizer, **settings)
+    model = {"dropout": trial.suggest_float("dropout", *dropout)} if dropout else {}
+    size = trial.suggest_int("batch_size", *batch_size, log=True) if batch_size else None
     return TrainingConfig(optimizer=chosen, batch_size=size, model=model)

@@ -6,34 +6,36 @@ the study, so any machine that reaches the database can go on with it.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import copy
 from dataclasses import dataclass
 from dataclasses import field
-from pathlib import Path
-import tomllib
+import math
 from typing import Any
 from typing import Self
 
 from optuna_evo.curves import EarlyStopping
 from optuna_evo.curves import ReduceOnPlateau
 from optuna_evo.errors import SpecError
+from optuna_evo.spec._arguments import shown
+from optuna_evo.spec._tables import is_storable
 from optuna_evo.spec._tables import read_table
-from optuna_evo.spec._tables import set_entry
 from optuna_evo.spec._tables import to_table
 
 
 __all__ = [
-    "changed_spec",
     "FinalSpec",
     "JudgeSpec",
     "LineageSpec",
-    "load_spec",
     "ObjectiveSpec",
     "Part",
     "StudySpec",
     "TrainerSpec",
 ]
 
+# Trial numbers have 32 bits in Optuna's tables, and a name there has 512 characters.
+_MOST_TRIALS, _LONGEST_NAME = 2**31 - 1, 512
+# Each step keeps its loss and its seeds in memory; one has some 50 bytes.
+_MOST_STEPS = 10_000_000
+_MOST_EPOCHS, _MOST_REPORTS, _MOST_SEEDS = 100_000, 100_000, 10_000
 _DIRECTIONS = ("maximize", "minimize")
 _INHERITANCES = ("parent", "shared", "none")
 _TRAINERS = ("auto", "sequential", "population")
@@ -57,6 +59,8 @@ class Part:
         name = options.pop("name", None)
         if not isinstance(name, str):
             raise SpecError(f'`{where}` needs a name, such as {where} = {{ name = "..." }}.')
+        if names := [key for key in options if not isinstance(key, str)]:
+            raise SpecError(f"Keys of `{where}` must be texts, got {shown(names[0])}.")
         if set(options) == {"options"} and isinstance(options["options"], Mapping):
             options = dict(options["options"])  # the stored form
         return cls(name=name, options=options)
@@ -73,7 +77,8 @@ class TrainerSpec:
         precision: "auto" (what is fastest where it runs), "float32" or "bfloat16"; for the
             objective "segment" also "float16".
         kind: How a batch of trials is trained: "sequential", "population" (those that differ in
-            their genomes only all at once) or "auto", whichever is measured to be faster.
+            their genomes only all at once; for optimizers of torch and float16 there is no such
+            thing) or "auto", whichever is measured to be faster.
         early_stopping: When a training ends before its last step; then the value of every trial
             is its best report, not its last. None: never. Only for the objective "accuracy".
         reduce_on_plateau: When the learning rate is reduced. None: never. Only for the objectives
@@ -88,9 +93,12 @@ class TrainerSpec:
     reduce_on_plateau: ReduceOnPlateau | None = None
 
     def __post_init__(self) -> None:
-        _check_at_least("trainer.steps", self.steps, 1)
-        if self.epochs is not None and not self.epochs > 0:
-            raise SpecError(f"`trainer.epochs` must be greater than 0, got {self.epochs}.")
+        _check_at_least("trainer.steps", self.steps, 1, _MOST_STEPS)
+        if self.epochs is not None and not 0 < self.epochs <= _MOST_EPOCHS:
+            raise SpecError(
+                f"`trainer.epochs` must be greater than 0 and at most {_MOST_EPOCHS}, "
+                f"got {self.epochs}."
+            )
         _check_one_of("trainer.precision", self.precision, _PRECISIONS)
         _check_one_of("trainer.kind", self.kind, _TRAINERS)
 
@@ -130,7 +138,8 @@ class ObjectiveSpec:
             segment ("segment"); folds ("table").
         metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
             the task's own metric ("accuracy", "area"), "accuracy" or "mse" ("table").
-        divergence_penalty: Value of a diverged trial; tables and own objectives have their own.
+        divergence_penalty: Value of a diverged trial, a finite number; tables and own objectives
+            have their own.
     """
 
     name: str = "fitness"
@@ -143,8 +152,8 @@ class ObjectiveSpec:
     divergence_penalty: float = -1.0
 
     def __post_init__(self) -> None:
-        _check_at_least("objective.reports", self.reports, 1)
-        _check_at_least("objective.seeds", self.seeds, 1)
+        _check_at_least("objective.reports", self.reports, 1, _MOST_REPORTS)
+        _check_at_least("objective.seeds", self.seeds, 1, _MOST_SEEDS)
         _check_at_least("objective.loss_weight", self.loss_weight, 0)
         _check_at_least("objective.loss_window", self.loss_window, 1)
 
@@ -181,8 +190,8 @@ class JudgeSpec:
     tuning_trials: int = 16
 
     def __post_init__(self) -> None:
-        _check_at_least("judge.seeds", self.seeds, 0)
-        _check_at_least("judge.tuning_trials", self.tuning_trials, 1)
+        _check_at_least("judge.seeds", self.seeds, 0, _MOST_SEEDS)
+        _check_at_least("judge.tuning_trials", self.tuning_trials, 1, _MOST_TRIALS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,12 +209,15 @@ class FinalSpec:
     cosine: bool = True
 
     def __post_init__(self) -> None:
-        _check_at_least("final.epochs", self.epochs, 0)
+        _check_at_least("final.epochs", self.epochs, 0, _MOST_EPOCHS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudySpec:
     """A whole study.
+
+    What a spec sets is done, or refused when the study is made: each kind of objective names the
+    keys of `trainer`, `objective`, `lineage`, `judge` and `final` that it takes.
 
     Args:
         name: The study's name in the database.
@@ -218,7 +230,8 @@ class StudySpec:
         task: Options that the tasks are made with, such as the size of a language model; of a
             table's file `target`, `kind`, `drop` and `keep` (see `load_table`).
         space: Function from a trial to a `TrainingConfig`; a plain function of Optuna as the
-            objective is its own.
+            objective is its own. A parameter that is `false` is not searched, as in
+            `space.dropout = false`; one that no model takes is switched off so.
         sampler: Sampler; `seed` is passed on to it.
         pruner: Pruner.
         trainer: See `TrainerSpec`.
@@ -253,9 +266,14 @@ class StudySpec:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise SpecError("`name` must not be empty.")
-        _check_at_least("n_trials", self.n_trials, 1)
+        if len(self.name) > _LONGEST_NAME or not is_storable(self.name):
+            raise SpecError(
+                f"`name` must have at most {_LONGEST_NAME} characters that UTF-8 can hold, no "
+                f"zero bytes among them; got {shown(self.name)} of {len(self.name)}."
+            )
+        _check_at_least("n_trials", self.n_trials, 1, _MOST_TRIALS)
         _check_at_least("seed", self.seed, 0)
-        _check_at_least("batch_size", self.batch_size, 1)
+        _check_at_least("batch_size", self.batch_size, 1, _MOST_TRIALS)
         _check_one_of("direction", self.direction, _DIRECTIONS)
 
     @classmethod
@@ -265,53 +283,21 @@ class StudySpec:
         Raises:
             SpecError: On an unknown key, a wrong type or a value out of range.
         """
-        return read_table(cls, data)
+        try:
+            return read_table(cls, data)
+        except RecursionError as error:
+            raise SpecError("The spec is nested too deeply.") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain JSON types, every default filled in."""
         return dict(to_table(self))
 
 
-def load_spec(
-    path: str | Path,
-    *,
-    overrides: Sequence[str] = (),
-    changes: Mapping[str, Any] | None = None,
-) -> StudySpec:
-    """Read a TOML file into a spec.
-
-    Args:
-        path: The file. A study without a `name` in it is called like the file.
-        overrides: "a.b=c" each; the value is read as TOML, or as a string where that fails.
-        changes: Values by key that take the place of those in the file, before `overrides`.
-
-    Raises:
-        SpecError: If the file cannot be read or the spec is wrong.
-    """
-    path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"Cannot read the spec {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not valid TOML: {error}.") from error
-    data.setdefault("name", path.stem)
-    return changed_spec(data, changes or {}, overrides)
-
-
-def changed_spec(
-    data: Mapping[str, Any], changes: Mapping[str, Any], overrides: Sequence[str]
-) -> StudySpec:
-    """Build a spec from a table with changes and "a.b=c" overrides, as `load_spec` does."""
-    table = {**copy.deepcopy(dict(data)), **changes}
-    for override in overrides:
-        set_entry(table, override)
-    return StudySpec.from_dict(table)
-
-
-def _check_at_least(name: str, value: float, minimum: float) -> None:
+def _check_at_least(name: str, value: float, minimum: float, maximum: float = math.inf) -> None:
     if not value >= minimum:
         raise SpecError(f"`{name}` must be at least {minimum}, got {value}.")
+    if value > maximum:
+        raise SpecError(f"`{name}` must be at most {maximum:,}, got {value}.")
 
 
 def _check_one_of(name: str, value: str, allowed: Sequence[str]) -> None:

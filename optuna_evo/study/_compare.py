@@ -14,6 +14,8 @@ from optuna_evo.reports import compare
 from optuna_evo.reports import Comparison
 from optuna_evo.search import FINISHED
 from optuna_evo.search import Listener
+from optuna_evo.search import open_study
+from optuna_evo.search import study_names
 from optuna_evo.spec import Part
 from optuna_evo.spec import StudySpec
 from optuna_evo.study._parts import check_parts
@@ -105,8 +107,8 @@ def run_comparison(
 def count_finished(specs: Specs, storage: BaseStorage) -> int:
     """Return the trials that the studies have finished already, the studies that there are."""
     names = {spec.name for each in specs.values() for spec in each}
-    names &= set(optuna.get_all_study_names(storage))
-    studies = [optuna.load_study(study_name=name, storage=storage) for name in names]
+    names &= set(study_names(storage))
+    studies = [open_study(name, storage) for name in names]
     return sum(len(study.get_trials(deepcopy=False, states=FINISHED)) for study in studies)
 
 

@@ -16,6 +16,8 @@ from optuna_evo.attributes import SPEC
 from optuna_evo.attributes import WORKER
 from optuna_evo.errors import UsageError
 from optuna_evo.objectives import kind_of
+from optuna_evo.search import open_study
+from optuna_evo.search import study_names
 from optuna_evo.spec import StudySpec
 
 
@@ -40,13 +42,13 @@ def copy_study(name: str, new_name: str, storage: BaseStorage) -> optuna.Study:
         UsageError: If there is no study `name`, there is one called `new_name`, or its trials go
             on from checkpoints, which belong to one study.
     """
-    names = optuna.get_all_study_names(storage)
+    names = study_names(storage)
     if name not in names:
         known = ", ".join(sorted(names)) or "none"
         raise UsageError(f"There is no study {name!r} in this database; there are: {known}.")
     if new_name in names:
         raise UsageError(f"There is a study {new_name!r} already; choose another name.")
-    old = optuna.load_study(study_name=name, storage=storage)
+    old = open_study(name, storage)
     attrs = dict(old.user_attrs)
     if SPEC.is_in(attrs):
         attrs[SPEC.key] = _renamed(SPEC.read(attrs), new_name)

@@ -1,8 +1,11 @@
 """The parts that a spec names, built: samplers, pruners, spaces, the objective."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
+import dataclasses
 import functools
 import inspect
 from pathlib import Path
@@ -14,10 +17,12 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from optuna_evo.config import NamedOptimizer
+from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import SpecError
 from optuna_evo.errors import UsageError
 from optuna_evo.objectives import check_config
 from optuna_evo.objectives import check_spec
+from optuna_evo.objectives import check_use
 from optuna_evo.objectives import kind_of
 from optuna_evo.plugins import load_attribute
 from optuna_evo.samplers import check_priors
@@ -25,8 +30,12 @@ from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import RecurrenceSampler
 from optuna_evo.samplers import Source
 from optuna_evo.search import Objective
+from optuna_evo.spec import check_arguments
+from optuna_evo.spec import check_storable
 from optuna_evo.spec import Part
+from optuna_evo.spec import shown
 from optuna_evo.spec import StudySpec
+from optuna_evo.study._dry_run import check_by_trying
 from optuna_evo.warm_start import probe_space
 
 
@@ -43,6 +52,9 @@ __all__ = [
     "SPACES",
 ]
 
+# Arguments of models that our spaces ask for; the models of some tasks do not take them.
+_MODEL_ARGUMENTS = frozenset({"dropout"})
+_LARGEST_LEGACY_SEED = 2**32 - 1  # of numpy's RandomState, which Optuna's samplers use
 SAMPLERS: Mapping[str, str] = {
     "ga": "optuna_evo.samplers:GASampler",
     "hybrid": "optuna_evo.samplers:HybridSampler",
@@ -84,11 +96,15 @@ SPACES: Mapping[str, str] = {
 def resolve_spec(spec: StudySpec) -> StudySpec:
     """Return a spec with what its objective alone knows filled in; twice is the same as once.
 
+    Hyperparameters of a model that the models of the tasks do not take are switched off.
+
     Raises:
         SpecError: If there is no such objective, or the spec does not fit it.
         PluginError: If an own objective cannot be loaded.
     """
-    return kind_of(spec).resolve(spec)
+    kind = kind_of(spec)
+    resolved = kind.resolve(spec)
+    return resolved if kind.own_space(resolved) else _without_unused(resolved)
 
 
 def check_parts(spec: StudySpec) -> None:
@@ -100,13 +116,16 @@ def check_parts(spec: StudySpec) -> None:
     """
     kind = kind_of(spec)
     check_spec(spec)
+    check_storable(spec)
     sampler = build_sampler(spec, 0)
     if kind.has_lineages:
         _check_lineage(spec, sampler)
-    build_pruner(spec)
+    check_by_trying(sampler, build_pruner(spec), spec)
     space = build_space(spec)
-    parameters = space_parameters(spec)
-    if parameters is not None:
+    if kind.own_space(spec) is None:
+        parameters = _check_space(spec, space)
+        if not parameters:
+            raise SpecError(f"The space {spec.space.name!r} suggests nothing: all of it is off.")
         _check_optimizer(space)
         if spec.priors:
             check_priors(spec.priors, parameters)
@@ -118,6 +137,20 @@ def build_objective(
 ) -> Objective[Any]:
     """Build what a study's trials train and how they are valued."""
     return kind_of(spec).build(spec, device=device, data_dir=data_dir)  # type: ignore[no-any-return]
+
+
+def _without_unused(spec: StudySpec) -> StudySpec:
+    """Switch off what the space asks for and the models do not take, unless the spec names it."""
+    takes = kind_of(spec).model_arguments(spec)
+    if takes is None:
+        return spec
+    function = _resolve(spec.space, "space", SPACES)
+    asked = _MODEL_ARGUMENTS & set(_parameters(function, spec.space.name))
+    off = {name: False for name in sorted(asked - takes) if name not in spec.space.options}
+    if not off:
+        return spec
+    space = Part(name=spec.space.name, options={**spec.space.options, **off})
+    return dataclasses.replace(spec, space=space)
 
 
 def build_sampler(
@@ -150,18 +183,23 @@ def _build_plain_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.sample
         name = zlib.crc32(spec.name.encode())
         sequence = np.random.SeedSequence([spec.seed, name, n_trials_so_far])
         seed = int(sequence.generate_state(1)[0])
-    takes_seed = "seed" in inspect.signature(build).parameters
+    is_ours = str(getattr(build, "__module__", "")).startswith("optuna_evo.")
+    if seed > _LARGEST_LEGACY_SEED and not is_ours:
+        seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    takes_seed = "seed" in _parameters(build, spec.sampler.name)
     options = ({"seed": seed} if takes_seed else {}) | dict(spec.sampler.options)
-    sampler = _build(build, options, "sampler", spec.sampler.name)
-    assert isinstance(sampler, optuna.samplers.BaseSampler)
+    sampler: optuna.samplers.BaseSampler = _build(
+        build, options, "sampler", spec.sampler.name, optuna.samplers.BaseSampler
+    )
     return sampler
 
 
 def build_pruner(spec: StudySpec) -> optuna.pruners.BasePruner:
     """Build the pruner."""
     build = _resolve(spec.pruner, "pruner", PRUNERS)
-    pruner = _build(build, spec.pruner.options, "pruner", spec.pruner.name)
-    assert isinstance(pruner, optuna.pruners.BasePruner)
+    pruner: optuna.pruners.BasePruner = _build(
+        build, spec.pruner.options, "pruner", spec.pruner.name, optuna.pruners.BasePruner
+    )
     return pruner
 
 
@@ -175,17 +213,19 @@ def build_space(spec: StudySpec) -> Callable[[Any], Any]:
         return own
     function = _resolve(spec.space, "space", SPACES)
     options = dict(spec.space.options)
-    parameters = inspect.signature(function).parameters
+    parameters = _parameters(function, spec.space.name)
+    first = next(iter(parameters), None)  # the trial
+    if first in options:
+        raise SpecError(f"Unknown key {first!r} in [space]: it is the trial.")
+    check_arguments(function, options, "space", spec.space.name)
     if "horizon" in parameters:
         options.setdefault("horizon", spec.trainer.steps)
     # TOML and JSON know lists only; ranges are tuples
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
     space = functools.partial(function, **options)
     probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    try:
+    with _in_one_line(f"The space {spec.space.name!r} cannot be used"):
         config = space(probe)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"The space {spec.space.name!r} cannot be used: {error}") from error
     check_config(spec, config)
     return space
 
@@ -194,7 +234,21 @@ def space_parameters(spec: StudySpec) -> dict[str, BaseDistribution] | None:
     """Return the parameters that a study's space suggests; None if only its trials will tell."""
     if kind_of(spec).own_space(spec):
         return None
-    return probe_space(build_space(spec))
+    space = build_space(spec)
+    with _in_one_line(f"The space {spec.space.name!r} cannot be used"):
+        return probe_space(space)
+
+
+def _check_space(spec: StudySpec, space: Callable[[Any], Any]) -> dict[str, BaseDistribution]:
+    """Check configurations of every branch, not only of the first draw; return the parameters."""
+
+    def checked(trial: optuna.Trial) -> None:
+        config = space(trial)
+        check_config(spec, config)
+        check_use(spec, config)
+
+    with _in_one_line(f"The space {spec.space.name!r} cannot be used"):
+        return probe_space(checked)
 
 
 def _check_optimizer(space: Callable[[Any], Any]) -> None:
@@ -229,24 +283,49 @@ def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> Non
         )
 
 
+@contextlib.contextmanager
+def _in_one_line(begin: str) -> Iterator[None]:
+    """Turn whatever a part raises into one line; our own errors are one already."""
+    try:
+        yield
+    except OptunaEvoError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, TypeError | ValueError) else f"{type(error).__name__}: "
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SpecError(f"{begin}: {kind}{reason}") from error
+
+
+def _parameters(function: Any, name: str) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"{name!r} must be a function or class of Python.") from error
+
+
 def _resolve(part: Part, kind: str, registry: Mapping[str, str]) -> Any:
     if ":" in part.name:
-        return load_attribute(part.name)
+        found = load_attribute(part.name)
+        if not callable(found) or inspect.isbuiltin(found):
+            raise SpecError(
+                f"The {kind} {part.name!r} must be a function or class of Python, "
+                f"got {shown(found)}."
+            )
+        return found
     if part.name not in registry:
         raise SpecError(
-            f"Unknown {kind} {part.name!r}; there are: {', '.join(registry)}, "
+            f"Unknown {kind} {shown(part.name)}; there are: {', '.join(registry)}, "
             'and your own as "module:attribute".'
         )
     return load_attribute(registry[part.name])
 
 
-def _build(build: Any, options: Mapping[str, Any], kind: str, name: str) -> Any:
-    allowed = list(inspect.signature(build).parameters)
-    if unknown := [key for key in options if key not in allowed]:
-        raise SpecError(
-            f"Unknown key {unknown[0]!r} in [{kind}]; {name!r} takes: {', '.join(allowed)}."
-        )
-    try:
-        return build(**options)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"The {kind} {name!r} cannot be built: {error}") from error
+def _build(build: Any, options: Mapping[str, Any], kind: str, name: str, wanted: type) -> Any:
+    check_arguments(build, options, kind, name)
+    if inspect.isclass(build) and not issubclass(build, wanted):  # before it is called
+        raise SpecError(f"The {kind} {name!r} is no {wanted.__name__} of Optuna.")
+    with _in_one_line(f"The {kind} {name!r} cannot be built"):
+        built = build(**options)
+    if not isinstance(built, wanted):
+        raise SpecError(f"The {kind} {name!r} is no {wanted.__name__} of Optuna: {shown(built)}.")
+    return built

@@ -13,9 +13,11 @@ from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import optimizer_to_dict
 from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
+from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
 from optuna_evo.evaluation import judge
 from optuna_evo.evaluation import JudgeRow
+from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
 from optuna_evo.reports import best_trials
 from optuna_evo.reports import show_lineages
@@ -149,7 +151,7 @@ def best_trial(stored: StoredStudy) -> FrozenTrial:
     if not best:
         raise UsageError(
             f"Study {stored.spec.name!r} has no complete trial yet: "
-            f"optuna_evo study run {stored.spec.name}."
+            f"optuna_evo study run {quoted(stored.spec.name)}."
         )
     return best[0]
 
@@ -241,6 +243,13 @@ def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:
     data = JUDGEMENT.read(stored.study.user_attrs)
     if not data:
         return None
-    rows = [JudgeRow.from_dict(row) for row in data]
+    try:
+        rows = [JudgeRow.from_dict(row) for row in data]
+        assert rows
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise StorageError(
+            f"The judgement of study {stored.spec.name!r} is damaged: "
+            f"optuna_evo study judge {quoted(stored.spec.name)} makes a new one."
+        ) from error
     judged = rows[0].optimizer.fingerprint()
     return rows if judged == best_optimizer(stored).fingerprint() else None

@@ -16,12 +16,16 @@ from optuna_evo.attributes import SCHEMA
 from optuna_evo.attributes import SCHEMA_VERSION
 from optuna_evo.attributes import SOURCES
 from optuna_evo.attributes import SPEC
+from optuna_evo.errors import SpecError
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
+from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
 from optuna_evo.search import CheckpointStore
 from optuna_evo.search import open_checkpoints
+from optuna_evo.search import open_study
+from optuna_evo.search import study_names
 from optuna_evo.spec import StudySpec
 from optuna_evo.study._parts import build_pruner
 from optuna_evo.study._parts import build_sampler
@@ -88,7 +92,7 @@ def create_study(
     reader = reader or SourceReader(storage)
     public = tuple(str(reader.reference(text)) for text in spec.warm_start)
     spec = dataclasses.replace(spec, warm_start=public)
-    if spec.name in optuna.get_all_study_names(storage):
+    if spec.name in study_names(storage):
         _adopt_if_blank(spec, storage, reader)
         stored = load_study(spec.name, storage, reader=reader)
         if may_extend and stored.spec.n_trials != spec.n_trials:
@@ -96,13 +100,13 @@ def create_study(
         if difference := _difference(stored.spec, spec):
             raise StudyMismatchError(
                 f"Study {spec.name!r} was made from another spec: {difference}. Give the new one "
-                f"another name, run the stored one by `optuna_evo study run {spec.name}`, or "
-                f"delete it by `optuna_evo study delete {spec.name}`."
+                f"another name, run the stored one by `optuna_evo study run {quoted(spec.name)}`, "
+                f"or delete it by `optuna_evo study delete {quoted(spec.name)}`."
             )
         if not exist_ok:
             raise UsageError(
                 f"There is a study {spec.name!r} already; go on with it by "
-                f"`optuna_evo study run {spec.name}`."
+                f"`optuna_evo study run {quoted(spec.name)}`."
             )
         return stored
     with contextlib.closing(reader):
@@ -144,7 +148,7 @@ def mark_schema(study: optuna.Study) -> None:
 
 def _adopt_if_blank(spec: StudySpec, storage: BaseStorage, reader: SourceReader) -> None:
     """Finish the creation of a study whose creator was killed between its name and its spec."""
-    study = optuna.load_study(study_name=spec.name, storage=storage)
+    study = open_study(spec.name, storage)
     if study.user_attrs.keys() <= {SCHEMA.key, SOURCES.key} and not study.get_trials(
         deepcopy=False
     ):
@@ -174,27 +178,40 @@ def load_study(
         UsageError: If there is no such study or it was not made by optuna_evo.
         StorageError: If it was made by a newer optuna_evo.
     """
-    names = optuna.get_all_study_names(storage)
+    names = study_names(storage)
     if name not in names:
         known = ", ".join(sorted(names)) or "none"
         raise UsageError(f"There is no study {name!r} in this database; there are: {known}.")
-    study = optuna.load_study(study_name=name, storage=storage)
+    study = open_study(name, storage)
     attrs = study.user_attrs
     if not SPEC.is_in(attrs):
         raise UsageError(f"Study {name!r} was not made by optuna_evo: it holds no spec.")
     schema = SCHEMA.read(attrs, 0)
+    if not isinstance(schema, int):
+        raise _damaged(name, f"its schema is {schema!r:.60} and no number")
     if schema > SCHEMA_VERSION:
         raise StorageError(
             f"Study {name!r} was made by a newer optuna_evo (schema {schema}, this one knows "
             f"{SCHEMA_VERSION}): pip install --upgrade optuna-evo."
         )
-    spec = StudySpec.from_dict(SPEC.read(attrs))
+    spec = _stored_spec(study)
     references = read_references(study) if to_run else []
     with contextlib.closing(reader or SourceReader(storage)) as reader:
         sources = load_sources(references, reader)
     study.sampler = build_sampler(spec, len(study.get_trials(deepcopy=False)), sources)
     study.pruner = build_pruner(spec)
     return StoredStudy(spec, study)
+
+
+def _stored_spec(study: optuna.Study) -> StudySpec:
+    try:
+        return StudySpec.from_dict(SPEC.read(study.user_attrs))
+    except SpecError as error:
+        raise _damaged(study.study_name, f"its spec is none of ours: {error}") from error
+
+
+def _damaged(name: str, what: str) -> StorageError:
+    return StorageError(f"Study {name!r} is damaged: {what}")
 
 
 def refresh_sources(stored: StoredStudy, reader: SourceReader) -> list[Reference]:
@@ -227,12 +244,12 @@ def delete_study(name: str, storage: BaseStorage, *, checkpoints: str | None = N
     Raises:
         UsageError: If there is no such study.
     """
-    if name not in optuna.get_all_study_names(storage):
+    if name not in study_names(storage):
         raise UsageError(f"There is no study {name!r} in this database.")
-    study = optuna.load_study(study_name=name, storage=storage)
-    if SPEC.is_in(study.user_attrs):
-        spec = StudySpec.from_dict(SPEC.read(study.user_attrs))
-        if kind_of(spec).has_lineages:
+    with contextlib.suppress(StorageError):  # a damaged study, which has to go all the more
+        study = open_study(name, storage)
+        spec = _stored_spec(study) if SPEC.is_in(study.user_attrs) else None
+        if spec is not None and kind_of(spec).has_lineages:
             n_trials = len(study.get_trials(deepcopy=False))
             checkpoints_of(StoredStudy(spec, study), checkpoints).clear(n_trials)
     optuna.delete_study(study_name=name, storage=storage)

@@ -11,6 +11,8 @@ from typing import Final
 from optuna_evo.errors import PluginError
 from optuna_evo.errors import UsageError
 from optuna_evo.plugins import load_attribute
+from optuna_evo.spec import check_arguments
+from optuna_evo.spec import shown
 from optuna_evo.tasks._task import Task
 
 
@@ -43,7 +45,7 @@ def names() -> list[str]:
     return sorted(_BUILT_IN)
 
 
-def get(name: str, **options: Any) -> Task:
+def get(name: str, /, **options: Any) -> Task:
     """Return a task; the same object for the same arguments.
 
     A name stands for a `Task`, or for a function that makes one from keyword arguments.
@@ -69,11 +71,23 @@ def get(name: str, **options: Any) -> Task:
         )
     found = load_attribute(path)
     task: object = found
-    if callable(found):
+    if inspect.isbuiltin(found):
+        raise PluginError(f"{name!r} must be a task or a function of Python that makes one.")
+    if callable(found) and not isinstance(found, Task):
         _check_options(name, options, list(inspect.signature(found).parameters))
+        check_arguments(found, options, "task", name)
         # a list from TOML cannot be the key of a cache
         hashable = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-        task = _made(found, tuple(sorted(hashable.items())))
+        try:
+            task = _made(found, tuple(sorted(hashable.items())))
+        except (PluginError, UsageError):
+            raise
+        except Exception as error:  # an option of the wrong type, or the user's own function
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise PluginError(
+                f"The task {name!r} cannot be made with {shown(options)}: "
+                f"{type(error).__name__}: {reason}"
+            ) from error
     if not isinstance(task, Task):
         raise PluginError(
             f"{name!r} must be an `optuna_evo.tasks.Task`, got {type(task).__name__}."

@@ -115,7 +115,8 @@ class Task:
         load_test:
             Makes the test split from a data folder.
         loss:
-            Mean loss of a batch from (outputs, targets), a differentiable scalar.
+            Mean loss of a batch from (outputs, targets), a differentiable scalar. Outputs are
+            what the model returns: a tensor, or tensors in dictionaries, lists and tuples.
         metric:
             Mean metric of a batch from (outputs, targets), a scalar.
         augment:
@@ -147,8 +148,8 @@ class Task:
     build_model: Callable[..., nn.Module]
     load: Callable[[Path | None], Splits]
     load_test: Callable[[Path | None], Split]
-    loss: Callable[[Tensor, Tensor], Tensor]
-    metric: Callable[[Tensor, Tensor], Tensor]
+    loss: Callable[[Any, Tensor], Tensor]
+    metric: Callable[[Any, Tensor], Tensor]
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     batch_size: int = 128
     higher_is_better: bool = True

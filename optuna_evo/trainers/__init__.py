@@ -5,6 +5,7 @@ from optuna_evo.trainers._checkpoint import read_checkpoint
 from optuna_evo.trainers._checkpoint import write_checkpoint
 from optuna_evo.trainers._cohort import Cohort
 from optuna_evo.trainers._hardware import load_splits
+from optuna_evo.trainers._hardware import pick_precision
 from optuna_evo.trainers._origin import Origin
 from optuna_evo.trainers._start import start
 
@@ -14,6 +15,7 @@ __all__ = [
     "Cohort",
     "load_splits",
     "Origin",
+    "pick_precision",
     "read_checkpoint",
     "start",
     "write_checkpoint",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 from typing import Protocol
 
 from torch import Tensor
@@ -45,7 +46,7 @@ class Cohort(Protocol):
         self,
         split: Split | None = None,
         *,
-        measure: Callable[[Tensor, Tensor], Tensor] | None = None,
+        measure: Callable[[Any, Tensor], Tensor] | None = None,
     ) -> Sequence[float]:
         """Measure the members.
 
@@ -58,8 +59,10 @@ class Cohort(Protocol):
             The mean over the rows; NaN for diverged members and where outputs are not finite.
         """
 
-    def outputs(self, split: Split) -> Sequence[Tensor | None]:
+    def outputs(self, split: Split) -> Sequence[Any]:
         """Return what each model makes of the inputs of a split, a float32 tensor (n, ...).
+
+        Or what the model returns in place of one tensor, such as a dictionary of them.
 
         None for a diverged member, and where outputs are not finite.
         """

@@ -8,6 +8,7 @@ Shape legend: P members, b rows of a batch.
 from collections.abc import Callable
 from collections.abc import Mapping
 import contextlib
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,8 +19,10 @@ from torch.nn.attention import SDPBackend
 
 __all__ = ["by_vmap", "Forward"]
 
-Forward = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], Tensor], Tensor]
+Forward = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], Tensor], Any]
 """(parameters (P, *shape), buffers (P, *shape), inputs (b, ...)) -> outputs (P, b, ...).
+
+Outputs are one tensor, or tensors in dictionaries, lists and tuples, as the model returns them.
 
 Buffers are written in place where the model is in training mode. All members see one batch and
 drop out the same units, as members that train alone with one seed do.
@@ -35,13 +38,12 @@ def by_vmap(model: nn.Module) -> Forward:
 
     def forward(
         parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor
-    ) -> Tensor:
-        def one(own: dict[str, Tensor]) -> Tensor:
-            outputs: Tensor = torch.func.functional_call(model, own, (inputs,))
-            return outputs
+    ) -> Any:
+        def one(own: dict[str, Tensor]) -> Any:
+            return torch.func.functional_call(model, own, (inputs,))
 
         with _attention_for(inputs.device):
-            outputs: Tensor = torch.vmap(one, randomness="same")({**parameters, **buffers})
+            outputs = torch.vmap(one, randomness="same")({**parameters, **buffers})
         return outputs
 
     return forward

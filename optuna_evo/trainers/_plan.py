@@ -21,6 +21,7 @@ from optuna_evo.trainers._forward import by_vmap
 from optuna_evo.trainers._forward import Forward
 from optuna_evo.trainers._layers import by_layers
 from optuna_evo.trainers._layers import has_known_layers
+from optuna_evo.trainers._outputs import are_tensors
 from optuna_evo.trainers._population import PopulationCohort
 from optuna_evo.trainers._sequential import SequentialCohort
 from optuna_evo.trainers._setting import own_random_state
@@ -41,6 +42,8 @@ _WORTH_STACKING = 0.9
 _COMPUTE_BOUND_CPU, _NARROW = 0.01, 4
 # Members that stand for all when training one after another is timed.
 _ALONE = 4
+
+_FEW_ROWS = 8  # that show what a model returns; batch normalisation needs two
 
 # A timed stretch is so long that the clock and the system's ticks do not matter, and in steps no
 # longer than that the whole choice takes a second or two.
@@ -76,7 +79,7 @@ def choose(configs: Sequence[TrainingConfig], setting: Setting, trainer: str) ->
     if trainer == "sequential" or not configs:
         return None
     if trainer == "population":
-        return plans(configs, setting)[0]
+        return next(iter(plans(configs, setting)), None)
     if len(configs) == 1 or len(configs) * setting.total_steps < _WORTH_MEASURING:
         return None
     if setting.total_steps < _LEAST_STEPS:
@@ -104,6 +107,8 @@ def _fastest(configs: Sequence[TrainingConfig], setting: Setting) -> Plan | None
         [SequentialCohort(alone, setting).train], n_steps=_LEAST_STEPS, device=setting.device
     )
     found = plans(configs, setting)
+    if not found:
+        return None
     if setting.device.type == "cpu" and step / len(alone) > _COMPUTE_BOUND_CPU:
         found = [plan._replace(width=min(plan.width, _NARROW)) for plan in found]
     for plan in found:
@@ -118,12 +123,25 @@ def _fastest(configs: Sequence[TrainingConfig], setting: Setting) -> Plan | None
 
 
 def plans(configs: Sequence[TrainingConfig], setting: Setting) -> list[Plan]:
-    """Return the ways to train compatible members in stacks, as wide as memory allows."""
+    """Return the ways to train compatible members in stacks, as wide as memory allows.
+
+    None, if the model returns what cannot be stacked: anything but tensors, dictionaries, lists
+    and tuples.
+    """
+    if not _stacks(configs[0], setting):
+        return []
     width = min(len(configs), _widest(configs[0], setting))
     found = [Plan("vmap", width, by_vmap)]
     if has_known_layers(setting.build_model(configs[0])):
         found.insert(0, Plan("layers", width, by_layers))
     return found
+
+
+def _stacks(config: TrainingConfig, setting: Setting) -> bool:
+    """Tell whether the model's outputs for a few rows are tensors all through."""
+    inputs, _ = setting.batch(0, 0, min(_FEW_ROWS, setting.batch_size(config)))
+    with torch.no_grad(), own_random_state(setting.device), setting.autocast():
+        return are_tensors(setting.build_model(config)(inputs))
 
 
 def _widest(config: TrainingConfig, setting: Setting) -> int:

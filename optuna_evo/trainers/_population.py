@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,6 +27,9 @@ from optuna_evo.trainers._hardware import advice_on_memory
 from optuna_evo.trainers._hardware import evaluation_rows
 from optuna_evo.trainers._hardware import to_device
 from optuna_evo.trainers._origin import Origin
+from optuna_evo.trainers._outputs import are_finite_by_member
+from optuna_evo.trainers._outputs import member_of
+from optuna_evo.trainers._outputs import whole
 from optuna_evo.trainers._setting import check_alive
 from optuna_evo.trainers._setting import clip_and_sparsity
 from optuna_evo.trainers._setting import own_random_state
@@ -147,7 +151,7 @@ class PopulationCohort:
         self,
         split: Split | None = None,
         *,
-        measure: Callable[[Tensor, Tensor], Tensor] | None = None,
+        measure: Callable[[Any, Tensor], Tensor] | None = None,
     ) -> list[float]:
         """Measure the members."""
         split = split or self._setting.splits.valid
@@ -155,23 +159,26 @@ class PopulationCohort:
         totals = torch.zeros(len(self._rows), device=self._setting.device)
         with advice_on_memory(self._batch_size):
             for outputs, targets in self._outputs(split):
+                members = [member_of(outputs, row) for row in range(len(self._rows))]
                 with self._setting.autocast():
-                    values = [measure(own, targets) for own in outputs]
-                finite = torch.isfinite(outputs).flatten(1).all(dim=1)
-                totals += torch.where(finite, torch.stack(values), math.nan) * len(targets)
+                    values = torch.stack([measure(own, targets) for own in members])
+                finite = are_finite_by_member(outputs)
+                totals += torch.where(finite, values, math.nan) * len(targets)
         means = (totals / len(split)).tolist()
         pairs = zip(means, self._diverged(), strict=True)
         return self._in_order([math.nan if gone else mean for mean, gone in pairs])
 
-    def outputs(self, split: Split) -> list[Tensor | None]:
+    def outputs(self, split: Split) -> list[Any]:
         """Return what each model makes of the inputs of a split."""
         if not self._rows:
             return [None] * len(self._members)
         with advice_on_memory(self._batch_size):
-            whole = torch.cat([outputs.float() for outputs, _ in self._outputs(split)], dim=1)
-        finite = torch.isfinite(whole).flatten(1).all(dim=1).tolist()
+            batches = list(self._outputs(split))
+            sizes = [len(targets) for _, targets in batches]
+            outputs = whole([each for each, _ in batches], sizes, dim=1)
+        finite = are_finite_by_member(outputs).tolist()
         healthy = [a and not b for a, b in zip(finite, self._diverged(), strict=True)]
-        found = {member: whole[row] for row, member in enumerate(self._rows) if healthy[row]}
+        found = {m: member_of(outputs, row) for row, m in enumerate(self._rows) if healthy[row]}
         return [found.get(member) for member in self._members]
 
     def scale_lr(self, factors: Sequence[float]) -> None:
@@ -280,7 +287,7 @@ class PopulationCohort:
         self._rows = [self._rows[row] for row in rows]
 
     @torch.no_grad()
-    def _outputs(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    def _outputs(self, split: Split) -> Iterator[tuple[Any, Tensor]]:
         """Yield (outputs (P, b, ...), targets (b, ...)) of each batch of a split."""
         if not self._rows:
             return

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from optuna_evo.trainers._hardware import evaluation_rows
 from optuna_evo.trainers._hardware import to_device
 from optuna_evo.trainers._member import Member
 from optuna_evo.trainers._origin import Origin
+from optuna_evo.trainers._outputs import are_finite
+from optuna_evo.trainers._outputs import whole
 from optuna_evo.trainers._setting import check_alive
 from optuna_evo.trainers._setting import own_random_state
 from optuna_evo.trainers._setting import Setting
@@ -89,7 +92,7 @@ class SequentialCohort:
         self,
         split: Split | None = None,
         *,
-        measure: Callable[[Tensor, Tensor], Tensor] | None = None,
+        measure: Callable[[Any, Tensor], Tensor] | None = None,
     ) -> list[float]:
         """Measure the members."""
         there = to_device(split or self._setting.splits.valid, self._setting.device)
@@ -100,7 +103,7 @@ class SequentialCohort:
                 for member in self._members
             ]
 
-    def outputs(self, split: Split) -> list[Tensor | None]:
+    def outputs(self, split: Split) -> list[Any]:
         """Return what each model makes of the inputs of a split."""
         there = to_device(split, self._setting.device)
         with self._advice():
@@ -141,22 +144,22 @@ class SequentialCohort:
 
     @torch.inference_mode()
     def _mean(
-        self, member: Member, split: Split, measure: Callable[[Tensor, Tensor], Tensor]
+        self, member: Member, split: Split, measure: Callable[[Any, Tensor], Tensor]
     ) -> float:
         total = torch.zeros((), device=self._setting.device)
         for outputs, targets in self._batches(member, split):
             with self._setting.autocast():
                 value = measure(outputs, targets)
-            finite = torch.isfinite(outputs).all()
-            total += torch.where(finite, value, math.nan) * len(targets)
+            total += torch.where(are_finite(outputs), value, math.nan) * len(targets)
         return _finite_or_nan(total.item() / len(split))
 
     @torch.inference_mode()
-    def _whole(self, member: Member, split: Split) -> Tensor | None:
-        outputs = torch.cat([outputs.float() for outputs, _ in self._batches(member, split)])
-        return outputs if bool(torch.isfinite(outputs).all()) else None
+    def _whole(self, member: Member, split: Split) -> Any:
+        batches = list(self._batches(member, split))
+        outputs = whole([each for each, _ in batches], [len(targets) for _, targets in batches])
+        return outputs if bool(are_finite(outputs)) else None
 
-    def _batches(self, member: Member, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, member: Member, split: Split) -> Iterator[tuple[Any, Tensor]]:
         """Yield (outputs, targets) of each batch, the model in evaluation mode meanwhile."""
         setting = self._setting
         size = evaluation_rows(setting.task, member.batch_size, setting.device)

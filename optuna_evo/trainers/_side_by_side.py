@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 from typing import TypeVar
 
 from torch import Tensor
@@ -69,12 +70,12 @@ class SideBySideCohort:
         self,
         split: Split | None = None,
         *,
-        measure: Callable[[Tensor, Tensor], Tensor] | None = None,
+        measure: Callable[[Any, Tensor], Tensor] | None = None,
     ) -> list[float]:
         """Measure the members."""
         return self._gather(cohort.evaluate(split, measure=measure) for cohort, _ in self._parts)
 
-    def outputs(self, split: Split) -> list[Tensor | None]:
+    def outputs(self, split: Split) -> list[Any]:
         """Return what each model makes of the inputs of a split."""
         return self._gather(cohort.outputs(split) for cohort, _ in self._parts)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+import re
 from typing import Self
 
 from sqlalchemy.engine import make_url
@@ -9,11 +10,19 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from optuna_evo.errors import UsageError
+from optuna_evo.names import is_secret
+from optuna_evo.names import shown_url
 
 
 __all__ = ["public_url", "Reference", "with_password_of"]
 
 _AUTO = "auto"
+# A database whose "://" is misspelt: it could hold a password, so it is never taken for a name.
+_MISSPELT = re.compile(
+    r"\s*(sqlite|postgres|mysql|mariadb|oracle|mssql)[\w+]*\s*[:;,.]?\s*(/|:).*(#|@)"
+    r"|[^#]*:[^#]*@[^#]*#",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,11 @@ class Reference:
             UsageError: If it is neither.
         """
         if "://" not in text:
+            if _MISSPELT.match(text):
+                raise UsageError(
+                    f"{shown_url(text)} is neither a study nor a database: write "
+                    "postgresql://user@host/database#NAME or sqlite:///old.db#NAME."
+                )
             if not text.strip():
                 raise UsageError('A source must be "NAME", "URL#NAME" or "auto", got "".')
             return cls(text)
@@ -70,7 +84,7 @@ def public_url(url: str) -> str:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
         raise UsageError(
             'A source must be "NAME", "URL#NAME" or "auto"; what stands before the # is no '
             "database URL, such as sqlite:///old.db or postgresql://user@host/database."
@@ -78,7 +92,7 @@ def public_url(url: str) -> str:
     path = parsed.database
     if parsed.get_backend_name() == "sqlite" and path and path != ":memory:":
         path = str(Path(path).absolute())
-    query = {key: value for key, value in parsed.query.items() if "pass" not in key.lower()}
+    query = {key: value for key, value in parsed.query.items() if not is_secret(key)}
     public = URL.create(
         parsed.drivername, parsed.username, None, parsed.host, parsed.port, path, query
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import math
 from typing import Any
@@ -30,11 +31,16 @@ from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import SourceWarning
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
+from optuna_evo.names import is_secret
+from optuna_evo.names import shown_url
+from optuna_evo.names import without_secrets
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
 from optuna_evo.samplers import Source
 from optuna_evo.search import FINISHED
 from optuna_evo.search import open_storage
+from optuna_evo.search import open_study
+from optuna_evo.search import study_names
 from optuna_evo.spec import StudySpec
 from optuna_evo.warm_start._references import public_url
 from optuna_evo.warm_start._references import Reference
@@ -79,8 +85,10 @@ class SourceReader:
             return reference
         if self._own_url is not None and reference.url == public_url(self._own_url):
             return Reference(reference.study)
-        if make_url(text.partition("#")[0]).password:
-            self._full_urls[reference.url] = text.partition("#")[0]
+        full = text.partition("#")[0]
+        parsed = make_url(full)
+        if parsed.password or any(map(is_secret, parsed.query)):
+            self._full_urls[reference.url] = full
         return reference
 
     def storage(self, url: str | None) -> BaseStorage:
@@ -112,17 +120,20 @@ class SourceReader:
         """
         try:
             storage = self.storage(reference.url)
-            names = optuna.get_all_study_names(storage)
+            names = study_names(storage)
             if reference.study not in names:
                 place = reference.url or "this database"
                 known = ", ".join(sorted(names)[:10]) + (", …" if len(names) > 10 else "")
                 raise UsageError(
-                    f"There is no study {reference.study!r} in {place} to start from; there are: "
+                    f"There is no study {shown_url(reference.study)!r} in {place} to start from; "
+                    "there are: "
                     f"{known or 'none'}."
                 )
-            study = optuna.load_study(study_name=reference.study, storage=storage)
+            study = open_study(reference.study, storage)
         except SQLAlchemyError as error:
-            reason = str(error).splitlines()[0]
+            reason = without_secrets(
+                str(error).splitlines()[0], self._full_urls.get(reference.url or "", "")
+            )
             raise StorageError(f"Cannot read source {reference}: {reason}") from error
         if len(study.directions) > 1:
             raise UsageError(
@@ -245,19 +256,26 @@ def _all_of_same_space(
     reader: SourceReader,
 ) -> list[Reference]:
     references = []
-    for summary in optuna.get_all_study_summaries(reader.storage(url), include_best_trial=False):
-        reference = Reference(summary.study_name, url)
-        if len(summary.directions) > 1 or (url is None and _is_sibling(summary.study_name, spec)):
+    for name in study_names(reader.storage(url)):
+        if url is None and _is_sibling(name, spec):
             continue
-        study = reader.study(reference)
-        theirs = SPEC.read(summary.user_attrs)
-        if not _is_finished(study, theirs) or not _finite_trials(study):
-            continue
-        if (theirs and theirs["space"]["name"] == spec.space.name) or (
-            parameters is not None and set(_parameters(study)) == set(parameters)
-        ):
-            references.append(reference)
+        reference = Reference(name, url)
+        # a damaged study, or one of several objectives, is no reason to refuse the others
+        with contextlib.suppress(UsageError, StorageError, LookupError, TypeError, ValueError):
+            if _is_of_same_space(reader.study(reference), spec, parameters):
+                references.append(reference)
     return references
+
+
+def _is_of_same_space(
+    study: optuna.Study, spec: StudySpec, parameters: Mapping[str, BaseDistribution] | None
+) -> bool:
+    theirs = SPEC.read(study.user_attrs)
+    if not _is_finished(study, theirs) or not _finite_trials(study):
+        return False
+    return bool(theirs and theirs["space"]["name"] == spec.space.name) or (
+        parameters is not None and set(_parameters(study)) == set(parameters)
+    )
 
 
 def _is_sibling(name: str, spec: StudySpec) -> bool:

@@ -134,7 +134,10 @@ def test_a_study_of_estimators_runs_and_is_tested_once() -> None:
         ({"objective": {"name": "table", "metric": "f1"}}, "may be: mse, mae, r2; got 'f1'"),
         ({"objective": {"name": "table", "reports": 1}}, "must be from 2 to 353, .* got 1"),
         ({"space": {"name": "bert"}}, "space 'bert' does not go with objective.name = \"table\""),
-        ({"objective": {"name": "fitness"}}, "'estimator' does not go with .* \"fitness\""),
+        (
+            {"objective": {"name": "fitness"}, "direction": "maximize"},
+            "'estimator' does not go with .* \"fitness\"",
+        ),
         ({"task": {"size": 1}}, "Unknown option 'size': a table takes: target, kind"),
         ({"tasks": ["boston"]}, "A table must be one of breast_cancer"),
         ({"trainer": {"epochs": 2}}, '`trainer.epochs` goes with objective.name = "accuracy"'),

@@ -162,3 +162,16 @@ def test_a_gpu_trains_a_population_as_it_trains_one_after_another() -> None:
     for run in runs:
         run.train(25)
     assert runs[0].losses() == pytest.approx(runs[1].losses(), abs=1e-4)
+
+
+def test_a_member_that_reads_no_eps_trains_beside_members_that_divide_by_it() -> None:
+    configs = [TrainingConfig(genome=catalog[name]) for name in ("adamw", "sgd", "lion")]
+    task = tasks.get("two_moons")  # its first layer has units that are off: their gradients are 0
+    cohorts = [
+        trainers.start(configs, task, seed=0, total_steps=6, trainer=trainer)
+        for trainer in ("sequential", "population")
+    ]
+    for cohort in cohorts:
+        cohort.train(6)
+    alone, stacked = (list(cohort.losses()) for cohort in cohorts)
+    assert stacked == pytest.approx(alone, rel=1e-4)

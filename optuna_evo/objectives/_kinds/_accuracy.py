@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
+from optuna_evo.errors import SpecError
 from optuna_evo.objectives._kind import FinalResult
 from optuna_evo.objectives._kinds._training import build_tasks
+from optuna_evo.objectives._kinds._training import check_length
 from optuna_evo.objectives._kinds._training import check_task_direction
 from optuna_evo.objectives._kinds._training import TrainingKind
 from optuna_evo.spec import StudySpec
@@ -19,15 +21,22 @@ class AccuracyKind(TrainingKind):
     """One training on one task; may end with a final training on all rows but the test's."""
 
     name = "accuracy"
-    takes = frozenset(
-        {
-            "trainer.epochs",
-            "trainer.early_stopping",
-            "trainer.reduce_on_plateau",
-            "final.epochs",
-            "objective.metric",
-        }
-    )
+    takes = TrainingKind.takes | {
+        "trainer.epochs",
+        "trainer.early_stopping",
+        "trainer.reduce_on_plateau",
+        "objective.reports",
+        "objective.metric",
+        "final.epochs",
+        "final.cosine",
+    }
+
+    def check(self, spec: StudySpec) -> None:
+        """Refuse two lengths of one training, and options of a final training without one."""
+        super().check(spec)
+        check_length(spec)
+        if not spec.final.cosine and not spec.final.epochs:
+            raise SpecError("`final.cosine` goes with `final.epochs`: set that too.")
 
     def check_data(self, spec: StudySpec) -> None:
         """Check the direction of the metric."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.objectives._kinds._training import build_tasks
+from optuna_evo.objectives._kinds._training import check_length
 from optuna_evo.objectives._kinds._training import check_task_direction
 from optuna_evo.objectives._kinds._training import TrainingKind
 from optuna_evo.spec import StudySpec
@@ -62,7 +63,17 @@ class AreaKind(TrainingKind):
     """One training on one task, valued by its whole curve."""
 
     name = "area"
-    takes = frozenset({"trainer.epochs", "trainer.reduce_on_plateau", "objective.metric"})
+    takes = TrainingKind.takes | {
+        "trainer.epochs",
+        "trainer.reduce_on_plateau",
+        "objective.reports",
+        "objective.metric",
+    }
+
+    def check(self, spec: StudySpec) -> None:
+        """Refuse two lengths of one training."""
+        super().check(spec)
+        check_length(spec)
 
     def check_data(self, spec: StudySpec) -> None:
         """Check the direction of the metric."""

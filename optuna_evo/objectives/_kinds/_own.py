@@ -17,6 +17,7 @@ from optuna_evo.plugins import load_attribute
 from optuna_evo.plugins import load_module
 from optuna_evo.plugins import split_path
 from optuna_evo.spec import Part
+from optuna_evo.spec import shown
 from optuna_evo.spec import StudySpec
 
 
@@ -50,7 +51,16 @@ class OwnKind(ObjectiveKind):
     def check(self, spec: StudySpec) -> None:
         """Refuse what a function has no use for."""
         super().check(spec)
+        if spec.task:
+            raise SpecError(
+                f"The objective {spec.objective.name!r} makes its own tasks: leave out `task`."
+            )
         if not _is_own_space(spec):
+            if spec.tasks:
+                raise SpecError(
+                    f"The objective {spec.objective.name!r} trains what it trains and sees no "
+                    f"tasks, got {', '.join(spec.tasks)}: leave out `tasks`."
+                )
             return
         if spec.tasks:
             raise SpecError(
@@ -66,6 +76,14 @@ class OwnKind(ObjectiveKind):
             raise SpecError(
                 f"The objective {spec.objective.name!r} runs one trial at a time: batch_size must "
                 f"be 1, got {spec.batch_size}."
+            )
+
+    def check_config(self, spec: StudySpec, config: Any) -> None:
+        """Refuse what has no fingerprint."""
+        if not callable(getattr(config, "fingerprint", None)):
+            raise SpecError(
+                f"The space {spec.space.name!r} must return a configuration with a method "
+                f"`fingerprint`, got {shown(config)}."
             )
 
     def check_data(self, spec: StudySpec) -> None:

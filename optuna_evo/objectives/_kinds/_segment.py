@@ -17,7 +17,12 @@ class SegmentKind(TrainingKind):
     """The metric at the end of a segment, whose checkpoint others go on from."""
 
     name = "segment"
-    takes = frozenset({"float16"})
+    takes = TrainingKind.takes | {
+        "objective.reports",
+        "lineage.inherit",
+        "lineage.checkpoints",
+        "float16",
+    }
     has_lineages = True
     trains_segments = True
 

@@ -12,6 +12,7 @@ from optuna_evo.objectives._kind import check_direction
 from optuna_evo.objectives._kind import FinalResult
 from optuna_evo.objectives._kind import ObjectiveKind
 from optuna_evo.objectives._kinds._training import misfit
+from optuna_evo.spec import check_arguments
 from optuna_evo.spec import StudySpec
 
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from optuna_evo.objectives._table import EstimatorObjective
 
 
+# scikit-learn takes seeds of 32 bits, and repetitions add some thousands.
+_LARGEST_SEED: Final = 2**32 - 10_000_000
 _OPTIONS: Final = ("target", "kind", "drop", "keep")
 
 
@@ -26,7 +29,7 @@ class TableKind(ObjectiveKind):
     """The mean of a metric over folds; ends with a fit to all rows but the test's."""
 
     name = "table"
-    takes = frozenset({"objective.metric"})
+    takes = frozenset({"objective.metric", "objective.reports"})
 
     def check_config(self, spec: StudySpec, config: Any) -> None:
         """Refuse all but estimators."""
@@ -49,13 +52,14 @@ class TableKind(ObjectiveKind):
             raise SpecError(
                 f"Unknown option {unknown[0]!r}: a table takes: {', '.join(_OPTIONS)}."
             )
+        check_arguments(load_table, spec.task, "task", spec.tasks[0])
         try:
             table = load_table(spec.tasks[0], **spec.task, data_dir=data_dir)
             return EstimatorObjective(
                 table=table,
                 metric=spec.objective.metric,
                 folds=spec.objective.reports,
-                seed=spec.seed,
+                seed=spec.seed % _LARGEST_SEED,
             )
         except ValueError as error:
             raise SpecError(str(error)) from error
