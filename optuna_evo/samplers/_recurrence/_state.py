@@ -19,13 +19,15 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.attributes import DIVERGED
+from optuna_evo.samplers._rank import loss_of
+from optuna_evo.samplers._rank import Rank
+from optuna_evo.samplers._rank import rank_of
 from optuna_evo.samplers._recurrence._segment import read_assignment
 from optuna_evo.samplers._recurrence._segment import SegmentAssignment
 from optuna_evo.samplers._slots import ended
 from optuna_evo.samplers._slots import NextSlot
 from optuna_evo.samplers._slots import SlotBook
 from optuna_evo.samplers._slots import SlotKey
-from optuna_evo.surrogates import is_ordinary
 
 
 __all__ = ["PopulationState", "Result"]
@@ -38,6 +40,8 @@ class Result(NamedTuple):
     segment: SegmentAssignment
     loss: float
     """What is minimised; infinite for a pruned segment without a finite value."""
+    violation: float = 0.0
+    """By how much constraints are violated; 0 for a feasible segment."""
 
     @property
     def has_weights(self) -> bool:
@@ -46,9 +50,9 @@ class Result(NamedTuple):
         return is_whole and not DIVERGED.is_in(self.trial.user_attrs)
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        """What orders results, the lowest is best: pruned ones are behind complete ones."""
-        return not self.has_weights, self.loss
+    def rank(self) -> Rank:
+        """What orders results, the lowest is best: without weights are behind those with some."""
+        return Rank(not self.has_weights, self.violation, self.loss)
 
 
 class PopulationState:
@@ -74,17 +78,17 @@ class PopulationState:
         self.size = size
         self.results: dict[int, Result] = {}
         self.seeds: list[FrozenTrial] = []
-        self._sign = -1.0 if maximize else 1.0
+        self._maximize = maximize
         self._slots = SlotBook[SegmentAssignment](partial(read_assignment, study=study))
         self._ended: dict[int, tuple[float, int]] = {}
         self._by_member: dict[int, list[Result]] = defaultdict(list)
         for trial, segment in self._slots.update(trials, reread).finished:
             if segment is not None:
                 self._close(trial, segment)
-            elif trial.state == TrialState.COMPLETE and math.isfinite(self._loss(trial)):
+            elif trial.state == TrialState.COMPLETE and math.isfinite(loss_of(trial, maximize)):
                 self.seeds.append(trial)
         self._busy = {segment.member for segment in self._slots.open_assignments()}
-        self.seeds.sort(key=self._loss)
+        self.seeds.sort(key=lambda trial: rank_of(trial, maximize=maximize))
         for results in self._by_member.values():
             results.sort(key=lambda result: (result.segment.turn, -result.trial.number))
 
@@ -152,7 +156,8 @@ class PopulationState:
         if end > self._ended.get(member, (0.0, 0)):
             self._ended[member] = end
         if trial.state != TrialState.FAIL:
-            result = Result(trial, segment, self._loss(trial))
+            _, violation, loss = rank_of(trial, maximize=self._maximize)
+            result = Result(trial, segment, loss, violation)
             self.results[trial.number] = result
             self._by_member[member].append(result)
 
@@ -165,9 +170,3 @@ class PopulationState:
         """Return the free members, those that never started first, then by when they ended."""
         free = (member for member in range(self.size) if member not in self._busy)
         return sorted(free, key=lambda member: (self._ended.get(member, (0.0, member)), member))
-
-    def _loss(self, trial: FrozenTrial) -> float:
-        value = trial.value
-        if trial.state == TrialState.PRUNED and value is None and trial.intermediate_values:
-            value = trial.intermediate_values[max(trial.intermediate_values)]
-        return self._sign * value if value is not None and is_ordinary(value) else math.inf
