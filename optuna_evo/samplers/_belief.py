@@ -7,6 +7,7 @@ fitted kernel, found again by the data it was fitted to.
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+import math
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ from optuna_evo.surrogates import warp_around
 Array = NDArray[np.float64]
 
 SHORTLIST = 200  # candidates of a joint draw
+# ln P from which a candidate is likely feasible. The improvement that is left on the boundary of
+# the feasible region would else win over any probability of being on its right side.
+LOG_LIKELY = math.log(0.8)
 OPTIMISM = 2.5  # standard deviations below the mean by which they are chosen
 
 
@@ -126,7 +130,10 @@ class Belief:
             gain = log_expected_improvement(mean, np.sqrt(variance), best)
         if self.feasibility is None:
             return gain
-        return gain + self.feasibility.log_probability(features)
+        log_probability = self.feasibility.log_probability(features)
+        likely = log_probability >= LOG_LIKELY
+        gain = gain + log_probability
+        return np.where(likely, gain, -np.inf) if likely.any() else gain
 
     def features(self, candidates: Array) -> Array:
         """Return what the posterior sees of candidates: without parameters that do not apply."""
