@@ -103,7 +103,7 @@ class Axis:
             index = self._indices.get((isinstance(choice, bool), choice))
             if index is not None:
                 return float(index)
-            if isinstance(choice, bool | int):  # what equals it is of the other kind
+            if _is_number(choice):  # what equals it is a flag, or the other way round
                 return math.nan
         try:  # a list, or NaN
             return float(self.distribution.to_internal_repr(choice))
@@ -152,6 +152,10 @@ def _as_numbers(values: Sequence[Any]) -> NDArray[np.float64]:
     except OverflowError:  # an int beyond all floats
         column = np.array([_finite(v) for v in values])
     return np.where(np.isfinite(column), column, math.nan)
+
+
+def _is_number(choice: Any) -> bool:
+    return isinstance(choice, Real) and choice == choice
 
 
 def _is_real(value: Any) -> bool:
