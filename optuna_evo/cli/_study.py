@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -34,11 +33,6 @@ from optuna_evo.cli._sources import study_sources
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_or_created
-
-
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-    from optuna.study import StudySummary
 
 
 __all__ = ["study"]
@@ -174,12 +168,12 @@ def study_list(storage: str | None) -> None:
     import optuna
     from rich.table import Table
 
-    table = Table()
-    for column in ("study", "direction", "trials", "best", "started"):
-        table.add_column(column)
+    from optuna_evo.reports import best_value
+
+    table = Table("study", "direction", "trials", "best", "started")
     database = open_database(storage)
     for summary in optuna.get_all_study_summaries(database):
-        best = _best_value(summary, database)
+        best = best_value(summary, database)
         started = summary.datetime_start
         table.add_row(
             summary.study_name,
@@ -189,20 +183,6 @@ def study_list(storage: str | None) -> None:
             "" if started is None else f"{started:%Y-%m-%d %H:%M}",
         )
     new_console().print(table)
-
-
-def _best_value(summary: "StudySummary", storage: "BaseStorage") -> float | None:
-    """Return the best feasible value: a summary of Optuna's knows no constraints."""
-    import optuna
-
-    from optuna_evo.reports import best_trials
-    from optuna_evo.samplers import is_feasible
-
-    if summary.best_trial is None or is_feasible(summary.best_trial):
-        return summary.best_trial.value if summary.best_trial else None
-    study = optuna.load_study(study_name=summary.study_name, storage=storage)
-    best = best_trials(study, 1)
-    return best[0].value if best else None
 
 
 @study.command("show", short_help="Show the best rule, accuracies, population, judgement.")

@@ -30,6 +30,7 @@ from optuna_evo.reports._sources import sources_panel
 from optuna_evo.reports._sources import SourcesSummary
 from optuna_evo.reports._sources import summarise_sources
 from optuna_evo.reports._summary import best_trials
+from optuna_evo.reports._summary import best_value
 from optuna_evo.reports._summary import Generation
 from optuna_evo.reports._summary import generation_of
 from optuna_evo.reports._summary import StudySummary
@@ -44,6 +45,7 @@ from optuna_evo.reports._tuning_figures import tuning_figure
 
 __all__ = [
     "best_trials",
+    "best_value",
     "compare",
     "Comparison",
     "comparison_markdown",

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 import optuna
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
+from optuna.study import StudySummary as StudySummaryOfOptuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
@@ -25,7 +27,7 @@ from optuna_evo.samplers import is_feasible
 from optuna_evo.samplers import rank_of
 
 
-__all__ = ["best_trials", "Generation", "generation_of", "StudySummary", "summarise"]
+__all__ = ["best_trials", "best_value", "Generation", "generation_of", "StudySummary", "summarise"]
 
 _GENERATION_SUFFIX = ":generation"
 
@@ -136,6 +138,20 @@ def best_trials(study: optuna.Study, n: int) -> list[FrozenTrial]:
     numbers = [n for rank, n in ranked if rank.violation == 0.0 and math.isfinite(rank.loss)]
     by_number = {trial.number: trial for trial in trials}
     return [by_number[number] for number in numbers[:n]]
+
+
+def best_value(summary: StudySummaryOfOptuna, storage: BaseStorage) -> float | None:
+    """Return the best feasible value of a study that is listed; None without one.
+
+    Args:
+        summary: What `optuna.get_all_study_summaries` says of it: that knows no constraints.
+        storage: Where it is, read only if its best trial is infeasible.
+    """
+    if summary.best_trial is None or is_feasible(summary.best_trial):
+        return summary.best_trial.value if summary.best_trial else None
+    study = optuna.load_study(study_name=summary.study_name, storage=storage)
+    best = best_trials(study, 1)
+    return best[0].value if best else None
 
 
 def generation_of(trial: FrozenTrial) -> int | None:

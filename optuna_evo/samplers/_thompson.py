@@ -39,6 +39,10 @@ class ThompsonSampler(BaseSampler):
     expected of them; neither is proposed again while there are others. An ask is bounded: beyond
     256 observations the best, the latest and an even choice of the others are used.
 
+    Constraints (`trial.set_constraint`) are learned by processes of their own once one is
+    violated: a draw's best candidate is then the best of those whose drawn constraints are met
+    (Eriksson and Poloczek 2021).
+
     Args:
         n_startup_trials:
             Number of complete trials before the first draw from the posterior, at least 1.

@@ -81,6 +81,9 @@ class MetaPriorSampler(BaseSampler):
       has a turn whenever three trials in a row were no better. Another sampler proposes a share of
       the trials that grows with evidence.
 
+    Constraints (`trial.set_constraint`) are learned as by `ThompsonSampler`; the configurations
+    that a source is remembered for are its best feasible ones.
+
     Which of them proposed a trial is its user attribute `optuna_evo.attributes.PROPOSED_BY`:
     "portfolio", "prior", "base", or "random" where there is nothing to go by. All state is in the
     study, as far as the base keeps none: with the same seed a trial is a function of the sources
