@@ -148,7 +148,7 @@ def believe(
     configurations = [o.params for o in history.observations]
     units = encoding.units(configurations)
     losses = bound(np.array([o.loss for o in history.observations]))
-    violations = np.array([o.violation for o in history.observations])
+    violations = history.violations
     features, targets = encoding.features(units), learning_targets(losses, violations)
     kernel = _fit(encoding, features, losses, violations, memory)
     rows = spread_rows(merits(targets, violations), MAX_ROWS)

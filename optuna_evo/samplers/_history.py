@@ -8,6 +8,8 @@ from dataclasses import replace
 import math
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.study import StudyDirection
@@ -30,7 +32,7 @@ class Observation:
     @property
     def violation(self) -> float:
         """The sum of its positive constraints; 0 if it is feasible."""
-        return total_violation(self.constraints) if self.constraints else 0.0
+        return total_violation(self.constraints)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,13 @@ class History:
     failed: Sequence[Mapping[str, Any]]
     n_complete: int
     n_earlier: int  # trials with a lower number than the asking one that have not failed
+
+    @property
+    def violations(self) -> NDArray[np.float64]:
+        """The violation of each observation, (n,); 0 for a feasible one."""
+        if not any(o.constraints for o in self.observations):
+            return np.zeros(len(self.observations))
+        return np.array([o.violation for o in self.observations])
 
     def within(self, space: Mapping[str, BaseDistribution]) -> "History":
         """Return the history of the given parameters only, with these ranges."""

@@ -6,6 +6,7 @@ trials the one with the smaller total violation is better, and values decide amo
 
 from collections.abc import Mapping
 import math
+from types import MappingProxyType
 from typing import Final
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from optuna_evo.surrogates import is_ordinary
 __all__ = ["constraints_of", "is_feasible", "loss_of", "Rank", "rank_of", "total_violation"]
 
 _PREFIX: Final = "constraints"  # of the system attributes in which Optuna keeps constraints
+_NO_CONSTRAINTS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 class Rank(NamedTuple):
@@ -66,13 +68,17 @@ def loss_of(trial: FrozenTrial, maximize: bool) -> float:
 
 def constraints_of(trial: FrozenTrial) -> Mapping[str, float]:
     """Return the constraints of a trial by name, those of Optuna 4 by their position."""
-    attrs = trial.system_attrs
-    # most studies have none, and samplers read every trial at every ask
-    return trial.constraints if any(key.startswith(_PREFIX) for key in attrs) else {}
+    # a plain loop: most studies have none, and samplers read every trial at every ask
+    for key in trial.system_attrs:
+        if key.startswith(_PREFIX):
+            return trial.constraints
+    return _NO_CONSTRAINTS
 
 
 def total_violation(constraints: Mapping[str, float]) -> float:
     """Return the sum of positive constraints; infinite if one is NaN or as good as infinite."""
+    if not constraints:
+        return 0.0
     if any(math.isnan(c) or (c > 0.0 and not is_ordinary(c)) for c in constraints.values()):
         return math.inf
     return sum((c for c in constraints.values() if c > 0.0), 0.0)

@@ -155,7 +155,7 @@ def believe_informed(
     configurations = [o.params for o in history.observations]
     units = encoding.units(configurations)
     losses = bound(np.array([o.loss for o in history.observations]))
-    violations = np.array([o.violation for o in history.observations])
+    violations = history.violations
     features = encoding.features(units)
     targets = learning_targets(losses, violations, distinct=True)
     shares = source_shares(models.means(features), targets, knowledge.shares)

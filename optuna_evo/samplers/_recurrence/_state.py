@@ -11,6 +11,7 @@ or sampled by another sampler) are no members.
 from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Sequence
+from functools import cached_property
 from functools import partial
 import math
 from typing import NamedTuple
@@ -19,7 +20,6 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.attributes import DIVERGED
-from optuna_evo.samplers._rank import loss_of
 from optuna_evo.samplers._rank import Rank
 from optuna_evo.samplers._rank import rank_of
 from optuna_evo.samplers._recurrence._segment import read_assignment
@@ -77,20 +77,26 @@ class PopulationState:
     ) -> None:
         self.size = size
         self.results: dict[int, Result] = {}
-        self.seeds: list[FrozenTrial] = []
         self._maximize = maximize
         self._slots = SlotBook[SegmentAssignment](partial(read_assignment, study=study))
         self._ended: dict[int, tuple[float, int]] = {}
         self._by_member: dict[int, list[Result]] = defaultdict(list)
+        self._added: list[FrozenTrial] = []
         for trial, segment in self._slots.update(trials, reread).finished:
             if segment is not None:
                 self._close(trial, segment)
-            elif trial.state == TrialState.COMPLETE and math.isfinite(loss_of(trial, maximize)):
-                self.seeds.append(trial)
+            elif trial.state == TrialState.COMPLETE:
+                self._added.append(trial)
         self._busy = {segment.member for segment in self._slots.open_assignments()}
-        self.seeds.sort(key=lambda trial: rank_of(trial, maximize=maximize))
         for results in self._by_member.values():
             results.sort(key=lambda result: (result.segment.turn, -result.trial.number))
+
+    @cached_property
+    def seeds(self) -> list[FrozenTrial]:
+        """The added trials, the best first: where first segments start; needed by these alone."""
+        ranked = [(rank_of(trial, maximize=self._maximize), trial) for trial in self._added]
+        finite = [(rank, trial) for rank, trial in ranked if math.isfinite(rank.loss)]
+        return [trial for _, trial in sorted(finite, key=lambda pair: pair[0])]
 
     def next_slot(self, number: int) -> NextSlot:
         """Return the slot for the running trial `number`, (member, turn, attempt).
