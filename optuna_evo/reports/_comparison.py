@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.evaluation import Interval
 from optuna_evo.reports._summary import best_trials
+from optuna_evo.samplers import is_feasible
 from optuna_evo.search import FINISHED
 
 
@@ -130,7 +131,7 @@ def compare(
 def course_of(study: optuna.Study) -> Course:
     """Return the course of a study: its finished trials in the order in which they ended.
 
-    Pruned trials count as evaluations: they cost time too.
+    Pruned and infeasible trials count as evaluations: they cost time too.
     """
     trials = study.get_trials(deepcopy=False, states=FINISHED)
     ended = sorted(trials, key=lambda t: (t.datetime_complete is None, t.datetime_complete))
@@ -157,7 +158,7 @@ def best_at(courses: Sequence[Course], times: Array) -> Array:
 
 
 def _value(trial: FrozenTrial) -> float:
-    if trial.state != TrialState.COMPLETE or trial.value is None:
+    if trial.state != TrialState.COMPLETE or trial.value is None or not is_feasible(trial):
         return math.nan
     return trial.value if math.isfinite(trial.value) else math.nan
 

@@ -19,6 +19,7 @@ from optuna_evo.attributes import REUSED_FROM
 from optuna_evo.names import printable
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import generation_of
+from optuna_evo.samplers import is_feasible
 from optuna_evo.search import FINISHED
 from optuna_evo.spec import StudySpec
 
@@ -98,7 +99,8 @@ class SearchProgress(_TrialBar):
         self._where = f"generation {generation}, " if generation is not None else ""
         self._done += 1
         self._reused += REUSED_FROM.is_in(trial.user_attrs)
-        if trial.state == TrialState.COMPLETE and trial.value is not None:
+        is_result = trial.state == TrialState.COMPLETE and is_feasible(trial)
+        if is_result and trial.value is not None:
             pick = max if self._maximize else min
             self._best = trial.value if self._best is None else pick(self._best, trial.value)
         self._progress.update(self._task, completed=self._done, best=self._shown_best())

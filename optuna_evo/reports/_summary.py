@@ -21,6 +21,8 @@ from optuna_evo.config import EstimatorConfig
 from optuna_evo.config import SegmentConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.metrics import ALL_METRICS
+from optuna_evo.samplers import is_feasible
+from optuna_evo.samplers import rank_of
 
 
 __all__ = ["best_trials", "Generation", "generation_of", "StudySummary", "summarise"]
@@ -29,7 +31,7 @@ _GENERATION_SUFFIX = ":generation"
 
 
 class Generation(NamedTuple):
-    """The members of one generation: how many, and how good the finished ones are."""
+    """The members of one generation: how many, and how good the complete feasible ones are."""
 
     number: int
     n_trials: int
@@ -124,11 +126,16 @@ def _notes(attrs: Mapping[str, Any]) -> str:
 
 
 def best_trials(study: optuna.Study, n: int) -> list[FrozenTrial]:
-    """Return the `n` best complete trials, the best first, the earlier one of equals first."""
+    """Return the `n` best complete trials, the best first, the earlier one of equals first.
+
+    As for `study.best_trial`, a trial that violates a constraint is none of them.
+    """
+    maximize = study.direction == StudyDirection.MAXIMIZE
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    finite = [t for t in trials if t.value is not None and math.isfinite(t.value)]
-    sign = _sign(study)
-    return sorted(finite, key=lambda t: (sign * (t.value or 0.0), t.number))[:n]
+    ranked = sorted((rank_of(trial, maximize=maximize), trial.number) for trial in trials)
+    numbers = [n for rank, n in ranked if rank.violation == 0.0 and math.isfinite(rank.loss)]
+    by_number = {trial.number: trial for trial in trials}
+    return [by_number[number] for number in numbers[:n]]
 
 
 def generation_of(trial: FrozenTrial) -> int | None:
@@ -149,7 +156,8 @@ def _generations(study: optuna.Study, trials: list[FrozenTrial]) -> list[Generat
 
 
 def _generation(study: optuna.Study, number: int, trials: list[FrozenTrial]) -> Generation:
-    values = [t.value for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and is_feasible(t)]
+    values = [t.value for t in complete if t.value is not None]
     pick: Any = np.min if _sign(study) > 0 else np.max
     return Generation(
         number=number,

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.reports._summary import generation_of
+from optuna_evo.samplers import is_feasible
 from optuna_evo.surrogates import MetaLearner
 
 
@@ -30,7 +31,7 @@ class TuningCourse(NamedTuple):
         losses: Their training losses, NaN where none was recorded.
         is_bandit: Whether the bandit proposed them.
         generations: Values by generation, those of the genetic phase only.
-        best_so_far: The best value up to each trial.
+        best_so_far: The best feasible value up to each trial; NaN before there is one.
         predicted: Cross-validated predictions of a meta-learner, on its own scale, higher is
             better; empty with too few trials.
         correlation: Spearman's rank correlation of predictions and values, positive if good; NaN
@@ -64,7 +65,9 @@ def tuning_course(study: optuna.Study) -> TuningCourse:
             generations.setdefault(generation, []).append(value)
     # a meta-learner minimises: of a maximised study it gets the negative values
     predicted = _predicted(trials, [-v if maximize else v for v in values])
-    course = np.maximum.accumulate(values) if maximize else np.minimum.accumulate(values)
+    pick = np.fmax if maximize else np.fmin  # these ignore NaN where there is another value
+    counted = [v if is_feasible(t) else math.nan for t, v in zip(trials, values, strict=True)]
+    course = pick.accumulate(np.array(counted))
     goodness = np.array(values) if maximize else -np.array(values)
     return TuningCourse(
         numbers=[t.number for t in trials],

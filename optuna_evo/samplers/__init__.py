@@ -7,6 +7,9 @@ from optuna_evo.samplers._meta._source import read_source
 from optuna_evo.samplers._meta._source import read_sources
 from optuna_evo.samplers._meta._source import Source
 from optuna_evo.samplers._meta._user_prior import check_priors
+from optuna_evo.samplers._rank import is_feasible
+from optuna_evo.samplers._rank import Rank
+from optuna_evo.samplers._rank import rank_of
 from optuna_evo.samplers._recurrence._sampler import RecurrenceSampler
 from optuna_evo.samplers._recurrence._segment import Segment
 from optuna_evo.samplers._recurrence._segment import segment_of
@@ -17,7 +20,10 @@ __all__ = [
     "check_priors",
     "GASampler",
     "HybridSampler",
+    "is_feasible",
     "MetaPriorSampler",
+    "Rank",
+    "rank_of",
     "read_source",
     "read_sources",
     "RecurrenceSampler",

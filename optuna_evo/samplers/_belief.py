@@ -14,8 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.samplers._candidates import unseen
+from optuna_evo.samplers._feasibility import Feasibility
+from optuna_evo.samplers._feasibility import KernelMemory
+from optuna_evo.samplers._feasibility import learn_feasibility
 from optuna_evo.samplers._history import History
+from optuna_evo.samplers._improvement import log_expected_improvement
 from optuna_evo.samplers._memory import LastResult
+from optuna_evo.samplers._rows import fit_size
+from optuna_evo.samplers._rows import MAX_FIT_ROWS
+from optuna_evo.samplers._rows import MAX_ROWS
+from optuna_evo.samplers._rows import spread_rows
 from optuna_evo.surrogates import ActivityRule
 from optuna_evo.surrogates import bound
 from optuna_evo.surrogates import condition
@@ -27,16 +35,16 @@ from optuna_evo.surrogates import Posterior
 from optuna_evo.surrogates import Predictive
 from optuna_evo.surrogates import SpaceEncoding
 from optuna_evo.surrogates import warp
+from optuna_evo.surrogates import warp_around
 
 
 Array = NDArray[np.float64]
 
-MAX_ROWS = 256  # observations that the posterior is conditioned on
-MAX_FIT_ROWS = 128  # observations that the kernel is fitted to
 SHORTLIST = 200  # candidates of a joint draw
+# ln P from which a candidate is likely feasible. The improvement that is left on the boundary of
+# the feasible region would else win over any probability of being on its right side.
+LOG_LIKELY = math.log(0.8)
 OPTIMISM = 2.5  # standard deviations below the mean by which they are chosen
-REFIT_ALWAYS_UP_TO = 30
-REFIT_GROWTH = 1.1  # above that: only after this growth of the study
 
 
 @dataclass(frozen=True)
@@ -44,21 +52,30 @@ class Belief:
     """A posterior, and what is needed to ask it about candidates.
 
     `units` and `targets` are all observations, `known` also the running and failed trials.
+    `feasibility` is None as long as constraints have excluded nothing.
     """
 
     encoding: SpaceEncoding
     rules: tuple[ActivityRule, ...]
     units: Array  # (n, d)
     losses: Array  # (n,), finite
+    violations: Array  # (n,), 0 where feasible
     targets: Array  # (n,), warped losses
     known: Array
     posterior: Predictive
+    feasibility: Feasibility | None
     configurations: Sequence[Mapping[str, Any]]  # of the n observations, as they were suggested
 
     @property
     def ranked(self) -> Array:
         """The observations, the best first, (n, d)."""
-        return self.units[np.argsort(self.targets, kind="stable")]
+        return self.units[np.argsort(merits(self.targets, self.violations), kind="stable")]
+
+    @property
+    def best_target(self) -> float | None:
+        """The target of the best feasible observation; None without one."""
+        feasible = self.targets[self.violations == 0.0]
+        return float(feasible.min()) if len(feasible) else None
 
     def values(self, row: Array) -> dict[str, Any]:
         """Return the parameters at a row of units (d,); those of an observation are exact."""
@@ -75,24 +92,66 @@ class Belief:
         """
         if len(candidates) <= size:
             return candidates
-        mean, variance = self.posterior.mean_and_variance(self.features(candidates))
-        order = np.argsort(mean - OPTIMISM * np.sqrt(variance), kind="stable")
-        return candidates[np.sort(order[:size])]
+        features = self.features(candidates)
+        mean, variance = self.posterior.mean_and_variance(features)
+        promise = mean - OPTIMISM * np.sqrt(variance)
+        if self.feasibility is None:
+            order = np.argsort(promise, kind="stable")
+            return np.asarray(candidates[np.sort(order[:size])])
+        # half of them where the constraints should be met, half where they may be
+        likely = np.lexsort((promise, self.feasibility.violation(features)))[: size // 2]
+        possible = np.lexsort((promise, self.feasibility.violation(features, OPTIMISM)))
+        others = possible[~np.isin(possible, likely)][: size - len(likely)]
+        return np.asarray(candidates[np.sort(np.concatenate([likely, others]))])
+
+    def nominate(
+        self, features: Array, n_draws: int, rng: np.random.Generator
+    ) -> NDArray[np.intp]:
+        """Return the index of each posterior draw's own best candidate, (q,), features (m, c).
+
+        That is Thompson sampling, as often as there are draws. A candidate whose drawn constraints
+        are met is better than one whose are not.
+        """
+        drawn = self.posterior.draw(features, n_draws, rng)
+        if self.feasibility is None:
+            return np.asarray(drawn.argmin(axis=1))
+        violation = self.feasibility.draw_violation(features, n_draws, rng)
+        rows = zip(drawn, violation, strict=True)
+        return np.array([np.lexsort((values, violated))[0] for values, violated in rows])
+
+    def log_acquisition(self, features: Array, mean: Array, variance: Array) -> Array:
+        """Return ln of the expected improvement where the constraints are met, (m,).
+
+        Without a feasible observation it is the probability that they are met.
+        """
+        best = self.best_target
+        gain = np.zeros(len(mean))
+        if best is not None:
+            gain = log_expected_improvement(mean, np.sqrt(variance), best)
+        if self.feasibility is None:
+            return gain
+        log_probability = self.feasibility.log_probability(features)
+        likely = log_probability >= LOG_LIKELY
+        gain = gain + log_probability
+        return np.where(likely, gain, -np.inf) if likely.any() else gain
 
     def features(self, candidates: Array) -> Array:
         """Return what the posterior sees of candidates: without parameters that do not apply."""
         return self.encoding.features(deactivate(candidates, self.rules))
 
 
-def believe(history: History, memory: LastResult[Kernel]) -> Belief:
+def believe(
+    history: History, memory: LastResult[Kernel], constraints: KernelMemory | None = None
+) -> Belief:
     """Learn from a history with at least one observation."""
     encoding = SpaceEncoding(history.space, optional=history.optional)
     configurations = [o.params for o in history.observations]
     units = encoding.units(configurations)
     losses = bound(np.array([o.loss for o in history.observations]))
-    features, targets = encoding.features(units), warp(losses)
-    kernel = _fit(encoding, features, losses, memory)
-    rows = spread_rows(targets, MAX_ROWS)
+    violations = history.violations
+    features, targets = encoding.features(units), learning_targets(losses, violations)
+    kernel = _fit(encoding, features, losses, violations, memory)
+    rows = spread_rows(merits(targets, violations), MAX_ROWS)
     running, failed = (complete_rows(encoding, part) for part in (history.running, history.failed))
     posterior = _with_unknown(
         condition(kernel, features[rows], targets[rows], encoding.groups),
@@ -102,37 +161,59 @@ def believe(history: History, memory: LastResult[Kernel]) -> Belief:
     )
     known = np.concatenate([units, running, failed])
     rules = learn_rules(units)
-    return Belief(encoding, rules, units, losses, targets, known, posterior, configurations)
+    return Belief(
+        encoding,
+        rules,
+        units,
+        losses,
+        violations,
+        targets,
+        known,
+        posterior,
+        believe_feasible(history, features, encoding, constraints),
+        configurations,
+    )
 
 
-def spread_rows(targets: Array, limit: int) -> NDArray[np.intp]:
-    """Return at most `limit` rows: the best half, the latest quarter, the rest evenly spread."""
-    n = len(targets)
-    if n <= limit:
-        return np.arange(n)
-    chosen = np.zeros(n, dtype=bool)
-    chosen[np.argsort(targets, kind="stable")[: limit // 2]] = True
-    chosen[n - limit // 4 :] = True
-    others = np.flatnonzero(~chosen)
-    n_more = min(limit - int(chosen.sum()), len(others))
-    chosen[others[np.linspace(0, len(others) - 1, n_more).astype(np.intp)]] = True
-    return np.flatnonzero(chosen)
+def believe_feasible(
+    history: History, features: Array, encoding: SpaceEncoding, memory: KernelMemory | None
+) -> Feasibility | None:
+    """Learn the constraints of a history; None if they have excluded nothing."""
+    constraints = [o.constraints for o in history.observations]
+    if not any(constraints):
+        return None
+    return learn_feasibility(
+        constraints, features, encoding.groups, {} if memory is None else memory
+    )
 
 
-def fit_size(n: int) -> int:
-    """Return how many observations the kernel in use at n is fitted to."""
-    if n <= REFIT_ALWAYS_UP_TO:
-        return n
-    steps = math.floor(math.log(n / REFIT_ALWAYS_UP_TO) / math.log(REFIT_GROWTH))
-    return min(n, math.floor(REFIT_ALWAYS_UP_TO * REFIT_GROWTH**steps))
+def learning_targets(losses: Array, violations: Array, *, distinct: bool = False) -> Array:
+    """Return the scale on which losses are learned, finest around the best feasible one."""
+    feasible = losses[violations == 0.0]
+    if len(feasible) in (0, len(losses)):
+        return warp(losses, distinct=distinct)
+    return warp_around(losses, float(feasible.min()), distinct=distinct)
+
+
+def merits(targets: Array, violations: Array) -> Array:
+    """Return what orders observations, the lowest is best: violations first, then targets."""
+    if not violations.any():
+        return targets
+    places = np.empty(len(targets))
+    places[np.lexsort((targets, violations))] = np.arange(len(targets))
+    return places
 
 
 def _fit(
-    encoding: SpaceEncoding, features: Array, losses: Array, memory: LastResult[Kernel]
+    encoding: SpaceEncoding,
+    features: Array,
+    losses: Array,
+    violations: Array,
+    memory: LastResult[Kernel],
 ) -> Kernel:
     size = fit_size(len(losses))
-    targets = warp(losses[:size])
-    rows = spread_rows(targets, MAX_FIT_ROWS)
+    targets = learning_targets(losses[:size], violations[:size])
+    rows = spread_rows(merits(targets, violations[:size]), MAX_FIT_ROWS)
     inputs = features[:size][rows], targets[rows], encoding.groups
     return memory.of(lambda: fit_kernel(*inputs), *inputs)
 

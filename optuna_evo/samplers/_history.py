@@ -3,24 +3,36 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 import math
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.samplers._rank import constraints_of
+from optuna_evo.samplers._rank import total_violation
+
 
 @dataclass(frozen=True)
 class Observation:
-    """A finished trial with a loss to learn from, lower is better."""
+    """A finished trial with a loss to learn from, lower is better, and its constraints."""
 
     number: int
     params: Mapping[str, Any]
     loss: float
+    constraints: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def violation(self) -> float:
+        """The sum of its positive constraints; 0 if it is feasible."""
+        return total_violation(self.constraints)
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,13 @@ class History:
     failed: Sequence[Mapping[str, Any]]
     n_complete: int
     n_earlier: int  # trials with a lower number than the asking one that have not failed
+
+    @property
+    def violations(self) -> NDArray[np.float64]:
+        """The violation of each observation, (n,); 0 for a feasible one."""
+        if not any(o.constraints for o in self.observations):
+            return np.zeros(len(self.observations))
+        return np.array([o.violation for o in self.observations])
 
     def within(self, space: Mapping[str, BaseDistribution]) -> "History":
         """Return the history of the given parameters only, with these ranges."""
@@ -76,7 +95,9 @@ def read_history(study: Study, trial: FrozenTrial | None = None) -> History:
     return History(
         space=space,
         optional=frozenset(name for name in space if any(name not in t.params for t in lacking)),
-        observations=[Observation(t.number, t.params, loss) for t, loss in finished],
+        observations=[
+            Observation(t.number, t.params, loss, constraints_of(t)) for t, loss in finished
+        ],
         running=[t.params for t in others if t.state == TrialState.RUNNING and t.params],
         failed=[t.params for t in others if t.state == TrialState.FAIL and t.params],
         n_complete=len(complete),

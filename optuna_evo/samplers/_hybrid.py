@@ -41,6 +41,9 @@ class HybridSampler(BaseSampler):
     costs time and nothing else. Each of a few posterior draws nominates a candidate; expected
     improvement and, while it deserves trust, the meta-learner choose among the nominees.
 
+    Constraints (`trial.set_constraint`) order parents, feasible ones first, and elites; draws and
+    expected improvement count where they are met, as in `ThompsonSampler`.
+
     Which part proposed a trial is its user attribute `optuna_evo.attributes.PROPOSED_BY`:
     "genetic 0: random", "genetic 2: offspring", "genetic 2: candidate", "thompson" or
     "thompson + meta-learner". All state is in the study, as in `GASampler` and `ThompsonSampler`:

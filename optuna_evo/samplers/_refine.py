@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from optuna_evo.samplers._belief import Belief
 from optuna_evo.samplers._candidates import Counts
@@ -85,25 +84,12 @@ def screen(
     highest expected improvement wins; a trusted meta-learner has a share in what is expected.
     """
     features = belief.features(candidates)
-    # each draw's own minimiser: Thompson sampling, as often as there are draws
-    nominees = np.unique(belief.posterior.draw(features, n_draws, rng).argmin(axis=1))
+    nominees = np.unique(belief.nominate(features, n_draws, rng))
     mean, variance = belief.posterior.mean_and_variance(features[nominees])
     if learner is not None:
         predicted = learner.predict_features(features[nominees]).mean
         mean = (1.0 - LEARNER_SHARE) * mean + LEARNER_SHARE * predicted
-    best = belief.targets.min()
-    return int(nominees[log_expected_improvement(mean, np.sqrt(variance), best).argmax()])
-
-
-def log_expected_improvement(mean: Array, spread: Array, best: float) -> Array:
-    """Return ln E[max(best - f, 0)] for f ~ N(mean, spread^2), finite far from the best."""
-    # ln of s * (z * Phi(z) + phi(z)), eq. 15 of Jones, Schonlau and Welch 1998
-    z = (best - mean) / spread
-    # For z << 0, phi(z) + z * Phi(z) underflows; its expansion is phi(z) / z^2.
-    near = norm.pdf(z) + z * norm.cdf(z)
-    far = norm.logpdf(z) - 2.0 * np.log(np.maximum(np.abs(z), 1.0))
-    safe = z > -6.0
-    return np.log(spread) + np.where(safe, np.log(np.where(safe, near, 1.0)), far)
+    return int(nominees[belief.log_acquisition(features[nominees], mean, variance).argmax()])
 
 
 def make_narrowed(

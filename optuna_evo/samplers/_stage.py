@@ -11,18 +11,20 @@ import numpy as np
 
 from optuna_evo.samplers._belief import Belief
 from optuna_evo.samplers._belief import believe
-from optuna_evo.samplers._belief import fit_size
-from optuna_evo.samplers._belief import spread_rows
+from optuna_evo.samplers._belief import learning_targets
+from optuna_evo.samplers._belief import merits
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
+from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._refine import make_narrowed
 from optuna_evo.samplers._refine import screen
+from optuna_evo.samplers._rows import fit_size
+from optuna_evo.samplers._rows import spread_rows
 from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import MetaLearner
 from optuna_evo.surrogates import TrainedMetaLearner
-from optuna_evo.surrogates import warp
 
 
 __all__ = ["ThompsonStage"]
@@ -46,6 +48,7 @@ class ThompsonStage:
     def __init__(self, *, min_correlation: float) -> None:
         self._learner = MetaLearner(min_correlation=min_correlation)
         self._kernels = LastResult[Kernel]()
+        self._constraints: KernelMemory = {}
         self._learners = LastResult[TrainedMetaLearner]()
 
     def choose(
@@ -65,7 +68,7 @@ class ThompsonStage:
             with_candidates: Whether random configurations and small steps from the best results
                 compete with them.
         """
-        belief = believe(history, self._kernels)
+        belief = believe(history, self._kernels, self._constraints)
         units = belief.encoding.units(offspring)
         if with_candidates:
             others = make_candidates(belief.encoding, belief.ranked, BESIDE_OFFSPRING, rng)
@@ -80,7 +83,7 @@ class ThompsonStage:
         """Return the configuration to evaluate, and which models contributed."""
         if not history.space or len(history.observations) < 2:
             return {}, "random"
-        belief = believe(history, self._kernels)
+        belief = believe(history, self._kernels, self._constraints)
         drafted = make_narrowed(belief.encoding, belief.ranked, COUNTS, rng)
         candidates = belief.shortlist(drafted[belief.fresh(drafted)])
         learner = self._trained(belief)
@@ -92,8 +95,9 @@ class ThompsonStage:
         size = fit_size(len(belief.targets))
         if size < MIN_TO_LEARN:
             return None
-        targets = warp(belief.losses[:size])
-        rows = spread_rows(targets, MAX_LEARNER_ROWS)
+        violations = belief.violations[:size]
+        targets = learning_targets(belief.losses[:size], violations)
+        rows = spread_rows(merits(targets, violations), MAX_LEARNER_ROWS)
         encoding, units, targets = belief.encoding, belief.units[rows], targets[rows]
         trained = self._learners.of(
             lambda: self._learner.fit_encoded(encoding, units, targets), units, targets

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
+from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
 from optuna_evo.samplers._memory import LastResult
@@ -37,6 +38,10 @@ class ThompsonSampler(BaseSampler):
     median. Failed trials (also those of value NaN) count as mediocre and running ones as what is
     expected of them; neither is proposed again while there are others. An ask is bounded: beyond
     256 observations the best, the latest and an even choice of the others are used.
+
+    Constraints (`trial.set_constraint`) are learned by processes of their own once one is
+    violated: a draw's best candidate is then the best of those whose drawn constraints are met
+    (Eriksson and Poloczek 2021).
 
     Args:
         n_startup_trials:
@@ -77,6 +82,7 @@ class ThompsonSampler(BaseSampler):
         self._counts = Counts.of(n_candidates)
         self._seed = entropy(seed)
         self._memory = LastResult[Kernel]()
+        self._constraints: KernelMemory = {}
 
     def reseed_rng(self) -> None:
         """Do nothing: each trial has its own stream, whoever asks for it."""
@@ -98,7 +104,7 @@ class ThompsonSampler(BaseSampler):
             return {}
         rng = stream(self._seed, study, trial, "thompson")
         with one_blas_thread():
-            return propose(history, self._counts, self._memory, rng)
+            return propose(history, self._counts, self._memory, self._constraints, rng)
 
     def sample_independent(
         self,
@@ -115,15 +121,18 @@ class ThompsonSampler(BaseSampler):
 
 
 def propose(
-    history: History, counts: Counts, memory: LastResult[Kernel], rng: np.random.Generator
+    history: History,
+    counts: Counts,
+    memory: LastResult[Kernel],
+    constraints: KernelMemory,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """Return the parameters at which one posterior draw is lowest."""
-    belief = believe(history, memory)
+    """Return the parameters at which one posterior draw is best."""
+    belief = believe(history, memory, constraints)
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
     candidates = belief.shortlist(drafted[belief.fresh(drafted)])
     # f ~ p(f | data), then its minimiser: asynchronous as in Kandasamy et al. 2018
-    drawn = belief.posterior.draw(belief.features(candidates), 1, rng)[0]
-    return belief.values(candidates[drawn.argmin()])
+    return belief.values(candidates[belief.nominate(belief.features(candidates), 1, rng)[0]])
 
 
 def draw_uniform(name: str, distribution: BaseDistribution, rng: np.random.Generator) -> Any:

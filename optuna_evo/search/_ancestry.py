@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from optuna_evo.attributes import DIVERGED
 from optuna_evo.attributes import PARENT
+from optuna_evo.samplers import rank_of
 from optuna_evo.samplers import segment_of
 
 
@@ -76,9 +77,9 @@ def deepest(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
 
 def best_of(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FrozenTrial | None:
     """Return the best of the trials with weights, the earliest of equals; None without."""
-    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+    maximize = direction == StudyDirection.MAXIMIZE
     left = filter(has_weights, trials)
-    return min(left, key=lambda t: (sign * (t.value or 0.0), t.number), default=None)
+    return min(left, key=lambda t: (rank_of(t, maximize=maximize), t.number), default=None)
 
 
 def living(

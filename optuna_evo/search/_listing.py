@@ -15,6 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from optuna_evo.errors import StorageError
+from optuna_evo.samplers import is_feasible
 
 
 __all__ = ["open_study", "study_lines", "study_names", "StudyLine"]
@@ -83,7 +84,7 @@ def _line(name: str, storage: BaseStorage) -> StudyLine:
     except _DAMAGED as error:
         return StudyLine(name, problem=str(error))
     complete = [t for t in trials if t.state == TrialState.COMPLETE and len(directions) == 1]
-    found = [t.value for t in complete if t.value is not None]
+    found = [t.value for t in complete if t.value is not None and is_feasible(t)]
     pick = max if directions[:1] == [StudyDirection.MAXIMIZE] else min
     started = [t.datetime_start for t in trials if t.datetime_start is not None]
     return StudyLine(

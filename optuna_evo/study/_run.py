@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
 
 from optuna_evo.attributes import FINAL
 from optuna_evo.attributes import JUDGEMENT
@@ -26,6 +27,7 @@ from optuna_evo.reports import summarise
 from optuna_evo.reports import tuning_course
 from optuna_evo.reports import tuning_figure
 from optuna_evo.rules import Genome
+from optuna_evo.samplers import is_feasible
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.search import Lineage
 from optuna_evo.search import Listener
@@ -145,10 +147,17 @@ def best_trial(stored: StoredStudy) -> FrozenTrial:
     """Return the best complete trial.
 
     Raises:
-        UsageError: If no trial is complete yet.
+        UsageError: If no trial is complete yet, or none of them meets its constraints.
     """
     best = best_trials(stored.study, 1)
     if not best:
+        complete = stored.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if complete and not any(map(is_feasible, complete)):
+            raise UsageError(
+                f"Study {stored.spec.name!r} has no feasible trial yet: each of the "
+                f"{len(complete)} complete ones has a constraint above 0. Give it more trials, or "
+                "a space in which the constraints can be met."
+            )
         raise UsageError(
             f"Study {stored.spec.name!r} has no complete trial yet: "
             f"optuna_evo study run {quoted(stored.spec.name)}."

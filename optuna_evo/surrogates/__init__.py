@@ -31,6 +31,7 @@ from optuna_evo.surrogates._warp import bound
 from optuna_evo.surrogates._warp import is_ordinary
 from optuna_evo.surrogates._warp import standardise
 from optuna_evo.surrogates._warp import warp
+from optuna_evo.surrogates._warp import warp_around
 
 
 __all__ = [
@@ -65,4 +66,5 @@ __all__ = [
     "standardise",
     "TrainedMetaLearner",
     "warp",
+    "warp_around",
 ]

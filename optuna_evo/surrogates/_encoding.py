@@ -83,21 +83,28 @@ class Axis:
         return np.clip(unit, -UNIT_MARGIN, 1.0 + UNIT_MARGIN)
 
     @cached_property
-    def _indices(self) -> dict[Any, int]:
-        """The index of each choice that can be looked up; as in Optuna the first of equal ones."""
+    def _indices(self) -> dict[tuple[bool, Any], int]:
+        """The index of each choice that can be looked up; as in Optuna the first of equal ones.
+
+        True and 1 are equal to Python, but a flag is not the number that another study had.
+        """
         assert isinstance(self.distribution, CategoricalDistribution)
-        indices: dict[Any, int] = {}
+        indices: dict[tuple[bool, Any], int] = {}
         for i, choice in enumerate(self.distribution.choices):
             if isinstance(choice, Hashable):
-                indices.setdefault(choice, i)
+                indices.setdefault((isinstance(choice, bool), choice), i)
         return indices
 
     def _index(self, configuration: Mapping[str, Any]) -> float:
         choice = configuration.get(self.name, self)
         if choice is self:  # None may be a choice
             return math.nan
-        if isinstance(choice, Hashable) and choice in self._indices:
-            return float(self._indices[choice])
+        if isinstance(choice, Hashable):
+            index = self._indices.get((isinstance(choice, bool), choice))
+            if index is not None:
+                return float(index)
+            if _is_number(choice):  # what equals it is a flag, or the other way round
+                return math.nan
         try:  # a list, or NaN
             return float(self.distribution.to_internal_repr(choice))
         except ValueError:
@@ -122,8 +129,7 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
     """Tell whether a number is in a parameter's range and on its grid; a category never is."""
     if not isinstance(distribution, FloatDistribution | IntDistribution):
         return False
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not distribution.low <= value <= distribution.high:
+    if not _is_real(value) or not distribution.low <= value <= distribution.high:
         return False
     if isinstance(distribution, IntDistribution):
         whole = int(value)  # of an int exact, also beyond 2**53
@@ -135,11 +141,32 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def _as_numbers(values: Sequence[Any]) -> NDArray[np.float64]:
-    """Return values as floats, NaN for what is no number: a source may have had categories."""
+    """Return values as floats, NaN for what is no finite number.
+
+    A source may have had categories under the name: neither "0.1" nor True is a number.
+    """
+    if not {type(value) for value in values} <= {float, int}:
+        values = [v if _is_real(v) else math.nan for v in values]
     try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        return np.array([float(v) if isinstance(v, Real) else math.nan for v in values])
+        column = np.array(values, dtype=np.float64)
+    except OverflowError:  # an int beyond all floats
+        column = np.array([_finite(v) for v in values])
+    return np.where(np.isfinite(column), column, math.nan)
+
+
+def _is_number(choice: Any) -> bool:
+    return isinstance(choice, Real) and choice == choice
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def _finite(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 class SpaceEncoding:

@@ -32,6 +32,28 @@ def warp(losses: Array, *, distinct: bool = False) -> Array:
     return np.asarray((_log_gap(losses, best, spread) - logs.mean()) / logs.std())
 
 
+def warp_around(losses: Array, best: float, *, distinct: bool = False) -> Array:
+    """Return the same where some losses are lower than the best one that counts.
+
+    What is lower, of infeasible trials, is mirrored at it: differences are spread where the search
+    goes on, and the slope there is known from both sides.
+
+    Args:
+        losses: Finite values (see `bound`), lower is better.
+        best: The best value that counts, among them.
+        distinct: As in `warp`.
+    """
+    reference = np.unique(losses) if distinct else losses
+    spread = float(np.median(np.abs(reference - best))) or float(np.abs(reference - best).mean())
+    if spread == 0.0:
+        return np.zeros(len(losses))
+    logs, gaps = (
+        np.sign(part) * (_log_gap(np.abs(part), 0.0, spread) - np.log(FLOOR))
+        for part in (reference - best, losses - best)
+    )
+    return np.asarray((gaps - logs.mean()) / logs.std())
+
+
 def _log_gap(losses: Array, best: float, spread: float) -> Array:
     with np.errstate(over="ignore"):  # losses may span more orders of magnitude than floats have
         ratio = np.minimum((losses - best) / spread, HUGE)

@@ -16,8 +16,12 @@ import math
 from typing import Any
 import warnings
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
+from optuna.distributions import FloatDistribution
+from optuna.distributions import IntDistribution
 from optuna.storages import BaseStorage
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
@@ -42,6 +46,7 @@ from optuna_evo.search import open_storage
 from optuna_evo.search import open_study
 from optuna_evo.search import study_names
 from optuna_evo.spec import StudySpec
+from optuna_evo.surrogates import SpaceEncoding
 from optuna_evo.warm_start._references import public_url
 from optuna_evo.warm_start._references import Reference
 from optuna_evo.warm_start._references import with_password_of
@@ -182,7 +187,7 @@ def resolve_references(
 
     Raises:
         UsageError: If a study named is not there, is this one, has several objectives, nothing to
-            learn from, or no parameter in common.
+            learn from, no parameter in common, or no value that means anything here.
         StorageError: If a database cannot be opened.
     """
     found: dict[Reference, None] = {}  # in order, each once
@@ -194,11 +199,16 @@ def resolve_references(
         if reference == Reference(spec.name):
             raise UsageError(f"Study {spec.name!r} cannot start from itself; name another one.")
         theirs = set(_parameters(reader.study(reference)))
-        reader.read(reference)
+        source = reader.read(reference)
         if parameters is not None and not theirs & set(parameters):
             raise UsageError(
                 f"Study {str(reference)!r} has no parameter in common with this one: it has "
                 f"{', '.join(sorted(theirs))}; this one {', '.join(sorted(parameters))}."
+            )
+        if parameters is not None and not _tells_something(source, parameters):
+            raise UsageError(
+                f"Study {str(reference)!r} has no value that this one could start from: "
+                f"{_kinds(source, parameters)}. Rename what means something else, or leave it out."
             )
         found[reference] = None
     return list(found)
@@ -262,7 +272,9 @@ def _all_of_same_space(
         reference = Reference(name, url)
         # a damaged study, or one of several objectives, is no reason to refuse the others
         with contextlib.suppress(UsageError, StorageError, LookupError, TypeError, ValueError):
-            if _is_of_same_space(reader.study(reference), spec, parameters):
+            if _is_of_same_space(reader.study(reference), spec, parameters) and (
+                parameters is None or _tells_something(reader.read(reference), parameters)
+            ):
                 references.append(reference)
     return references
 
@@ -276,6 +288,28 @@ def _is_of_same_space(
     return bool(theirs and theirs["space"]["name"] == spec.space.name) or (
         parameters is not None and set(_parameters(study)) == set(parameters)
     )
+
+
+def _tells_something(source: Source, parameters: Mapping[str, BaseDistribution]) -> bool:
+    """Tell whether a value of a source has a meaning in a space."""
+    encoding = SpaceEncoding(dict(parameters))
+    return not bool(np.isnan(encoding.units(source.configurations)).all())
+
+
+def _kinds(source: Source, parameters: Mapping[str, BaseDistribution]) -> str:
+    """Say what the parameters in common are there and here."""
+    shared = sorted(source.distributions.keys() & parameters.keys())
+    pairs = [(name, source.distributions[name], parameters[name]) for name in shared]
+    return "; ".join(f"{n!r} is {_shown(a)} there and {_shown(b)} here" for n, a, b in pairs)
+
+
+def _shown(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        choices = ", ".join(map(repr, distribution.choices[:5]))
+        return f"one of {choices}{', …' if len(distribution.choices) > 5 else ''}"
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    kind = "a float" if isinstance(distribution, FloatDistribution) else "an int"
+    return f"{kind} in [{distribution.low:g}, {distribution.high:g}]"
 
 
 def _is_sibling(name: str, spec: StudySpec) -> bool:

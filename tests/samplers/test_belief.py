@@ -8,16 +8,16 @@ from optuna.distributions import IntDistribution
 import pytest
 
 from optuna_evo.samplers._belief import believe
-from optuna_evo.samplers._belief import fit_size
-from optuna_evo.samplers._belief import MAX_ROWS
 from optuna_evo.samplers._belief import SHORTLIST
-from optuna_evo.samplers._belief import spread_rows
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
 from optuna_evo.samplers._candidates import unseen
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
 from optuna_evo.samplers._memory import LastResult
+from optuna_evo.samplers._rows import fit_size
+from optuna_evo.samplers._rows import MAX_ROWS
+from optuna_evo.samplers._rows import spread_rows
 from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import SpaceEncoding
 

@@ -19,7 +19,7 @@ import pytest
 
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.samplers import HybridSampler
-from optuna_evo.samplers._refine import log_expected_improvement
+from optuna_evo.samplers._improvement import log_expected_improvement
 from optuna_evo.samplers._refine import narrow
 from optuna_evo.surrogates import SpaceEncoding
 

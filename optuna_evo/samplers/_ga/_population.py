@@ -28,10 +28,11 @@ from optuna_evo.samplers._ga._assignment import read_assignment
 from optuna_evo.samplers._ga._assignment import SlotAssignment
 from optuna_evo.samplers._ga._lists import find_lists
 from optuna_evo.samplers._ga._lists import ListSpec
+from optuna_evo.samplers._rank import Rank
+from optuna_evo.samplers._rank import rank_of
 from optuna_evo.samplers._slots import NextSlot
 from optuna_evo.samplers._slots import SlotBook
 from optuna_evo.samplers._slots import SlotKey
-from optuna_evo.surrogates import is_ordinary
 
 
 __all__ = ["Member", "Population"]
@@ -45,12 +46,12 @@ class Member(NamedTuple):
     trial: FrozenTrial
     generation: int
     slot: int
-    rank: tuple[bool, float]
+    rank: Rank
 
     @property
     def is_complete(self) -> bool:
         """Whether the trial ran to its end."""
-        return not self.rank[0]
+        return not self.rank.is_pruned
 
 
 class Population:
@@ -68,7 +69,7 @@ class Population:
         self.size = size
         self.space: dict[str, BaseDistribution] = {}
         self.genes: dict[int, dict[str, Any]] = {}
-        self._sign = -1.0 if maximize else 1.0
+        self._maximize = maximize
         self._n_elites = n_elites
         self._slots = SlotBook[SlotAssignment](partial(read_assignment, study=study))
         self._generations: list[int | None] = []
@@ -76,9 +77,9 @@ class Population:
         self._first_open = 0  # all slots of the generations before were assigned
         self._n_slots: dict[int, int] = {}
         self._members: dict[int, list[Member]] = defaultdict(list)
-        self._best: list[tuple[float, int]] = []
+        self._best: list[tuple[Rank, int]] = []
         self._by_number: dict[int, Member] = {}
-        self._evaluations: dict[object, list[tuple[int, float]]] = defaultdict(list)
+        self._evaluations: dict[object, list[Member]] = defaultdict(list)
         self._pool: tuple[int, list[Member]] | None = None
         self._lists: tuple[int, tuple[ListSpec, ...]] | None = None
 
@@ -188,10 +189,10 @@ class Population:
         if assignment is None:
             self._generations[trial.number] = self._preceding(trial.number)
         generation = self._generations[trial.number]
-        loss = self._loss(trial)
-        if generation is not None and loss is not None:
+        rank = rank_of(trial, maximize=self._maximize)
+        # a pruned trial may lack a value, a complete one without an ordinary value is no member
+        if generation is not None and (rank.is_pruned or math.isfinite(rank.loss)):
             slot = assignment.slot if assignment is not None else self.size
-            rank = trial.state != TrialState.COMPLETE, loss
             self._join(Member(trial, max(generation, 0), slot, rank), generation)
 
     def _join(self, member: Member, generation: int) -> None:
@@ -200,8 +201,8 @@ class Population:
         self._by_number[trial.number] = member
         self.space.update(trial.distributions)
         if member.is_complete:
-            bisect.insort(self._best, (member.rank[1], trial.number))
-            self._evaluations[_key(trial)].append((member.generation, member.rank[1]))
+            bisect.insort(self._best, (member.rank, trial.number))
+            self._evaluations[_key(trial)].append(member)
         if self._pool is not None and member.generation < self._pool[0]:
             self._pool = None
 
@@ -234,33 +235,26 @@ class Population:
         earlier = (self._generations[k] for k in range(number - 1, -1, -1))
         return next((generation for generation in earlier if generation is not None), _SEEDS)
 
-    def _loss(self, trial: FrozenTrial) -> float | None:
-        """Return what is minimised; None: no member, infinite: pruned without a value."""
-        value = trial.value
-        if trial.state == TrialState.PRUNED:
-            if value is None and trial.intermediate_values:
-                value = trial.intermediate_values[max(trial.intermediate_values)]
-            return self._sign * value if value is not None and is_ordinary(value) else math.inf
-        return self._sign * value if value is not None and is_ordinary(value) else None
-
     def _make_pool(self, generation: int) -> list[Member]:
         members: list[Member] = []
         for earlier in range(generation - 1, -1, -1):
             members += self.members(earlier)
             if len(members) >= 2:
                 break
-        members.sort(key=lambda member: (member.rank[0], *_by_slot(member)))
+        members.sort(key=lambda member: (member.rank.is_pruned, *_by_slot(member)))
         averaged = (self._averaged(member, generation) for member in members)
         pool = [*self.elites(generation), *averaged]
         return sorted(_different(iter(pool), len(pool)), key=_by_slot)
 
     def _averaged(self, member: Member, generation: int) -> Member:
         """Rank a member by the mean over the trials with its parameters before a generation."""
-        values = self._evaluations[_key(member.trial)] if member.is_complete else []
-        earlier = [value for g, value in values if g < generation]
+        equals = self._evaluations[_key(member.trial)] if member.is_complete else []
+        earlier = [equal.rank for equal in equals if equal.generation < generation]
         if len(earlier) < 2:
             return member
-        return member._replace(rank=(False, math.fsum(earlier) / len(earlier)))
+        violation = math.fsum(rank.violation for rank in earlier) / len(earlier)
+        loss = math.fsum(rank.loss for rank in earlier) / len(earlier)
+        return member._replace(rank=Rank(False, violation, loss))
 
 
 def _by_slot(member: Member) -> tuple[int, int, int]:

@@ -61,6 +61,8 @@ class GASampler(BaseGASampler):
     * Pruned trials, behind all complete ones and among themselves by the last reported value,
       because values at different steps do not compare; last of all those whose last value is
       missing, NaN or infinite. They are never elites.
+    * Trials that violate a constraint (`trial.set_constraint`) rank behind feasible ones of their
+      kind, the smaller total violation first.
     * Failed trials (also those of value NaN) are not. Their slot is given to another child.
     * Enqueued trials take a slot of the current generation.
     * Trials added before the first ask are generation 0 (the best `population_size` of them);

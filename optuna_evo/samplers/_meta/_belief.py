@@ -18,15 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.samplers._belief import Belief
+from optuna_evo.samplers._belief import believe_feasible
 from optuna_evo.samplers._belief import complete_rows
 from optuna_evo.samplers._belief import expect_unknown
-from optuna_evo.samplers._belief import fit_size
-from optuna_evo.samplers._belief import MAX_FIT_ROWS
-from optuna_evo.samplers._belief import MAX_ROWS
-from optuna_evo.samplers._belief import spread_rows
+from optuna_evo.samplers._belief import learning_targets
+from optuna_evo.samplers._belief import merits
+from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._meta._source import Source
+from optuna_evo.samplers._rows import fit_size
+from optuna_evo.samplers._rows import MAX_FIT_ROWS
+from optuna_evo.samplers._rows import MAX_ROWS
+from optuna_evo.samplers._rows import spread_rows
 from optuna_evo.surrogates import bound
 from optuna_evo.surrogates import fit_informed
 from optuna_evo.surrogates import fit_sources
@@ -38,7 +42,6 @@ from optuna_evo.surrogates import source_shares
 from optuna_evo.surrogates import SourceModels
 from optuna_evo.surrogates import SourceRows
 from optuna_evo.surrogates import SpaceEncoding
-from optuna_evo.surrogates import warp
 
 
 Array = NDArray[np.float64]
@@ -87,13 +90,20 @@ def understand(
     kept: list[Source] = []
     for source in sources:
         units = encoding.units(source.configurations)
-        shared = np.asarray(~np.isnan(units).all(axis=0))
-        targets = warp(source.losses) if len(units) else source.losses
-        if len(units) < MIN_SOURCE_ROWS or not shared.any() or not targets.any():
+        # a trial of which no value means anything here says nothing
+        told = np.flatnonzero(~np.isnan(units).all(axis=1))
+        if len(told) < MIN_SOURCE_ROWS:
             continue
-        chosen = spread_rows(targets, MAX_SOURCE_ROWS)
-        rows.append(SourceRows(encoding.features(units[chosen]), targets[chosen], shared))
-        best.append(np.argsort(targets, kind="stable")[:N_BEST])
+        violations = source.violations[told]
+        targets = learning_targets(source.losses[told], violations)
+        if not targets.any():
+            continue
+        order = merits(targets, violations)
+        chosen = spread_rows(order, MAX_SOURCE_ROWS)
+        shared = np.asarray(~np.isnan(units).all(axis=0))
+        seen = encoding.features(units[told[chosen]])
+        rows.append(SourceRows(seen, targets[chosen], shared))
+        best.append(told[np.argsort(order, kind="stable")[:N_BEST]])
         kept.append(source)
     if not rows:
         return None
@@ -135,17 +145,22 @@ class InformedBelief(Belief):
 
 
 def believe_informed(
-    history: History, knowledge: Knowledge, memory: LastResult[InformedKernel]
+    history: History,
+    knowledge: Knowledge,
+    memory: LastResult[InformedKernel],
+    constraints: KernelMemory | None = None,
 ) -> InformedBelief:
     """Learn from a history with at least one observation, and from the sources."""
     encoding, models = knowledge.encoding, knowledge.models
     configurations = [o.params for o in history.observations]
     units = encoding.units(configurations)
     losses = bound(np.array([o.loss for o in history.observations]))
-    features, targets = encoding.features(units), warp(losses, distinct=True)
+    violations = history.violations
+    features = encoding.features(units)
+    targets = learning_targets(losses, violations, distinct=True)
     shares = source_shares(models.means(features), targets, knowledge.shares)
-    kernel = _fit(models, shares, features, losses, memory)
-    rows = spread_rows(targets, MAX_ROWS)
+    kernel = _fit(models, shares, features, losses, violations, memory)
+    rows = spread_rows(merits(targets, violations), MAX_ROWS)
     running, failed = (complete_rows(encoding, p) for p in (history.running, history.failed))
     unknown = np.concatenate([running, failed])
     posterior = inform(models, shares, kernel, features[rows], targets[rows])
@@ -166,9 +181,11 @@ def believe_informed(
         rules,
         units,
         losses,
+        violations,
         targets,
         known,
         posterior,
+        believe_feasible(history, features, encoding, constraints),
         configurations,
         knowledge,
         shares,
@@ -187,11 +204,12 @@ def _fit(
     shares: Array,
     features: Array,
     losses: Array,
+    violations: Array,
     memory: LastResult[InformedKernel],
 ) -> InformedKernel:
     size = fit_size(len(losses))
-    targets = warp(losses[:size], distinct=True)
-    rows = spread_rows(targets, MAX_FIT_ROWS)
+    targets = learning_targets(losses[:size], violations[:size], distinct=True)
+    rows = spread_rows(merits(targets, violations[:size]), MAX_FIT_ROWS)
     inputs = features[:size][rows], targets[rows]
     return memory.of(lambda: fit_informed(models, shares, *inputs), *inputs, models.alpha)
 

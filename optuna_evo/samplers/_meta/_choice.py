@@ -11,7 +11,6 @@ from optuna_evo.samplers._meta._belief import InformedBelief
 from optuna_evo.samplers._meta._user_prior import draw_prior
 from optuna_evo.samplers._meta._user_prior import log_density
 from optuna_evo.samplers._meta._user_prior import UserPrior
-from optuna_evo.samplers._refine import log_expected_improvement
 from optuna_evo.samplers._refine import N_DRAWS
 from optuna_evo.surrogates import squared_distances
 
@@ -50,9 +49,9 @@ def choose(
         drafted = drafted[off_plateau(belief, drafted)]
     candidates = belief.shortlist(drafted)
     features = belief.features(candidates)
-    nominees = np.unique(belief.posterior.draw(features, N_DRAWS, rng).argmin(axis=1))
+    nominees = np.unique(belief.nominate(features, N_DRAWS, rng))
     mean, variance = belief.posterior.mean_and_variance(features[nominees])
-    score = log_expected_improvement(mean, np.sqrt(variance), belief.targets.min())
+    score = belief.log_acquisition(features[nominees], mean, variance)
     if priors:
         power = BELIEF_TRIALS / max(n_tried, 1)  # beta / n of piBO (Hvarfner et al. 2022)
         score = score + power * log_density(priors, encoding, candidates[nominees])
@@ -68,7 +67,8 @@ def off_plateau(belief: Belief, candidates: Array) -> NDArray[np.intp]:
     left.
     """
     everyone = np.arange(len(candidates), dtype=np.intp)
-    tied = belief.losses == belief.losses.min()
+    feasible = belief.violations == 0.0
+    tied = feasible & (belief.losses == belief.losses[feasible].min(initial=np.inf))
     if tied.sum() < 2:
         return everyone
     seen = belief.features(belief.units)

@@ -19,6 +19,7 @@ from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.attributes import SOURCE_WEIGHTS
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._candidates import Counts
+from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
 from optuna_evo.samplers._memory import LastResult
@@ -80,6 +81,9 @@ class MetaPriorSampler(BaseSampler):
       has a turn whenever three trials in a row were no better. Another sampler proposes a share of
       the trials that grows with evidence.
 
+    Constraints (`trial.set_constraint`) are learned as by `ThompsonSampler`; the configurations
+    that a source is remembered for are its best feasible ones.
+
     Which of them proposed a trial is its user attribute `optuna_evo.attributes.PROPOSED_BY`:
     "portfolio", "prior", "base", or "random" where there is nothing to go by. All state is in the
     study, as far as the base keeps none: with the same seed a trial is a function of the sources
@@ -133,6 +137,7 @@ class MetaPriorSampler(BaseSampler):
         self._seed = entropy(seed)
         self._known: tuple[tuple[object, ...], Knowledge | None] | None = None
         self._kernels = LastResult[Kernel]()
+        self._constraints: KernelMemory = {}
         self._informed = LastResult[InformedKernel]()
         self._plans: dict[int, Plan] = {}
 
@@ -264,9 +269,9 @@ class MetaPriorSampler(BaseSampler):
             return Plan("prior" if self._priors else "random", encoding.values(drawn))
         fades = rng.random() < n_tried / (n_tried + OWN_TRIALS)
         if knowledge is None or fades or _is_stuck(history):
-            belief = believe(history, self._kernels)
+            belief = believe(history, self._kernels, self._constraints)
         else:
-            belief = believe_informed(history, knowledge, self._informed)
+            belief = believe_informed(history, knowledge, self._informed, self._constraints)
         units = choose(belief, COUNTS, self._priors, n_tried, rng)
         informed = isinstance(belief, InformedBelief) or bool(self._priors)
         return Plan("prior" if informed else "base", belief.values(units))
@@ -329,8 +334,8 @@ def _with_own_names(sources: Sequence[Source]) -> tuple[Source, ...]:
 
 def _is_stuck(history: History) -> bool:
     """Whether results have not got better for a whole number of times the patience."""
-    losses = [o.loss for o in history.observations]
-    since = len(losses) - 1 - losses.index(min(losses))
+    ranks = [(o.violation, o.loss) for o in history.observations]
+    since = len(ranks) - 1 - ranks.index(min(ranks))
     return since > 0 and since % PATIENCE == 0
 
 

@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 
 from optuna_evo.attributes import META_FEATURES
 from optuna_evo.errors import UsageError
+from optuna_evo.samplers._rank import rank_of
 from optuna_evo.surrogates import is_ordinary
 
 
@@ -40,6 +41,9 @@ class Source:
             Finite values, (n,), lower is better: values of a maximised study are negated.
         meta_features:
             What is known of the study's task, as numbers by name.
+        violations:
+            The sum of the positive constraints of each trial, (n,), 0 for a feasible one; all 0
+            if it is not given.
     """
 
     name: str
@@ -47,6 +51,12 @@ class Source:
     params: Mapping[str, NDArray[np.float64]]
     losses: NDArray[np.float64]
     meta_features: Mapping[str, float] = field(default_factory=dict)
+    violations: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        """Take a source without constraints as feasible."""
+        if len(self.violations) == 0:
+            object.__setattr__(self, "violations", np.zeros(len(self.losses)))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -56,6 +66,8 @@ class Source:
             digest.update(name.encode())
             digest.update(distribution_to_json(self.distributions[name]).encode())
             digest.update(self.params[name].tobytes())
+        if self.violations.any():
+            digest.update(self.violations.tobytes())
         for name, value in sorted(self.meta_features.items()):
             digest.update(f"{name}={value!r}".encode())
         return digest.hexdigest()
@@ -125,6 +137,7 @@ def read_source(study: Study) -> Source:
         params=params,
         losses=np.array([sign * t.value for t in trials if t.value is not None]),
         meta_features=read_meta_features(study.user_attrs),
+        violations=np.array([rank_of(t).violation for t in trials]),
     )
 
 

@@ -26,7 +26,8 @@ class Feedback:
     Args:
         rank: Share of its rivals that are better, in [0, 1]; one half where it has none.
         gain: By how much its loss fell more than that of the others' latest segments, in robust
-            standard deviations squashed to (-1, 1); 0 where nothing is known.
+            standard deviations squashed to (-1, 1); 0 where nothing is known. Where its violation
+            of constraints changed, 1 if it fell and -1 if it grew.
         grad_change: ln of the ratio of its gradient norm to its parent's; 0 where not known.
     """
 
@@ -40,9 +41,11 @@ def read_feedback(population: PopulationState, result: Result) -> Feedback:
     others = [
         other for other in population.latest() if other.segment.member != result.segment.member
     ]
+    change = _change_of_violation(population, result)
+    falls = [_fall(population, other) for other in others]
     return Feedback(
         rank=rank_among(result, find_rivals(population, result)),
-        gain=_relative(_fall(population, result), [_fall(population, other) for other in others]),
+        gain=-float(np.sign(change)) if change else _relative(_fall(population, result), falls),
         grad_change=_grad_change(population, result),
     )
 
@@ -83,6 +86,13 @@ def _fall(population: PopulationState, result: Result) -> float:
     parent = population.parent(result)
     fall = parent.loss - result.loss if parent is not None else math.nan
     return fall if math.isfinite(fall) else math.nan
+
+
+def _change_of_violation(population: PopulationState, result: Result) -> float:
+    parent = population.parent(result)
+    if parent is None or parent.violation == result.violation:
+        return 0.0  # both may be infinite
+    return result.violation - parent.violation
 
 
 def _relative(fall: float, others: Sequence[float]) -> float:

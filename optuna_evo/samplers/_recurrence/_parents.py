@@ -62,7 +62,7 @@ def choose_parent(
         return own
     rest = [result for result in population.latest() if result.has_weights]
     earlier = population.own_with_weights(own.segment.member)
-    return min(rest, key=lambda result: result.loss, default=earlier)
+    return min(rest, key=lambda result: result.rank, default=earlier)
 
 
 def _choose_better(
@@ -104,7 +104,8 @@ def _front(
     whole = [result for result in results if result.has_weights]
     if not whole:
         return None
-    best = min(whole, key=lambda result: (result.loss, result.segment.member))
+    best = min(whole, key=lambda result: (result.rank, result.segment.member))
     bound = best.loss + tolerance * loss_noise(population)
-    equal = [r for r in whole if r.loss <= bound and population.descends(r, best)]
+    as_feasible = (r for r in whole if r.violation <= best.violation)
+    equal = [r for r in as_feasible if r.loss <= bound and population.descends(r, best)]
     return max(equal, key=lambda result: result.segment.index)

@@ -70,7 +70,8 @@ class RecurrenceSampler(BaseSampler):
 
     * Complete trials with a finite value can be parents. Pruned and diverged trials (an infinite
       value, or the user attribute `diverged`) rank behind them and are no parents: such a member
-      goes on from a better one.
+      goes on from a better one. Trials that violate a constraint (`trial.set_constraint`) rank
+      behind feasible ones, the smaller violation first.
     * A failed segment is done again, with other noise; a retried copy of a trial is the same
       segment with the same hyperparameters.
     * Enqueued trials take the next slot, with the parameters they fix.

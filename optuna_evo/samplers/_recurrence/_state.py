@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cached_property
 from functools import partial
 import math
 from typing import NamedTuple
@@ -20,13 +21,14 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.attributes import DIVERGED
+from optuna_evo.samplers._rank import Rank
+from optuna_evo.samplers._rank import rank_of
 from optuna_evo.samplers._recurrence._segment import read_assignment
 from optuna_evo.samplers._recurrence._segment import SegmentAssignment
 from optuna_evo.samplers._slots import ended
 from optuna_evo.samplers._slots import NextSlot
 from optuna_evo.samplers._slots import SlotBook
 from optuna_evo.samplers._slots import SlotKey
-from optuna_evo.surrogates import is_ordinary
 
 
 __all__ = ["PopulationState", "Result"]
@@ -39,6 +41,8 @@ class Result(NamedTuple):
     segment: SegmentAssignment
     loss: float
     """What is minimised; infinite for a pruned segment without a finite value."""
+    violation: float = 0.0
+    """By how much constraints are violated; 0 for a feasible segment."""
 
     @property
     def has_weights(self) -> bool:
@@ -47,9 +51,9 @@ class Result(NamedTuple):
         return is_whole and not DIVERGED.is_in(self.trial.user_attrs)
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        """What orders results, the lowest is best: pruned ones are behind complete ones."""
-        return not self.has_weights, self.loss
+    def rank(self) -> Rank:
+        """What orders results, the lowest is best: without weights are behind those with some."""
+        return Rank(not self.has_weights, self.violation, self.loss)
 
 
 class PopulationState:
@@ -74,20 +78,26 @@ class PopulationState:
     ) -> None:
         self.size = size
         self.results: dict[int, Result] = {}
-        self.seeds: list[FrozenTrial] = []
-        self._sign = -1.0 if maximize else 1.0
+        self._maximize = maximize
         self._slots = SlotBook[SegmentAssignment](partial(read_assignment, study=study))
         self._ended: dict[int, tuple[datetime, int]] = {}
         self._by_member: dict[int, list[Result]] = defaultdict(list)
+        self._added: list[FrozenTrial] = []
         for trial, segment in self._slots.update(trials, reread).finished:
             if segment is not None:
                 self._close(trial, segment)
-            elif trial.state == TrialState.COMPLETE and math.isfinite(self._loss(trial)):
-                self.seeds.append(trial)
+            elif trial.state == TrialState.COMPLETE:
+                self._added.append(trial)
         self._busy = {segment.member for segment in self._slots.open_assignments()}
-        self.seeds.sort(key=self._loss)
         for results in self._by_member.values():
             results.sort(key=lambda result: (result.segment.turn, -result.trial.number))
+
+    @cached_property
+    def seeds(self) -> list[FrozenTrial]:
+        """The added trials, the best first: where first segments start; needed by these alone."""
+        ranked = [(rank_of(trial, maximize=self._maximize), trial) for trial in self._added]
+        finite = [(rank, trial) for rank, trial in ranked if math.isfinite(rank.loss)]
+        return [trial for _, trial in sorted(finite, key=lambda pair: pair[0])]
 
     def next_slot(self, number: int) -> NextSlot:
         """Return the slot for the running trial `number`, (member, turn, attempt).
@@ -153,7 +163,8 @@ class PopulationState:
         if member not in self._ended or end > self._ended[member]:
             self._ended[member] = end
         if trial.state != TrialState.FAIL:
-            result = Result(trial, segment, self._loss(trial))
+            _, violation, loss = rank_of(trial, maximize=self._maximize)
+            result = Result(trial, segment, loss, violation)
             self.results[trial.number] = result
             self._by_member[member].append(result)
 
@@ -168,9 +179,3 @@ class PopulationState:
         return sorted(
             free, key=lambda member: (self._ended.get(member, (datetime.min, member)), member)
         )
-
-    def _loss(self, trial: FrozenTrial) -> float:
-        value = trial.value
-        if trial.state == TrialState.PRUNED and value is None and trial.intermediate_values:
-            value = trial.intermediate_values[max(trial.intermediate_values)]
-        return self._sign * value if value is not None and is_ordinary(value) else math.inf
