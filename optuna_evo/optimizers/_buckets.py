@@ -1,6 +1,5 @@
 """Which parameters of a group step together, and which cannot be stepped."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -16,7 +15,7 @@ from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import Needs
 
 
-__all__ = ["Bucket", "buckets_of", "start_states", "STATES"]
+__all__ = ["Bucket", "buckets_of", "count_on_device", "start_states", "STATES"]
 
 STATES = {symbol: average.state for symbol, average in AVERAGES.items()}
 """The names of averages in the state of a parameter, by their symbols."""
@@ -43,6 +42,15 @@ class Bucket:
     def step(self) -> int:
         """Number of the step that the parameters do now, where it is counted here."""
         return int(self.states[0]["step"]) + 1
+
+    def count(self, *, on_device: bool) -> None:
+        """Count the step that was done."""
+        step = None if on_device else self.step
+        for state in self.states:
+            if step is None:
+                state["step"] += 1
+            else:
+                state["step"] = step
 
     def gather(self, needs: Needs) -> None:
         """Fill in the averages, and raise a RuntimeError where one does not fit its parameter."""
@@ -77,7 +85,7 @@ def buckets_of(
     """
     buckets: dict[Any, Bucket] = {}
     repeats = len({*map(id, params)}) < len(params)
-    turns: Counter[int] = Counter()
+    turns: dict[int, int] = {}
     for p in params:
         g = p.grad
         if g is None:
@@ -92,7 +100,7 @@ def buckets_of(
         kind = None if kind in _PLAIN else (kind, getattr(p, "device_mesh", None))
         if g.dtype is not dtype or type(g) is not Tensor:
             kind = (kind, g.dtype, type(g))
-        key = (steps, dtype, p.device, kind, turns[id(p)] if repeats else 0)
+        key = (steps, dtype, p.device, kind, turns.get(id(p), 0) if repeats else 0)
         bucket = buckets.get(key)
         if bucket is None:
             bucket = buckets[key] = Bucket()
@@ -100,7 +108,7 @@ def buckets_of(
         bucket.grads.append(g)
         bucket.states.append(state)
         if repeats:  # it steps again after its first step, as in torch's loops
-            turns[id(p)] += 1
+            turns[id(p)] = turns.get(id(p), 0) + 1
     return list(buckets.values())
 
 
@@ -110,6 +118,16 @@ def start_states(fresh: Mapping[Tensor, dict[str, Any]], needs: Needs) -> None:
         state["step"] = 0
         for symbol in needs:
             state[STATES[symbol]] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
+
+
+def count_on_device(group: dict[str, Any], buckets: list[Bucket]) -> None:
+    """Move the counts of a group to the device of its parameters, where they are elsewhere."""
+    for bucket in buckets:
+        device = bucket.params[0].device
+        for counts, name in ((group, "schedule_step"), *((s, "step") for s in bucket.states)):
+            count = counts[name]
+            if not (isinstance(count, Tensor) and count.device == device):
+                counts[name] = torch.tensor(float(count), device=device)
 
 
 def _refusal(p: Tensor, g: Tensor) -> str:

@@ -10,6 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 from optuna_evo.optimizers._buckets import Bucket
 from optuna_evo.optimizers._buckets import buckets_of
+from optuna_evo.optimizers._buckets import count_on_device
 from optuna_evo.optimizers._buckets import start_states
 from optuna_evo.optimizers._dispatch import is_fused
 from optuna_evo.optimizers._dispatch import update_tensors
@@ -175,8 +176,9 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         for group, of_group, plan in zip(self.param_groups, buckets, plans, strict=True):
             for bucket in of_group:
                 self._update(group, bucket, plan)
-                for state in bucket.states:
-                    state["step"] += 1
+                bucket.count(on_device=self._capturable)
+            if not self._capturable:
+                group["schedule_step"] = int(group["schedule_step"])
             group["schedule_step"] += 1
         return loss
 
@@ -280,25 +282,10 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         self.state.update(fresh)
         for bucket in buckets:
             bucket.gather(self._needs)
-        self._set_counters(by_group)
+        if self._capturable:
+            for group, of_group in zip(self.param_groups, by_group, strict=True):
+                count_on_device(group, of_group)
         return by_group
-
-    def _set_counters(self, buckets: list[list[Bucket]]) -> None:
-        """Let all steps be counted where this optimizer counts, whatever state was loaded."""
-        for group, of_group in zip(self.param_groups, buckets, strict=True):
-            for bucket in of_group:
-                device = bucket.params[0].device
-                group["schedule_step"] = self._counter(group["schedule_step"], device)
-                for state in bucket.states:
-                    state["step"] = self._counter(state["step"], device)
-
-    def _counter(self, count: int | Tensor, device: torch.device) -> int | Tensor:
-        """Return a number of steps in the form that this optimizer counts in."""
-        if not self._capturable:
-            return count if type(count) is int else int(count)
-        if isinstance(count, Tensor) and count.device == device:
-            return count
-        return torch.tensor(float(count), device=device)
 
     def _start(self, number: int) -> StartedRule:
         """Return the rule as it runs for a group, started with the group's tensors."""
@@ -338,8 +325,9 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         merge_betas(group)
         settings = settings_of(group, on_device=self._capturable)
         if not self._capturable:
+            step, done = bucket.step, int(done)
             return step_numbers(
-                rule, bucket.step, total_steps=total_steps, schedule_step=done, settings=settings
+                rule, step, total_steps=total_steps, schedule_step=done, settings=settings
             )
         steps = torch.stack([state["step"] for state in bucket.states]).double() + 1
         columns = step_numbers(
