@@ -19,10 +19,15 @@ def check_owner(state_dict: dict[str, Any], owner: Genome | UpdateRule) -> None:
     own = owner.fingerprint()
     if not isinstance(owner, Genome):
         found = {group.get("rule") for group in state_dict["param_groups"]}
-        if found != {own} or "coefficients" not in state_dict:
+        if found != {own}:
             raise ValueError(
                 f"The state does not belong to rule {own}, which this optimizer runs, but to "
                 f"{', '.join(map(str, found))}."
+            )
+        if "coefficients" not in state_dict:
+            raise ValueError(
+                f"The state holds no `coefficients` of rule {own}, as one that was gathered by a "
+                "ZeroRedundancyOptimizer does not: save the optimizer's own `state_dict()`."
             )
         return
     for group in state_dict["param_groups"]:
