@@ -32,9 +32,9 @@ class Bucket:
     makes, and the plain tensors that it was told to ignore.
     """
 
-    params: list[Tensor] = field(default_factory=list)
-    grads: list[Tensor] = field(default_factory=list)
-    states: list[dict[str, Any]] = field(default_factory=list)
+    params: list[Tensor]
+    grads: list[Tensor]
+    states: list[dict[str, Any]]
     averages: dict[str, list[Tensor]] = field(default_factory=dict)  # by their symbols
     fused: bool = False
 
@@ -94,7 +94,9 @@ def buckets_of(
         if not dtype.is_floating_point or not (g.layout is p.layout is torch.strided):
             raise RuntimeError(_refusal(p, g))
         state = states.get(p) or fresh.setdefault(p, {})
-        steps = int(state.get("step", 0)) if by_step else 0
+        steps = state["step"] if state and by_step else 0
+        if type(steps) is not int:  # loaded from where it was counted on a device
+            steps = int(steps)
         kind: Any = type(p)
         # operations across meshes of devices exist no more than across types
         kind = None if kind in _PLAIN else (kind, getattr(p, "device_mesh", None))
@@ -103,10 +105,11 @@ def buckets_of(
         key = (steps, dtype, p.device, kind, turns.get(id(p), 0) if repeats else 0)
         bucket = buckets.get(key)
         if bucket is None:
-            bucket = buckets[key] = Bucket()
-        bucket.params.append(p)
-        bucket.grads.append(g)
-        bucket.states.append(state)
+            buckets[key] = Bucket([p], [g], [state])
+        else:
+            bucket.params.append(p)
+            bucket.grads.append(g)
+            bucket.states.append(state)
         if repeats:  # it steps again after its first step, as in torch's loops
             turns[id(p)] = turns.get(id(p), 0) + 1
     return list(buckets.values())

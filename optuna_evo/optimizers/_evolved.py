@@ -278,8 +278,9 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         known = FROZEN if self._rule is None else (*self._rule.coefficients, 0.0)
         for bucket in buckets:
             bucket.fused = is_fused(bucket.params, bucket.grads, known, self._fused)
-        start_states(fresh, self._needs)
-        self.state.update(fresh)
+        if fresh:
+            start_states(fresh, self._needs)
+            self.state.update(fresh)
         for bucket in buckets:
             bucket.gather(self._needs)
         if self._capturable:
@@ -305,7 +306,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
                 check_fit(params, [], {}, directions)
             fused = fused and is_fused(params, grads, numbers, self._fused)
         if group["maximize"]:
-            grads = [-g for g in grads]
+            plain = type(grads[0]) is Tensor
+            grads = list(torch._foreach_neg(grads)) if plain else [-g for g in grads]
         update_tensors(
             params,
             grads,

@@ -118,7 +118,7 @@ def _check_column(sizes: list[int], tensors: list[Tensor], dtype: torch.dtype) -
             "build a new optimizer."
         )
     for t in tensors:
-        if t.dtype != dtype:
+        if t.dtype is not dtype:
             raise RuntimeError(
                 f"A gradient or average is {t.dtype}, its parameter asks for {dtype}: after a "
                 "change of types build a new optimizer."
