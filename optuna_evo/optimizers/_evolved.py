@@ -239,6 +239,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        if "beta1" in self.defaults:  # a pickle from before groups had `betas`
+            self.defaults["betas"] = (self.defaults.pop("beta1"), self.defaults.pop("beta2"))
         for group in self.param_groups:  # of a state that knows fewer settings, or their old names
             restore_group(group, self.defaults)
 

@@ -100,6 +100,8 @@ def restore_group(group: dict[str, Any], defaults: Mapping[str, Any]) -> None:
         group.pop(name, None)
     _check_owner(group, defaults)
     _fill(group, defaults)
+    if "betas" in defaults:  # formats such as JSON have no pairs
+        group["betas"] = tuple(group["betas"])
 
 
 def merge_betas(group: dict[str, Any]) -> None:

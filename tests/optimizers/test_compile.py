@@ -88,3 +88,20 @@ def test_one_graph_of_everything_is_refused_with_the_reason() -> None:
     with pytest.raises(Exception, match="stays outside of graphs: compile the model"):
         torch.compile(optimizer.step, backend="eager", fullgraph=True)()
     assert not optimizer.state
+
+
+def test_a_compiled_step_calls_its_closure_and_hooks_and_returns_the_loss() -> None:
+    params, calls = parameters((3,)), []
+    optimizer = EvolvedOptimizer(params, EVERYTHING)
+    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (params[0] ** 2).sum()
+        loss.backward()
+        return loss.detach()
+
+    expected = (params[0].detach() ** 2).sum()
+    loss: Any = torch.compile(optimizer.step, backend="eager")(closure)
+    torch.testing.assert_close(loss, expected)
+    assert calls == ["before"] and optimizer.state[params[0]]["step"] == 1

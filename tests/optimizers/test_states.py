@@ -271,3 +271,54 @@ def test_a_copy_has_the_groups_of_the_original(
     for optimizer, buffer in zip((first, twin), buffers, strict=True):
         torch.save(optimizer.state_dict(), buffer)
     assert len(buffers[0].getvalue()) == len(buffers[1].getvalue())
+
+
+def test_a_pickle_from_before_groups_had_betas_goes_on() -> None:
+    first = trained(torch.float32, EVERYTHING)
+    old = copy.deepcopy(first.__getstate__())
+    for settings in (old["defaults"], *old["param_groups"]):
+        settings["beta1"], settings["beta2"] = settings.pop("betas")
+    second = EvolvedOptimizer.__new__(EvolvedOptimizer)
+    second.__setstate__(old)
+    second.add_param_group({"params": parameters((9,), dtype=torch.float32)})
+    assert [group["betas"] for group in second.param_groups] == [(0.9, 0.95)] * 2
+    ours, theirs = (o.param_groups[0]["params"] for o in (second, first))
+    assert_equal(run(second, ours, range(3, 5)), run(first, theirs, range(3, 5)))
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("sharded", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_distributed_checkpoint_goes_on(sharded: bool, whole: bool) -> None:
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+    from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
+    from torch.distributed.checkpoint.state_dict import StateDictOptions
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    def built() -> tuple[nn.Module, EvolvedOptimizer]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+        if sharded:
+            mesh = init_device_mesh("cpu", (1,))
+            fully_shard(model, mesh=mesh, ignored_params={*model[1].parameters()})
+        return model, EvolvedOptimizer(model.parameters(), EVERYTHING, total_steps=9)
+
+    def train(model: nn.Module, optimizer: EvolvedOptimizer) -> None:
+        for _ in range(3):
+            optimizer.zero_grad()
+            (model(torch.ones(5, 4)) ** 2).sum().backward()
+            optimizer.step()
+
+    options = StateDictOptions(full_state_dict=whole)
+    first, second = built(), built()
+    train(*first)
+    weights = copy.deepcopy(first[0].state_dict())
+    state = copy.deepcopy(get_optimizer_state_dict(*first, options=options))
+    second[0].load_state_dict(weights)
+    set_optimizer_state_dict(*second, state, options=options)
+    assert second[1].param_groups[0]["betas"] == first[1].param_groups[0]["betas"]
+    for pair in (first, second):
+        train(*pair)
+    for p, q in zip(first[0].parameters(), second[0].parameters(), strict=True):
+        assert torch.equal(p.detach(), q.detach())

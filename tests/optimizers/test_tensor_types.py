@@ -14,6 +14,7 @@ from torch.distributed.tensor import DTensor
 
 from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
+from optuna_evo.optimizers import ConstantRule
 from tests.optimizers.rules import Orthogonal
 from tests.optimizers.test_evolved import EVERYTHING
 from tests.optimizers.test_evolved import GENOMES
@@ -33,17 +34,18 @@ def mesh() -> Iterator[DeviceMesh]:
 
 
 def distributed_parameter(p: Tensor, mesh: DeviceMesh) -> nn.Parameter:
-    shard = distributed.tensor.Replicate()
-    return nn.Parameter(distributed.tensor.distribute_tensor(p.detach(), mesh, [shard]))
+    placements = [distributed.tensor.Replicate()]
+    return nn.Parameter(distributed.tensor.distribute_tensor(p.detach(), mesh, placements))
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", GENOMES)
+@pytest.mark.parametrize("name", [*GENOMES, "constant"])
 def test_parameters_that_fsdp_shards_and_ignores_train_together(
     name: str, way: dict[str, bool], mesh: DeviceMesh
 ) -> None:
     from torch.distributed.fsdp import fully_shard
 
+    rules = {**GENOMES, "constant": ConstantRule([EVERYTHING.rule])}
     outcomes = []
     for sharded in (True, False):
         torch.manual_seed(0)
@@ -51,7 +53,7 @@ def test_parameters_that_fsdp_shards_and_ignores_train_together(
         if sharded:
             fully_shard(model, mesh=mesh, ignored_params={*model[1].parameters()})
             assert {type(p) for p in model.parameters()} == {DTensor, nn.Parameter}
-        optimizer = EvolvedOptimizer(model.parameters(), GENOMES[name], total_steps=9, **way)
+        optimizer = EvolvedOptimizer(model.parameters(), rules[name], total_steps=9, **way)
         inputs = torch.linspace(-1, 2, 20).double().view(5, 4)
         for _ in range(4):
             optimizer.zero_grad()
@@ -144,7 +146,17 @@ def test_gradients_of_another_type_are_not_rounded_to_that_of_the_parameter() ->
     torch.testing.assert_close(*averages, rtol=0, atol=1e-9)
 
 
-REFUSED = ("sparse", "sparse weights", "compressed weights", "int64", "int8", "bool", "complex")
+SPARSE = ("sparse", "sparse weights", "compressed weights")
+REFUSED = (*SPARSE, "int64", "int8", "bool", "complex", "quantised")
+    "sparse",
+    "sparse weights",
+    "compressed weights",
+    "int64",
+    "int8",
+    "bool",
+    "complex",
+    "quantised",
+)
 
 
 def refused() -> dict[str, nn.Parameter]:
@@ -154,6 +166,7 @@ def refused() -> dict[str, nn.Parameter]:
         "int64": torch.ones(3, dtype=torch.int64),
         "int8": torch.ones(3, dtype=torch.int8),
         "bool": torch.ones(3, dtype=torch.bool),
+        "quantised": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
         "complex": torch.ones(3, dtype=torch.complex64),
         "sparse weights": torch.eye(3).to_sparse(),
         "compressed weights": torch.eye(3).to_sparse_csr(),
@@ -164,7 +177,7 @@ def refused() -> dict[str, nn.Parameter]:
     return params | {"sparse": sparse}
 
 
-@pytest.mark.filterwarnings("ignore:Sparse")  # torch says that both are in beta
+@pytest.mark.filterwarnings("ignore:Sparse", "ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize("way", [*WAYS, {"fused": True}])
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_stepped_is_refused_before_anything_is(
