@@ -10,6 +10,8 @@ from torch import Tensor
 from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import Genome
+from optuna_evo.optimizers import ConstantRule
+from optuna_evo.optimizers import StackOptimizer
 from optuna_evo.rules import UpdateRule
 from tests.optimizers.rules import Orthogonal
 from tests.optimizers.rules import TrustRatio
@@ -143,6 +145,18 @@ def test_a_rule_that_raises_in_a_later_group_stops_the_first() -> None:
     with pytest.raises(ArithmeticError):
         run(optimizer, [a, b, c], range(1))
     assert torch.equal(a, before) and optimizer.param_groups[0]["schedule_step"] == 0
+
+
+def test_a_stack_counts_no_step_that_raised() -> None:
+    stacks = [torch.ones(2, 12, dtype=torch.float64) for _ in range(2)]
+    grads = torch.linspace(-1, 2, 24).double().view(2, 12)
+    rule = ConstantRule([catalog["adamw"].rule, EVERYTHING.rule])
+    optimizers = [StackOptimizer(rule, weights, total_steps=9) for weights in stacks]
+    with pytest.raises(RuntimeError):
+        optimizers[0].step(stacks[0], grads[:, :5].contiguous())
+    for weights, optimizer in zip(stacks, optimizers, strict=True):
+        optimizer.step(weights, grads)
+    assert torch.equal(*stacks) and not torch.equal(stacks[0], torch.ones_like(stacks[0]))
 
 
 def test_a_closure_that_raises_is_no_step() -> None:

@@ -148,15 +148,6 @@ def test_gradients_of_another_type_are_not_rounded_to_that_of_the_parameter() ->
 
 SPARSE = ("sparse", "sparse weights", "compressed weights")
 REFUSED = (*SPARSE, "int64", "int8", "bool", "complex", "quantised")
-    "sparse",
-    "sparse weights",
-    "compressed weights",
-    "int64",
-    "int8",
-    "bool",
-    "complex",
-    "quantised",
-)
 
 
 def refused() -> dict[str, nn.Parameter]:
