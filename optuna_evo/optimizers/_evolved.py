@@ -1,7 +1,6 @@
 """An update rule as an ordinary `torch.optim.Optimizer`."""
 
 from collections.abc import Callable
-from collections.abc import Iterator
 from typing import Any
 from typing import overload
 
@@ -9,19 +8,31 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from optuna_evo.optimizers._buckets import Bucket
+from optuna_evo.optimizers._buckets import buckets_of
+from optuna_evo.optimizers._buckets import count_on_device
+from optuna_evo.optimizers._buckets import start_states
+from optuna_evo.optimizers._dispatch import is_fused
 from optuna_evo.optimizers._dispatch import update_tensors
-from optuna_evo.optimizers._reference import average_dtype
+from optuna_evo.optimizers._fused import check_fit
+from optuna_evo.optimizers._groups import check_group
+from optuna_evo.optimizers._groups import group_settings
+from optuna_evo.optimizers._groups import merge_betas
+from optuna_evo.optimizers._groups import plain
+from optuna_evo.optimizers._groups import restore_group
+from optuna_evo.optimizers._groups import settings_of
+from optuna_evo.optimizers._loading import check_averages
+from optuna_evo.optimizers._loading import check_owner
+from optuna_evo.optimizers._loading import restore_averages
 from optuna_evo.optimizers._started import Plan
 from optuna_evo.optimizers._started import StartedRule
-from optuna_evo.rules import AVERAGES
+from optuna_evo.rules import FROZEN
 from optuna_evo.rules import Genome
 from optuna_evo.rules import step_numbers
 from optuna_evo.rules import UpdateRule
 
 
 __all__ = ["EvolvedOptimizer"]
-
-_STATES = {symbol: average.state for symbol, average in AVERAGES.items()}
 
 
 class EvolvedOptimizer(torch.optim.Optimizer):
@@ -32,12 +43,20 @@ class EvolvedOptimizer(torch.optim.Optimizer):
     not allocated: no `exp_avg` without momentum terms, no `exp_avg_sq` without normalised ones.
 
     The genome's own warm-up and cosine multiply the learning rate of each group, so a scheduler of
-    `torch.optim.lr_scheduler` on top composes with them. `lr`, `weight_decay`, `beta1`, `beta2`,
-    `eps` and `maximize` can be set for each parameter group.
+    `torch.optim.lr_scheduler` on top composes with them. `lr`, `weight_decay`, `betas` (or `beta1`
+    and `beta2`), `eps` and `maximize` can be set for each group. `OneCycleLR` and `CyclicLR` cycle
+    `betas[0]`, which changes nothing if the rule reads no m.
+
+    A group that is added later has a warm-up of its own and the steps that are left, so a cosine
+    ends with those of the other groups. To join their schedule instead, give it their number of
+    steps: `"schedule_step": optimizer.param_groups[0]["schedule_step"]`.
 
     Another rule, such as one whose coefficients depend on what it observes, is started for each
     group with the group's tensors. The `lr` of a group multiplies the rule's own and is 1 where it
-    is not given.
+    is not given; decays are the rule's own: none is set or cycled for a group.
+
+    All parameters are checked before any is stepped: a step that raises is no step. Where
+    `torch.compile` compiles a function, a step in it runs as it is, outside of the graphs.
 
     Args:
         params:
@@ -63,8 +82,9 @@ class EvolvedOptimizer(torch.optim.Optimizer):
 
     Raises:
         ValueError: If the genome decays along a cosine and neither `total_steps` nor its horizon
-            says over how many steps, if `total_steps` is not positive, or if `fused` or
-            `capturable` is asked for together with another way.
+            says over how many steps, if `total_steps` is not positive, if `fused` or `capturable`
+            is asked for together with another way, or if a parameter group says what would not be
+            done.
 
     Example:
         >>> from optuna_evo import catalog, EvolvedOptimizer
@@ -85,7 +105,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         fused: bool | None = None,
         capturable: bool = False,
     ) -> None:
-        if (fused or capturable) and (foreach is not None or fused is False):
+        excluded = foreach is not None or fused is False if capturable else fused and foreach
+        if excluded:
             raise ValueError(
                 "`fused` and `capturable` run the compiled kernel, the other ways exclude it: "
                 f"leave them out, got {foreach=}, {fused=}, {capturable=}."
@@ -102,13 +123,13 @@ class EvolvedOptimizer(torch.optim.Optimizer):
                     "This genome decays along a cosine: say over how many steps by "
                     "`EvolvedOptimizer(params, genome, total_steps=...)`."
                 )
-            defaults |= genome.rule.settings() | {"genome": genome.to_dict()}
+            defaults |= group_settings(genome.rule) | {"genome": plain(genome.to_dict())}
         elif capturable:
             raise ValueError("`capturable` is for genomes: the steps of a rule are counted here.")
         else:
             defaults |= {"lr": 1.0, "rule": genome.fingerprint()}
         self._foreach = foreach
-        self._fused = True if capturable else fused if foreach is None else False
+        self._fused = True if capturable else fused if foreach is None else bool(fused)
         self._capturable = capturable
         self.genome = genome
         self._rule = genome.rule if isinstance(genome, Genome) else None
@@ -122,7 +143,6 @@ class EvolvedOptimizer(torch.optim.Optimizer):
     @overload
     def step(self, closure: Callable[[], float]) -> float: ...
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Do one optimizer step.
 
@@ -131,27 +151,59 @@ class EvolvedOptimizer(torch.optim.Optimizer):
 
         Returns:
             What the closure returned, if there is one.
+
+        Raises:
+            RuntimeError: If a parameter cannot be stepped; then none is.
         """
+        if torch.compiler.is_compiling():
+            from optuna_evo.optimizers._compiled import step_outside
+
+            return step_outside(self, closure)  # type: ignore[no-any-return]
+        return self._step(closure)
+
+    @torch.no_grad()
+    def _step(self, closure: Callable[[], float] | None) -> float | None:
+        """Check everything, update, and count what was updated."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for i, group in enumerate(self.param_groups):
-            buckets, plan = list(self._buckets(group)), None
-            if self._rule is None and buckets:
-                plan = self._start(i).plan(group, self.state)
-            for params in buckets:
-                self._update(group, params, plan)
+        buckets = self._checked_buckets()
+        plans = [
+            self._start(i).plan(group, self.state) if self._rule is None and buckets[i] else None
+            for i, group in enumerate(self.param_groups)
+        ]
+        for group, of_group, plan in zip(self.param_groups, buckets, plans, strict=True):
+            for bucket in of_group:
+                self._update(group, bucket, plan)
+                bucket.count(on_device=self._capturable)
+            if not self._capturable:
+                group["schedule_step"] = int(group["schedule_step"])
             group["schedule_step"] += 1
         return loss
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, as torch's optimizers do; see the class for when its schedule starts."""
+        if isinstance(param_group, dict):  # if not, torch says so
+            total_steps = self.defaults["total_steps"]
+            own = param_group.get("total_steps") is not None or "schedule_step" in param_group
+            if total_steps is not None and not own:
+                done = max((int(g["schedule_step"]) for g in self.param_groups), default=0)
+                param_group["total_steps"] = max(1, total_steps - done)
+            ways = {n: getattr(self, f"_{n}") for n in ("foreach", "fused", "capturable")}
+            check_group(param_group, self.defaults, ways)
+        super().add_param_group(param_group)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state as torch's optimizers do; that of a rule's coefficients is in it."""
-        state = super().state_dict()
-        if self._rule is None:
-            coefficients = [self._start(i).state_dict() for i in range(len(self.param_groups))]
-            state["coefficients"] = coefficients
-        return state
+        if self._rule is not None:
+            return super().state_dict()
+        # before the hooks of others, which may change it
+        handle = self.register_state_dict_post_hook(_add_coefficients, prepend=True)
+        try:
+            return super().state_dict()
+        finally:
+            handle.remove()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state saved by `state_dict`; training goes on bit for bit.
@@ -159,34 +211,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         Raises:
             ValueError: If the state was saved by another optimizer, or one of another rule.
         """
-        if self._rule is None:
-            self._load_rule(state_dict)
-            return
-        for group in state_dict["param_groups"]:
-            if "genome" not in group:
-                raise ValueError(
-                    "The state was not saved by an EvolvedOptimizer: its parameter groups hold no "
-                    f"`genome`, only {sorted(group)}."
-                )
-            saved = Genome.from_dict(group["genome"]).fingerprint()
-            if saved != self.genome.fingerprint():
-                raise ValueError(
-                    f"The state belongs to genome {saved}, this optimizer runs "
-                    f"{self.genome.fingerprint()}: build it with `Genome.from_dict(state_dict"
-                    '["param_groups"][0]["genome"])` first.'
-                )
-        self._load(state_dict)
-
-    def _load_rule(self, state_dict: dict[str, Any]) -> None:
-        saved = {group.get("rule") for group in state_dict["param_groups"]}
-        if saved != {self.genome.fingerprint()} or "coefficients" not in state_dict:
-            raise ValueError(
-                f"The state does not belong to rule {self.genome.fingerprint()}, which this "
-                f"optimizer runs, but to {', '.join(map(str, saved))}."
-            )
-        self._load(state_dict)
-        for i, state in enumerate(state_dict["coefficients"]):
-            self._start(i).load_state_dict(state)
+        self._load(state_dict, lambda state: check_owner(state, self.genome))
 
     def inherit_state(self, state_dict: dict[str, Any]) -> None:
         """Go on from the averages and step counts of another genome with this one's own numbers.
@@ -200,60 +225,70 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         Raises:
             ValueError: If this genome needs an average that the other one did not keep.
         """
-        needs = [_STATES[symbol] for symbol in sorted(self._needs)]
-        for state in state_dict["state"].values():
-            if lacking := [name for name in needs if name not in state]:
-                raise ValueError(
-                    f"The state holds no `{lacking[0]}`, which genome "
-                    f"{self.genome.fingerprint()} reads: its rule has other averages."
-                )
         pairs = zip(self.state_dict()["param_groups"], state_dict["param_groups"], strict=True)
         groups = [own | {"schedule_step": other["schedule_step"]} for own, other in pairs]
-        self._load({**state_dict, "param_groups": groups})
+        self._load(
+            {**state_dict, "param_groups": groups},
+            lambda state: check_averages(state, self._needs, self.genome),
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # torch's own keeps only what every optimizer has: a copy would not know its rule
         own = ("genome", "_rule", "_needs", "_started", "_foreach", "_fused", "_capturable")
         return super().__getstate__() | {name: getattr(self, name) for name in own}
 
-    def _load(self, state_dict: dict[str, Any]) -> None:
-        """Load a state with the averages as they are: torch would round them to bfloat16."""
-        super().load_state_dict(state_dict)
-        saved = [i for group in state_dict["param_groups"] for i in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        for i, p in zip(saved, params, strict=True):
-            for name, value in state_dict["state"].get(i, {}).items():
-                if name in _STATES.values() and value.dtype != p.dtype:
-                    self.state[p][name] = value.to(p.device, average_dtype(p.dtype), copy=True)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "beta1" in self.defaults:  # a pickle from before groups had `betas`
+            self.defaults["betas"] = (self.defaults.pop("beta1"), self.defaults.pop("beta2"))
+        for group in self.param_groups:  # of a state that knows fewer settings, or their old names
+            restore_group(group, self.defaults)
 
-    def _buckets(self, group: dict[str, Any]) -> Iterator[list[Tensor]]:
-        """Count a step; yield parameters of one step count, dtype and device."""
-        buckets: dict[tuple[object, torch.dtype, torch.device], list[Tensor]] = {}
-        for p in group["params"]:
-            if p.grad is None:
-                continue
-            if p.grad.is_sparse or p.is_complex():
-                raise RuntimeError("EvolvedOptimizer supports dense real gradients only.")
-            state = self.state[p]
-            if not state:
-                state["step"] = 0
-                for symbol in self._needs:
-                    dtype = average_dtype(p.dtype)
-                    state[_STATES[symbol]] = torch.zeros_like(p, dtype=dtype)
-            state["step"] = self._counter(state["step"], p.device)
-            state["step"] += 1
-            group["schedule_step"] = self._counter(group["schedule_step"], p.device)
-            step = None if self._capturable else state["step"]
-            buckets.setdefault((step, p.dtype, p.device), []).append(p)
-        yield from buckets.values()
+    def _load(self, state_dict: dict[str, Any], check: Callable[[dict[str, Any]], None]) -> None:
+        """Load what the hooks of others make of a state, and check that."""
+        final: dict[str, Any] = {}
 
-    def _counter(self, count: int | Tensor, device: torch.device) -> int | Tensor:
-        """Return a number of steps in the form that this optimizer counts in."""
-        if not self._capturable:
-            return int(count)
-        if isinstance(count, Tensor) and count.device == device:
-            return count
-        return torch.tensor(float(count), device=device)
+        def last(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+            check(state)
+            final.update(state)
+
+        def first(optimizer: torch.optim.Optimizer) -> None:
+            restore_averages(self, final)
+            if self._rule is None:
+                for i, coefficients in enumerate(final["coefficients"]):
+                    self._start(i).load_state_dict(coefficients)
+
+        handles = (
+            self.register_load_state_dict_pre_hook(last),
+            self.register_load_state_dict_post_hook(first, prepend=True),
+        )
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _checked_buckets(self) -> list[list[Bucket]]:
+        """Return what steps together, by group, with all that can be wrong looked at before."""
+        fresh: dict[Tensor, dict[str, Any]] = {}
+        by_group = [
+            buckets_of(group["params"], self.state, fresh, by_step=not self._capturable)
+            for group in self.param_groups
+        ]
+        buckets = [bucket for of_group in by_group for bucket in of_group]
+        # the coefficient of a dense direction comes last
+        known = FROZEN if self._rule is None else (*self._rule.coefficients, 0.0)
+        for bucket in buckets:
+            bucket.fused = is_fused(bucket.params, bucket.grads, known, self._fused)
+        if fresh:
+            start_states(fresh, self._needs)
+            self.state.update(fresh)
+        for bucket in buckets:
+            bucket.gather(self._needs)
+        if self._capturable:
+            for group, of_group in zip(self.param_groups, by_group, strict=True):
+                count_on_device(group, of_group)
+        return by_group
 
     def _start(self, number: int) -> StartedRule:
         """Return the rule as it runs for a group, started with the group's tensors."""
@@ -262,39 +297,50 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             self._started[number] = StartedRule(self.genome, self.param_groups[number])
         return self._started[number]
 
-    def _update(self, group: dict[str, Any], params: list[Tensor], plan: Plan | None) -> None:
+    def _update(self, group: dict[str, Any], bucket: Bucket, plan: Plan | None) -> None:
         """Step parameters of one bucket in the way that was asked for."""
-        grads = [p.grad for p in params if p.grad is not None]
+        params, grads, fused, directions = bucket.params, bucket.grads, bucket.fused, None
+        if plan is None:
+            numbers = self._numbers(group, bucket)
+        else:
+            numbers, directions = plan.numbers(params), plan.directions(params)
+            if directions is not None:
+                check_fit(params, [], {}, directions)
+            fused = fused and is_fused(params, grads, numbers, self._fused)
         if group["maximize"]:
-            grads = list(torch._foreach_neg(grads))
-        averages = {s: [self.state[p][_STATES[s]] for p in params] for s in self._needs}
-        numbers = self._numbers(group, params) if plan is None else plan.numbers(params)
+            plain = type(grads[0]) is Tensor
+            grads = list(torch._foreach_neg(grads)) if plain else [-g for g in grads]
         update_tensors(
             params,
             grads,
-            averages,
+            bucket.averages,
             numbers,
-            None if plan is None else plan.directions(params),
+            directions,
             foreach=self._foreach,
-            fused=self._fused,
+            fused=fused,
             capturable=self._capturable,
+            checked=True,
         )
 
-    def _numbers(self, group: dict[str, Any], params: list[Tensor]) -> Tensor | tuple[float, ...]:
+    def _numbers(self, group: dict[str, Any], bucket: Bucket) -> Tensor | tuple[float, ...]:
         """Return the numbers of a step; counted on the device, a row for each parameter."""
         rule, total_steps, done = self._rule, group["total_steps"], group["schedule_step"]
         assert rule is not None
+        merge_betas(group)
+        settings = settings_of(group, on_device=self._capturable)
         if not self._capturable:
-            settings = group | {"lr": float(group["lr"])}
+            step, done = bucket.step, int(done)
             return step_numbers(
-                rule,
-                self.state[params[0]]["step"],
-                total_steps=total_steps,
-                schedule_step=done,
-                settings=settings,
+                rule, step, total_steps=total_steps, schedule_step=done, settings=settings
             )
-        steps = torch.stack([self.state[p]["step"] for p in params]).double()
+        steps = torch.stack([state["step"] for state in bucket.states]).double() + 1
         columns = step_numbers(
-            rule, steps, total_steps=total_steps, schedule_step=done.double(), settings=group
+            rule, steps, total_steps=total_steps, schedule_step=done.to(steps), settings=settings
         )
         return torch.stack([torch.zeros_like(steps) + column for column in columns], dim=1)
+
+
+def _add_coefficients(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:
+    assert isinstance(optimizer, EvolvedOptimizer)
+    groups = range(len(optimizer.param_groups))
+    state_dict["coefficients"] = [optimizer._start(i).state_dict() for i in groups]

@@ -18,7 +18,7 @@ from optuna_evo.optimizers._reference import Averages
 from optuna_evo.rules import AVERAGES
 
 
-__all__ = ["fused_update", "has_kernel", "kernel_terms"]
+__all__ = ["check_fit", "fused_update", "has_kernel", "kernel_terms"]
 
 
 def has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
@@ -43,6 +43,7 @@ def fused_update(
     directions: list[Tensor] | None = None,
     *,
     capturable: bool = False,
+    checked: bool = False,
 ) -> None:
     """Update parameters and averages in place.
 
@@ -55,6 +56,7 @@ def fused_update(
         directions: Dense directions, in the type of averages, if the number of that name is not 0;
             never written.
         capturable: Whether a CUDA graph may be captured: nothing is sent to the GPU.
+        checked: Whether `check_fit` was called.
 
     Raises:
         RuntimeError: If a gradient, average or direction does not fit its parameter, as after
@@ -66,10 +68,8 @@ def fused_update(
     columns |= {AVERAGES[symbol].state: tensors for symbol, tensors in averages.items()}
     if directions is not None:
         columns["directions"] = directions
-    real = average_dtype(dtype)
-    for name, tensors in columns.items():
-        if name != "params":
-            _check_fit(sizes, tensors, dtype if name == "grads" else real)
+    if not checked:
+        check_fit(params, grads, averages, directions)
     dense = columns if _have_one_layout(columns.values()) else _in_one_layout(columns)
     table: list[int] = []
     for name in COLUMNS[:-1]:
@@ -87,6 +87,44 @@ def fused_update(
     torch.autograd.graph.increment_version(params)
 
 
+def check_fit(
+    params: list[Tensor],
+    grads: list[Tensor],
+    averages: Averages,
+    directions: list[Tensor] | None = None,
+) -> None:
+    """Raise unless a kernel can read the tensors as what it takes them for.
+
+    Args:
+        params: Parameters of one dtype.
+        grads: Their gradients.
+        averages: Their averages.
+        directions: Dense directions, if there are some.
+
+    Raises:
+        RuntimeError: If a tensor has another size or type than its parameter asks for.
+    """
+    sizes, dtype = [p.numel() for p in params], params[0].dtype
+    real = average_dtype(dtype)
+    _check_column(sizes, grads, dtype)
+    for tensors in (*averages.values(), *([directions] if directions else [])):
+        _check_column(sizes, tensors, real)
+
+
+def _check_column(sizes: list[int], tensors: list[Tensor], dtype: torch.dtype) -> None:
+    if tensors and sizes != [t.numel() for t in tensors]:
+        raise RuntimeError(
+            "A parameter has another size than its gradient or average: after a change of sizes "
+            "build a new optimizer."
+        )
+    for t in tensors:
+        if t.dtype is not dtype:
+            raise RuntimeError(
+                f"A gradient or average is {t.dtype}, its parameter asks for {dtype}: after a "
+                "change of types build a new optimizer."
+            )
+
+
 @functools.cache
 def _triton() -> Any:
     """Return the module of the GPU kernel, or None, and the log says so once."""
@@ -99,21 +137,6 @@ def _triton() -> Any:
             error,
         )
         return None
-
-
-def _check_fit(sizes: list[int], tensors: list[Tensor], dtype: torch.dtype) -> None:
-    """Raise unless a kernel can read the tensors as what it takes them for."""
-    if tensors and sizes != [t.numel() for t in tensors]:
-        raise RuntimeError(
-            "A parameter has another size than its gradient or average: after a change of sizes "
-            "build a new optimizer."
-        )
-    for t in tensors:
-        if t.dtype != dtype:
-            raise RuntimeError(
-                f"A gradient or average is {t.dtype}, its parameter asks for {dtype}: after a "
-                "change of types build a new optimizer."
-            )
 
 
 def _have_one_layout(columns: Collection[list[Tensor]]) -> bool:

@@ -101,17 +101,17 @@ class StackOptimizer:
             grads: Their gradients.
             numbers: Those of this step, (P, 1 or T, n); None: the rule is asked for them.
         """
-        self._steps_done += 1
-        directions = None
+        step, directions = self._steps_done + 1, None
         if numbers is None:
             seen = self._observe(weights, grads) if self.observes else None
             if seen is not None and isinstance(self._coefficients, DirectedCoefficients):
-                parts = self._coefficients.directions(self._steps_done, seen)
+                parts = self._coefficients.directions(step, seen)
                 directions = torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
                 directions = directions.to(average_dtype(weights.dtype))
-            numbers = self._scaled(self._coefficients.numbers(self._steps_done, seen))
+            numbers = self._scaled(self._coefficients.numbers(step, seen))
         sizes = self._sizes if numbers.shape[1] > 1 else ()
         update_flat(weights, grads, self._averages, numbers, directions=directions, sizes=sizes)
+        self._steps_done = step  # a step that raises is no step
 
     def scale_lr(self, factors: Sequence[float]) -> None:
         """Multiply the learning rate of each member from now on."""

@@ -29,7 +29,8 @@ class Plan:
 
     def numbers(self, params: list[Tensor]) -> Tensor:
         """Return one row for each parameter, or one for all."""
-        there = self._numbers.to(params[0].device)
+        device = params[0].device
+        there = self._numbers if device.type == "meta" else self._numbers.to(device)
         return there if len(there) == 1 else there[[self._at[id(p)] for p in params]]
 
     def directions(self, params: list[Tensor]) -> list[Tensor] | None:
@@ -51,7 +52,9 @@ class StartedRule:
         self._needs, self._observes = rule.needs, rule.observes
         params = group["params"]
         layout = [tuple(p.shape) for p in params]
-        self._coefficients = rule.start(layout, 1, group["total_steps"], params[0].device)
+        # numbers are read, and nothing can be on the meta device
+        device = torch.device("cpu") if params[0].is_meta else params[0].device
+        self._coefficients = rule.start(layout, 1, group["total_steps"], device)
 
     def plan(self, group: Mapping[str, Any], state: Mapping[Tensor, Any]) -> Plan:
         """Return what the next step does.

@@ -87,7 +87,8 @@ class OrthogonalCoefficients:
         self.n_members, self.is_matrix = n_members, torch.tensor(is_matrix)
 
     def directions(self, step: int, seen: Observation) -> Sequence[Tensor]:
-        averages = [m.lerp(g, 0.1) for m, g in zip(seen.averages["m"], seen.grads, strict=True)]
+        pairs = zip(seen.averages["m"], seen.grads, strict=True)
+        averages = [m.lerp(g.to(m), 0.1) for m, g in pairs]
         return [polar(m) if m.ndim == 3 else torch.zeros_like(m) for m in averages]
 
     def numbers(self, step: int, seen: Observation | None) -> Tensor:

@@ -127,7 +127,7 @@ def test_another_genome_of_the_same_averages_goes_on_with_its_own_numbers() -> N
     faster = replace(EVERYTHING, lr=0.03, beta1=0.8)
     second = EvolvedOptimizer(twins, faster)
     second.inherit_state(saved(first.state_dict()))
-    assert second.param_groups[0]["lr"] == 0.03 and second.param_groups[0]["beta1"] == 0.8
+    assert second.param_groups[0]["lr"] == 0.03 and second.param_groups[0]["betas"][0] == 0.8
     assert second.param_groups[0]["schedule_step"] == 5
     for p, twin in zip(params, twins, strict=True):
         assert torch.equal(first.state[p]["exp_avg_sq"], second.state[twin]["exp_avg_sq"])
