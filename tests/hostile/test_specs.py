@@ -33,6 +33,7 @@ from tests.hostile.values import mutations
 
 
 HERE = __name__
+FIRST_FINGERPRINT = "739ec857ac2b3745"  # of the objective below in earlier versions
 PLAIN: dict[str, Any] = {"name": "s", "tasks": ["two_moons"], "n_trials": 2}
 BASES: dict[str, dict[str, Any]] = {
     "fitness": PLAIN,
@@ -295,6 +296,11 @@ def test_the_fingerprint_says_what_auto_comes_to_here(
     assert fingerprint("auto") == fingerprint("float32") != fingerprint("bfloat16")
     monkeypatch.setattr(_hardware, "_is_fast_at_bfloat16", lambda device: True)
     assert fingerprint("auto") == fingerprint("bfloat16")
+
+
+def test_a_task_that_never_uses_bfloat16_keeps_its_old_fingerprint() -> None:
+    objective = CurveObjective(task=tasks.get("two_moons"), seed=0, steps=3, data_dir=Path("x"))
+    assert objective.fingerprint() == FIRST_FINGERPRINT
 
 
 def test_a_float32_curve_is_not_reused_where_auto_is_bfloat16(
