@@ -43,6 +43,15 @@ class ParamGroup:
     dims: Sequence[int] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.optimizer, str) or not isinstance(self.pattern, str):
+            raise UsageError(
+                "`optimizer` and `pattern` of a group must be texts, got "
+                f"{_short(self.optimizer)} and {_short(self.pattern)}."
+            )
+        if not isinstance(self.options, Mapping) or not all(map(_is_text, self.options)):
+            raise UsageError("`options` of a group must be a table of arguments by their names.")
+        if not all(map(_is_int, self.dims)):
+            raise UsageError("`dims` of a group must be whole numbers, such as (2,) for matrices.")
         object.__setattr__(self, "dims", tuple(self.dims))
         try:
             re.compile(self.pattern)
@@ -97,10 +106,18 @@ class NamedOptimizer:
                 "`groups` must hold at least one group: one with an empty pattern takes all "
                 "parameters."
             )
-        if self.warmup_steps < 0:
-            raise UsageError(f"`warmup_steps` must be at least 0, got {self.warmup_steps}.")
-        if self.horizon is not None and self.horizon < 1:
-            raise UsageError(f"`horizon` must be at least 1 or None, got {self.horizon}.")
+        if not _is_int(self.warmup_steps) or self.warmup_steps < 0:
+            raise UsageError(
+                f"`warmup_steps` must be at least 0 and a whole number, got "
+                f"{_short(self.warmup_steps)}."
+            )
+        if self.horizon is not None and (not _is_int(self.horizon) or self.horizon < 1):
+            raise UsageError(
+                f"`horizon` must be at least 1 and a whole number, or None; got "
+                f"{_short(self.horizon)}."
+            )
+        if not isinstance(self.cosine, bool):
+            raise UsageError(f"`cosine` must be true or false, got {_short(self.cosine)}.")
 
     @classmethod
     def of(cls, name: str, **options: Any) -> Self:
@@ -140,6 +157,31 @@ class NamedOptimizer:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` returned."""
-        groups = [ParamGroup(**group) for group in data["groups"]]
-        return cls(**{**data, "groups": groups})
+        """Read what `to_dict` returned.
+
+        Raises:
+            UsageError: If it is none of ours (a ValueError).
+        """
+        try:
+            groups = [ParamGroup(**group) for group in data["groups"]]
+            return cls(**{**data, "groups": groups})
+        except (KeyError, TypeError) as error:
+            raise UsageError(
+                f"This is no optimizer of torch as `to_dict` writes it ({str(error)[:200]})."
+            ) from error
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_int(value: object) -> bool:
+    # beyond 2**63 it is no number of steps, and too long for a message
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _short(value: object) -> str:
+    try:
+        return repr(value)[:60]
+    except (RecursionError, ValueError):  # nested too deeply; more digits than Python writes
+        return f"a {type(value).__name__}"

@@ -45,9 +45,12 @@ def optimizer_from_dict(data: Mapping[str, Any]) -> OptimizerConfig:
     Raises:
         UsageError: If there is not one optimizer of a known kind (a ValueError).
     """
-    kinds = [key for key in data if key in _KINDS]
+    kinds = [key for key in _KINDS if isinstance(data, Mapping) and key in data]
     if len(kinds) != 1:
-        raise UsageError(f"An optimizer must be one of {[*_KINDS]}, got {sorted(data)}.")
+        raise UsageError(
+            f"An optimizer must be one of {[*_KINDS]}, in a table under that name; got "
+            f"{', '.join(kinds) or 'none'}."
+        )
     return _KINDS[kinds[0]].from_dict(data[kinds[0]])
 
 
@@ -149,10 +152,14 @@ class TrainingConfig:
         """Read what `to_dict` returned.
 
         Raises:
-            UsageError: If there is not one optimizer of a known kind.
+            UsageError: If there is not one optimizer of a known kind, or another key is unknown.
         """
-        settings = {key: value for key, value in data.items() if key not in _KINDS}
-        return cls(optimizer=optimizer_from_dict(data), **settings)
+        optimizer = optimizer_from_dict(data)
+        settings = {str(key): value for key, value in data.items() if key not in _KINDS}
+        try:
+            return cls(optimizer=optimizer, **settings)
+        except TypeError as error:  # an unknown key, or a value that is no number
+            raise UsageError(f"This is no configuration ({str(error)[:200]}).") from error
 
     def _settings(self) -> dict[str, Any]:
         return {"batch_size": self.batch_size, "epochs": self.epochs, "model": dict(self.model)}

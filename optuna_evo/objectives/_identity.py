@@ -40,9 +40,9 @@ def identity(objective: Any) -> str:
 def _precision(objective: Any) -> str | list[str]:
     """Return what trainings run in; "auto" is what it comes to here, for each of several tasks."""
     asked: str = objective.precision
-    if asked != "auto":
-        return asked
     tasks = getattr(objective, "tasks", None) or [objective.task]
+    if asked != "auto" or not any(task.bfloat16 for task in tasks):
+        return asked  # "auto" is float32 on every machine: old fingerprints stand
     device = torch.device(objective.device)
     found = [pick_precision(asked, task, device) for task in tasks]
     return found[0] if len({*found}) == 1 else found

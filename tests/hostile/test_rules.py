@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from optuna_evo.config import NamedOptimizer
+from optuna_evo.config import ParamGroup
+from optuna_evo.config import SegmentConfig
 from optuna_evo.rules import catalog
 from optuna_evo.rules import Genome
 from optuna_evo.rules import Piece
@@ -63,7 +66,29 @@ def test_a_spoilt_schedule_is_read_or_refused_in_one_line() -> None:
     assert n_refused > 300
 
 
-@pytest.mark.parametrize("read", [Genome.from_dict, Schedule.from_dict])
+def test_a_spoilt_optimizer_or_configuration_is_read_or_refused_in_one_line() -> None:
+    n_refused = 0
+    named = NamedOptimizer(
+        groups=[ParamGroup(optimizer="AdamW", options={"lr": 0.1}, pattern="x", dims=(2,))],
+        warmup_steps=3,
+        cosine=True,
+    ).to_dict()
+    config = SegmentConfig(genome=catalog["lion"], batch_size=3, model={"dropout": 0.1})
+    tables = [(NamedOptimizer, named), (SegmentConfig, config.to_dict() | {"sparsity": 0.1})]
+    for cls, table in tables:
+        for data in mutations(4, 300, [table]):
+            try:
+                cls.from_dict(data)  # type: ignore[attr-defined]
+            except ValueError as error:
+                one_line(error)
+                n_refused += 1
+    assert n_refused > 200
+
+
+READERS = [Genome.from_dict, Schedule.from_dict, NamedOptimizer.from_dict, SegmentConfig.from_dict]
+
+
+@pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: str(type(value)))
 def test_what_is_no_table_is_refused_in_one_line(read: Any, value: Any) -> None:
     with pytest.raises(ValueError) as caught:

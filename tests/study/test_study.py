@@ -246,7 +246,7 @@ def test_the_judgement_has_every_row_and_is_kept_until_a_better_genome_is_found(
         )
     )
     assert (stored_judgement(stored) is None) == (
-        rows[0].genome.fingerprint() != best_genome(stored).fingerprint()
+        rows[0].optimizer.fingerprint() != best_genome(stored).fingerprint()
     )
 
 

@@ -12,7 +12,6 @@ from optuna_evo.objectives._kind import check_direction
 from optuna_evo.objectives._kind import FinalResult
 from optuna_evo.objectives._kind import ObjectiveKind
 from optuna_evo.objectives._kinds._training import misfit
-from optuna_evo.spec import check_arguments
 from optuna_evo.spec import StudySpec
 
 
@@ -52,7 +51,6 @@ class TableKind(ObjectiveKind):
             raise SpecError(
                 f"Unknown option {unknown[0]!r}: a table takes: {', '.join(_OPTIONS)}."
             )
-        check_arguments(load_table, spec.task, "task", spec.tasks[0])
         try:
             table = load_table(spec.tasks[0], **spec.task, data_dir=data_dir)
             return EstimatorObjective(
