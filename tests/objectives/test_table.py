@@ -135,7 +135,7 @@ def test_a_study_of_estimators_runs_and_is_tested_once() -> None:
         ({"objective": {"name": "table", "reports": 1}}, "must be from 2 to 353, .* got 1"),
         ({"space": {"name": "bert"}}, "space 'bert' does not go with objective.name = \"table\""),
         (
-            {"objective": {"name": "fitness"}, "direction": "maximize"},
+            {"objective": {"name": "fitness"}, "direction": "maximize", "tasks": ["digits"]},
             "'estimator' does not go with .* \"fitness\"",
         ),
         ({"task": {"size": 1}}, "Unknown option 'size': a table takes: target, kind"),
