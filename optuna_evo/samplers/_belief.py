@@ -24,7 +24,7 @@ from optuna_evo.samplers._rows import fit_size
 from optuna_evo.samplers._rows import MAX_FIT_ROWS
 from optuna_evo.samplers._rows import MAX_ROWS
 from optuna_evo.samplers._rows import spread_rows
-from optuna_evo.surrogates import ActivityRule
+from optuna_evo.surrogates import ActivityCondition
 from optuna_evo.surrogates import bound
 from optuna_evo.surrogates import condition
 from optuna_evo.surrogates import deactivate
@@ -56,7 +56,7 @@ class Belief:
     """
 
     encoding: SpaceEncoding
-    rules: tuple[ActivityRule, ...]
+    rules: tuple[ActivityCondition, ...]
     units: Array  # (n, d)
     losses: Array  # (n,), finite
     violations: Array  # (n,), 0 where feasible

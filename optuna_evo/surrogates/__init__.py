@@ -1,6 +1,6 @@
 """Models that predict a trial's result from its configuration: numpy and scipy, never torch."""
 
-from optuna_evo.surrogates._activity import ActivityRule
+from optuna_evo.surrogates._activity import ActivityCondition
 from optuna_evo.surrogates._activity import deactivate
 from optuna_evo.surrogates._activity import learn_rules
 from optuna_evo.surrogates._encoding import Axis
@@ -35,7 +35,7 @@ from optuna_evo.surrogates._warp import warp_around
 
 
 __all__ = [
-    "ActivityRule",
+    "ActivityCondition",
     "Axis",
     "bound",
     "condition",

@@ -17,7 +17,7 @@ MAX_PARENT_LEVELS = 32
 
 
 @dataclass(frozen=True)
-class ActivityRule:
+class ActivityCondition:
     """Parameter `child` is missing where `parent` has one of `absent` (NaN: parent missing)."""
 
     child: int
@@ -25,14 +25,14 @@ class ActivityRule:
     absent: tuple[float, ...]
 
 
-def learn_rules(units: Array) -> tuple[ActivityRule, ...]:
+def learn_rules(units: Array) -> tuple[ActivityCondition, ...]:
     """Find a rule for each parameter that some rows of units (n, d) lack, parents first."""
     present = ~np.isnan(units)
     optional = [j for j in range(units.shape[1]) if 0 < present[:, j].sum() < len(units)]
     # A parameter is never rarer than its children, so parents come first in this order.
     optional.sort(key=lambda j: (-int(present[:, j].sum()), j))
     always = [j for j in range(units.shape[1]) if present[:, j].all()]
-    rules: list[ActivityRule] = []
+    rules: list[ActivityCondition] = []
     for k, child in enumerate(optional):
         found = [_rule(units, child, p) for p in [*always, *optional[:k]]]
         scored = [(errors, rule) for errors, rule in (f for f in found if f is not None)]
@@ -41,7 +41,7 @@ def learn_rules(units: Array) -> tuple[ActivityRule, ...]:
     return tuple(rules)
 
 
-def deactivate(units: Array, rules: Sequence[ActivityRule]) -> Array:
+def deactivate(units: Array, rules: Sequence[ActivityCondition]) -> Array:
     """Return rows of units (m, d) with NaN where a rule says that the parameter is missing."""
     masked = units.copy()
     for rule in rules:
@@ -49,7 +49,7 @@ def deactivate(units: Array, rules: Sequence[ActivityRule]) -> Array:
     return masked
 
 
-def _rule(units: Array, child: int, parent: int) -> tuple[int, ActivityRule] | None:
+def _rule(units: Array, child: int, parent: int) -> tuple[int, ActivityCondition] | None:
     """Return the number of rows that the best rule with this parent gets wrong, and the rule."""
     values = units[:, parent]
     levels = np.unique(values)
@@ -62,7 +62,7 @@ def _rule(units: Array, child: int, parent: int) -> tuple[int, ActivityRule] | N
         errors += int(min(there.sum(), (~there).sum()))
         if 2 * there.sum() < len(there):
             absent.append(float(level))
-    return (errors, ActivityRule(child, parent, tuple(absent))) if absent else None
+    return (errors, ActivityCondition(child, parent, tuple(absent))) if absent else None
 
 
 def _matches(values: Array, wanted: Sequence[float]) -> NDArray[np.bool_]:

@@ -20,6 +20,9 @@ from optuna_evo.objectives import CurveObjective
 from optuna_evo.objectives import FitnessObjective
 from optuna_evo.objectives import FunctionObjective
 from optuna_evo.objectives import OpenTrial
+from optuna_evo.samplers import GASampler
+from optuna_evo.samplers import HybridSampler
+from optuna_evo.samplers import RecurrenceSampler
 from optuna_evo.search import search
 from optuna_evo.spec import load_spec
 from optuna_evo.spec import StudySpec
@@ -448,6 +451,15 @@ def test_what_could_not_run_is_refused_when_the_study_is_made(
     with pytest.raises(UsageError, match=message) as caught:
         checked(merged(base, changes))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sampler", [GASampler, HybridSampler, RecurrenceSampler])
+@pytest.mark.parametrize("size", [10**6, 2**40, 2**63, 10**400])
+def test_a_population_that_fits_no_memory_is_refused_by_the_sampler_itself(
+    sampler: Any, size: int
+) -> None:
+    with pytest.raises(ValueError, match="`population_size` must be at most 100,000"):
+        sampler(population_size=size)
 
 
 def test_a_large_seed_is_one_that_every_part_can_take() -> None:

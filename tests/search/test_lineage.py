@@ -195,7 +195,10 @@ def test_a_trial_is_complete_only_with_its_checkpoint(
         ),
         ({"lineage": {"inherit": "mother"}}, "`lineage.inherit` must be one of parent, shared, n"),
         ({"lineage": {"inherit": "shared"}, "batch_size": 2}, "batch_size must be 1, got 2"),
-        ({"objective": {"name": "accuracy"}}, '`lineage.checkpoints` goes with objective.name = "s'),
+        (
+            {"objective": {"name": "accuracy"}},
+            '`lineage.checkpoints` goes with objective.name = "s',
+        ),
         (
             {"objective": {"name": "accuracy"}, "lineage": {}},
             'sets what only objective.name = "segment" trains',

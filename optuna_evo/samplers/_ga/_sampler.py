@@ -40,6 +40,9 @@ __all__ = ["GASampler"]
 Params = dict[str, Any]
 
 
+_LARGEST_POPULATION = 100_000
+
+
 class GASampler(BaseGASampler):
     """A genetic algorithm whose population lives in the study.
 
@@ -71,8 +74,8 @@ class GASampler(BaseGASampler):
 
     Args:
         population_size:
-            Number of trials per generation, at least 2. Another size than the study had so far
-            applies from the next generation on.
+            Number of trials per generation, from 2 to 100,000. Another size than the study had so
+            far applies from the next generation on.
         n_generations:
             Generation at which the mutation rates have fallen to one half. No limit: later
             generations keep the low rates.
@@ -134,6 +137,11 @@ class GASampler(BaseGASampler):
         seed: int | None = None,
     ) -> None:
         _check_at_least("population_size", population_size, 2)
+        if population_size > _LARGEST_POPULATION:
+            raise ValueError(
+                f"`population_size` must be at most {_LARGEST_POPULATION:,}, got "
+                f"{population_size}: every ask looks at all slots of a generation."
+            )
         _check_at_least("n_generations", n_generations, 1)
         _check_at_least("tournament_size", tournament_size, 1)
         _check_at_least("n_elites", n_elites, 0)

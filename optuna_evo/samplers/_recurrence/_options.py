@@ -8,6 +8,9 @@ import math
 __all__ = ["annealing", "check_between", "check_options"]
 
 
+_LARGEST_POPULATION = 100_000
+
+
 def check_options(
     *, population_size: int, temperature: float, rule: str, seed: int | None
 ) -> None:
@@ -16,6 +19,11 @@ def check_options(
         raise ValueError(
             f"`population_size` must be an integer of at least 2, got {population_size}: "
             "a single member has no other to learn from."
+        )
+    if population_size > _LARGEST_POPULATION:
+        raise ValueError(
+            f"`population_size` must be at most {_LARGEST_POPULATION:,}, got {population_size}: "
+            "every ask looks at all members."
         )
     if rule not in ("recurrence", "published"):
         raise ValueError(f'`rule` must be "recurrence" or "published", {rule=}.')
