@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from optuna_evo.errors import SpecError
 from optuna_evo.objectives._kind import FinalResult
-from optuna_evo.objectives._kinds._training import build_tasks
 from optuna_evo.objectives._kinds._training import check_length
 from optuna_evo.objectives._kinds._training import check_task_direction
 from optuna_evo.objectives._kinds._training import TrainingKind
@@ -44,19 +43,7 @@ class AccuracyKind(TrainingKind):
 
     def build(self, spec: StudySpec, *, device: str, data_dir: Path | None) -> "CurveObjective":
         """Build the objective."""
-        from optuna_evo.objectives._curve import CurveObjective
-
-        return CurveObjective(
-            task=build_tasks(spec)[0],
-            seed=spec.seed,
-            epochs=spec.trainer.epochs,
-            reports=spec.objective.reports,
-            metric=spec.objective.metric,
-            early_stopping=spec.trainer.early_stopping,
-            reduce_on_plateau=spec.trainer.reduce_on_plateau,
-            trainer=spec.trainer.kind,
-            **self.options(spec, device, data_dir),
-        )
+        return self.curve(spec, device, data_dir)
 
     def has_final(self, spec: StudySpec) -> bool:
         """Tell whether the spec asks for one."""

@@ -7,7 +7,6 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from optuna_evo.config import TrainingConfig
-from optuna_evo.objectives._kinds._training import build_tasks
 from optuna_evo.objectives._kinds._training import check_length
 from optuna_evo.objectives._kinds._training import check_task_direction
 from optuna_evo.objectives._kinds._training import TrainingKind
@@ -81,19 +80,7 @@ class AreaKind(TrainingKind):
 
     def build(self, spec: StudySpec, *, device: str, data_dir: Path | None) -> AreaObjective:
         """Build the objective."""
-        from optuna_evo.objectives._curve import CurveObjective
-
-        curve = CurveObjective(
-            task=build_tasks(spec)[0],
-            seed=spec.seed,
-            epochs=spec.trainer.epochs,
-            reports=spec.objective.reports,
-            metric=spec.objective.metric,
-            reduce_on_plateau=spec.trainer.reduce_on_plateau,
-            trainer=spec.trainer.kind,
-            **self.options(spec, device, data_dir),
-        )
-        return AreaObjective(curve)
+        return AreaObjective(self.curve(spec, device, data_dir))
 
     def describe(self, objective: Any) -> dict[str, float]:
         """Return the meta-features of the task."""

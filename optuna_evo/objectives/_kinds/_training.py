@@ -21,6 +21,7 @@ from optuna_evo.spec import TrainerSpec
 
 
 if TYPE_CHECKING:
+    from optuna_evo.objectives._curve import CurveObjective
     from optuna_evo.tasks import Task
 
 __all__ = ["build_tasks", "check_length", "check_task_direction", "pick_device", "TrainingKind"]
@@ -98,6 +99,22 @@ class TrainingKind(ObjectiveKind):
     def tasks_of(self, objective: Any) -> "Sequence[Task]":
         """Return what an objective of this kind trains."""
         return [objective.task]
+
+    def curve(self, spec: StudySpec, device: str, data_dir: Path | None) -> "CurveObjective":
+        """Return one training on one task that reports its validation metric along the way."""
+        from optuna_evo.objectives._curve import CurveObjective
+
+        return CurveObjective(
+            task=build_tasks(spec)[0],
+            seed=spec.seed,
+            epochs=spec.trainer.epochs,
+            reports=spec.objective.reports,
+            metric=spec.objective.metric,
+            early_stopping=spec.trainer.early_stopping,
+            reduce_on_plateau=spec.trainer.reduce_on_plateau,
+            trainer=spec.trainer.kind,
+            **self.options(spec, device, data_dir),
+        )
 
     def options(self, spec: StudySpec, device: str, data_dir: Path | None) -> dict[str, Any]:
         """Return what all these objectives are built with."""
