@@ -86,7 +86,8 @@ def launch(
 def _step_all(table, n, numbers, stride, KIND: tl.constexpr, BLOCK: tl.constexpr):
     """Step the block that this program is for, of the tensor that it belongs to."""
     block = tl.program_id(0)
-    starts = table + (KIND.c.sizes + 1) * n
+    width: tl.constexpr = KIND.c.sizes  # Triton 3.6 takes no attribute for a length
+    starts = table + (width + 1) * n
     tensor, beyond = n * 0, n
     while beyond - tensor > 1:  # to the last tensor that starts no later than this block
         middle = (tensor + beyond) // 2
@@ -94,9 +95,9 @@ def _step_all(table, n, numbers, stride, KIND: tl.constexpr, BLOCK: tl.constexpr
         tensor, beyond = tl.where(later, tensor, middle), tl.where(later, middle, beyond)
     at = table + tensor
     tensors: tl.tuple = ()
-    for column in tl.static_range(KIND.c.sizes):
+    for column in tl.static_range(width):
         tensors = tensors + (tl.load(at + column * n),)
-    size, block = tl.load(at + KIND.c.sizes * n), block - tl.load(starts + tensor)
+    size, block = tl.load(at + width * n), block - tl.load(starts + tensor)
     _step_block(tensors, size, numbers + tensor * stride, block, KIND, BLOCK)
 
 
