@@ -10,7 +10,9 @@ In the kernels, `tensors` holds the addresses of first elements in the order of 
 
 from collections import namedtuple
 from collections.abc import Sequence
+import functools
 import inspect
+import itertools
 import re
 from typing import NamedTuple
 
@@ -60,26 +62,53 @@ def launch(
         numbers: As there, float64, on the GPU.
         one_by_one: Whether each tensor has its own launch, and no table is sent.
     """
+    stride = numbers.shape[-1] if numbers.ndim == 2 else 0
+    if not one_by_one:
+        stream = torch.cuda.current_stream(numbers.device).cuda_stream if numbers.is_cuda else 0
+        sent = _send(tuple(table), dtype, numbers.device, stream)
+        if sent.blocks:
+            _step_all[(sent.blocks,)](sent.there, sent.n, numbers, stride, sent.kind, _BLOCK)
+        return
     width = len(COLUMNS) - 1
     n = len(table) // len(COLUMNS)
-    sizes = table[width * n :]
+    kind, sizes = _kind(table, dtype), table[width * n :]
+    for t, size in enumerate(sizes):
+        if size:
+            addresses = tuple(table[t : width * n : n])
+            row = numbers[t] if stride else numbers
+            _step_one[(triton.cdiv(size, _BLOCK),)](addresses, size, row, kind, _BLOCK)
+
+
+class _Sent(NamedTuple):
+    """A table that is on the GPU."""
+
+    there: Tensor
+    n: int
+    blocks: int
+    kind: Kind
+
+
+@functools.lru_cache(maxsize=64)
+def _send(table: tuple[int, ...], dtype: torch.dtype, device: torch.device, stream: int) -> _Sent:
+    """Send a table, and at which block each tensor starts, once.
+
+    Weights and averages stay where they are, and an allocator gives gradients the same places
+    again: most steps find their table there. It is sent on the stream that reads it.
+    """
+    n = len(table) // len(COLUMNS)
+    blocks = [triton.cdiv(size, _BLOCK) for size in table[len(table) - n :]]
+    *starts, total = itertools.accumulate(blocks, initial=0)
+    there = torch.tensor([*table, *starts], dtype=torch.int64).to(device)
+    return _Sent(there, n, total, _kind(table, dtype))
+
+
+def _kind(table: Sequence[int], dtype: torch.dtype) -> Kind:
+    width = len(COLUMNS) - 1
+    n = len(table) // len(COLUMNS)
     aligned = all(address % _ALIGNMENT == 0 for address in table[: width * n])
     # an empty tensor has no address
     has = tuple(any(table[column * n : (column + 1) * n]) for column in range(width))
-    kind = Kind(*TYPES[dtype], has, aligned)
-    stride = numbers.shape[-1] if numbers.ndim == 2 else 0
-    blocks = [triton.cdiv(size, _BLOCK) for size in sizes]
-    if one_by_one:
-        for t in range(n):
-            row = numbers[t] if stride else numbers
-            if sizes[t]:
-                _step_one[(blocks[t],)](
-                    tuple(table[t : width * n : n]), sizes[t], row, kind, _BLOCK
-                )
-    elif sum(blocks):
-        starts = [sum(blocks[:t]) for t in range(n)]
-        there = torch.tensor([*table, *starts], dtype=torch.int64).to(numbers.device)
-        _step_all[(sum(blocks),)](there, n, numbers, stride, kind, _BLOCK)
+    return Kind(*TYPES[dtype], has, aligned)
 
 
 @triton.jit(do_not_specialize=["n", "stride"])
