@@ -77,7 +77,9 @@ def fused_update(
     table += sizes
     if params[0].is_cuda:
         if not isinstance(numbers, Tensor):
-            numbers = torch.tensor(numbers, dtype=torch.float64, device=params[0].device)
+            # from pinned memory: the host need not wait until the GPU has come this far
+            pinned = torch.tensor(numbers, dtype=torch.float64, pin_memory=True)
+            numbers = pinned.to(params[0].device, non_blocking=True)
         with torch.cuda.device(params[0].device):
             _triton().launch(dtype, table, numbers, one_by_one=capturable)
     else:
