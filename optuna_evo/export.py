@@ -1,4 +1,4 @@
-"""What a study of lineages leaves to the world: the winning model, its line and its schedule."""
+"""What a study leaves to the world: its rule as a file; a winning model, its line and schedule."""
 
 from pathlib import Path
 from typing import Any
@@ -8,20 +8,48 @@ from optuna.trial import FrozenTrial
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
+from optuna_evo.names import printable
 from optuna_evo.names import quoted
 from optuna_evo.objectives import build_tasks
 from optuna_evo.objectives import kind_of
+from optuna_evo.rules import Genome
 from optuna_evo.rules import Piece
+from optuna_evo.rules import program
 from optuna_evo.rules import Schedule
 from optuna_evo.search import ancestors
 from optuna_evo.search import best_of
 from optuna_evo.search import living
+from optuna_evo.study import best_trial
 from optuna_evo.study import build_space
 from optuna_evo.study import checkpoints_of
 from optuna_evo.study import StoredStudy
 
 
-__all__ = ["export_weights", "schedule_configs", "schedule_of", "winner", "winning_line"]
+__all__ = [
+    "export_weights",
+    "rule_program",
+    "schedule_configs",
+    "schedule_of",
+    "winner",
+    "winning_line",
+]
+
+
+def rule_program(stored: StoredStudy) -> str:
+    """Return the best genome as a file of Python that needs nothing but torch.
+
+    Raises:
+        UsageError: If no trial is complete yet, or the study searches for no genome.
+    """
+    best = best_trial(stored)
+    config = build_space(stored.spec)(best)
+    if not isinstance(config, TrainingConfig) or not isinstance(config.optimizer, Genome):
+        raise UsageError(
+            f"Study {stored.spec.name!r} searches for no update rule, and only one can be written "
+            "as Python: export to a file that ends in .json."
+        )
+    origin = f"Found by optuna_evo, trial {best.number} of study {stored.spec.name!r}."
+    return program(config.optimizer.rule, origin=printable(origin))
 
 
 def winner(stored: StoredStudy) -> FrozenTrial:

@@ -1,8 +1,6 @@
 """`optuna_evo study lineage`, and what else studies of lineages can do on the command line."""
 
 from collections.abc import Callable
-import json
-from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -11,7 +9,6 @@ import click
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
-from optuna_evo.names import printable
 
 
 if TYPE_CHECKING:
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "checkpoints_option",
-    "export_model",
-    "export_schedule",
     "study_lineage",
     "with_figures",
 ]
@@ -74,24 +69,3 @@ def study_lineage(name: str, storage: str | None, show_all: bool) -> None:
     stored = load_stored(name, storage)
     lineages = summarise_lineages(stored.study, winner(stored).number)
     new_console().print(lineage_tree(lineages, show_all=show_all))
-
-
-def export_model(
-    name: str, storage: str | None, folder: Path, checkpoints: str | None, data_dir: Path | None
-) -> None:
-    """Write the winning model of a study into a folder."""
-    from optuna_evo.export import export_weights
-
-    stored = load_stored(name, storage)
-    trial = export_weights(stored, folder, checkpoints=checkpoints, data_dir=data_dir)
-    wrote = f"Wrote the model of trial {trial.number}, value {trial.value:.4f}, to {folder}"
-    click.echo(printable(wrote))
-
-
-def export_schedule(name: str, storage: str | None, file: Path) -> None:
-    """Write the hyperparameters along a study's winning line to a file."""
-    from optuna_evo.export import schedule_of
-
-    schedule = schedule_of(load_stored(name, storage))
-    file.write_text(json.dumps(schedule.to_dict(), indent=2) + "\n", encoding="utf-8")
-    click.echo(printable(f"Wrote the schedule of {schedule.total_steps} steps to {file}"))

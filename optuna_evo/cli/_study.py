@@ -1,6 +1,5 @@
 """`optuna_evo study ...`: create, run, show and compare studies."""
 
-import json
 from pathlib import Path
 import signal
 import sys
@@ -12,12 +11,10 @@ from optuna_evo.cli._definition import Definition
 from optuna_evo.cli._definition import definition_options
 from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._definition import with_sources
+from optuna_evo.cli._export import study_export
 from optuna_evo.cli._lineage import checkpoints_option
-from optuna_evo.cli._lineage import export_model
-from optuna_evo.cli._lineage import export_schedule
 from optuna_evo.cli._lineage import study_lineage
 from optuna_evo.cli._lineage import with_figures
-from optuna_evo.cli._options import data_dir_option
 from optuna_evo.cli._options import Duration
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import open_database
@@ -244,55 +241,6 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     click.echo(printable(f"Wrote {' and '.join(written)}; the dashboard shows the course too."))
 
 
-@study.command("export", short_help="Write the best genome, or the best model and schedule.")
-@click.argument("name")
-@storage_option
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-@click.option(
-    "--weights",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the model of population-based training, in Hugging Face's format.",
-)
-@click.option(
-    "--schedule",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write the hyperparameters that trained the winning model to, as JSON.",
-)
-@checkpoints_option
-@data_dir_option
-def study_export(
-    name: str,
-    storage: str | None,
-    out: Path | None,
-    weights: Path | None,
-    schedule: Path | None,
-    checkpoints: str | None,
-    data_dir: Path | None,
-) -> None:
-    """Print the best genome as JSON, ready for `Genome.from_dict`, or write what a study made.
-
-    Of a study without genomes, the best parameters are printed.
-
-    \b
-    Examples:
-      optuna_evo study export digits_optimizer --out genome.json
-      optuna_evo study export aeon_gpt2 --weights model --schedule schedule.json
-    """
-    from optuna_evo.study import best_settings
-
-    if weights is not None:
-        export_model(name, storage, weights, checkpoints, data_dir)
-    if schedule is not None:
-        export_schedule(name, storage, schedule)
-    if weights is not None or schedule is not None:
-        return
-    text = json.dumps(best_settings(load_stored(name, storage)), indent=2)
-    if out is None:
-        click.echo(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
-
-
 @study.command("copy", short_help="Copy a study with its trials.")
 @click.argument("name")
 @click.argument("new_name")
@@ -334,5 +282,6 @@ def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: b
 
 
 study.add_command(study_compare_samplers)
+study.add_command(study_export)
 study.add_command(study_lineage)
 study.add_command(study_sources)

@@ -6,6 +6,7 @@ from optuna_evo.rules._genome import Term
 from optuna_evo.rules._numbers import FROZEN
 from optuna_evo.rules._numbers import NUMBERS
 from optuna_evo.rules._numbers import step_numbers
+from optuna_evo.rules._program import program
 from optuna_evo.rules._protocols import Coefficients
 from optuna_evo.rules._protocols import DirectedCoefficients
 from optuna_evo.rules._protocols import Layout
@@ -42,6 +43,7 @@ __all__ = [
     "Observation",
     "Operands",
     "Piece",
+    "program",
     "read_by",
     "Reading",
     "Row",

@@ -20,6 +20,7 @@ from optuna_evo.cli import cli
 from optuna_evo.cli import main
 from optuna_evo.reports import generation_of
 from optuna_evo.rules import Genome
+from optuna_evo.rules import program
 
 
 SPEC = """
@@ -110,6 +111,9 @@ def test_create_run_in_parts_list_show_export_delete(
     assert "3 complete" in call(capsys, "study", "show", "mine", *storage)[1]
     exported = json.loads(call(capsys, "study", "export", "mine", *storage)[1])
     assert Genome.from_dict(exported).horizon == 4
+    assert call(capsys, "study", "export", "mine", "-o", "rule.py", *storage)[0] == 0
+    lines = program(Genome.from_dict(exported).rule).split("import torch")[1]
+    assert lines in (folder / "rule.py").read_text(encoding="utf-8")
     assert call(capsys, "study", "delete", "mine", "--yes", *storage)[0] == 0
     assert "mine" not in call(capsys, "study", "list", *storage)[1]
 

@@ -1,0 +1,99 @@
+"""`optuna_evo study export`: what a study found, as files."""
+
+import json
+from pathlib import Path
+
+import click
+
+from optuna_evo.cli._lineage import checkpoints_option
+from optuna_evo.cli._options import data_dir_option
+from optuna_evo.cli._options import storage_option
+from optuna_evo.cli._stored import load_stored
+from optuna_evo.names import printable
+
+
+__all__ = ["study_export"]
+
+
+@click.command("export", short_help="Write the best genome, or the best model and schedule.")
+@click.argument("name")
+@storage_option
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write: a name that ends in .py is an optimizer that needs nothing but torch.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the model of population-based training, in Hugging Face's format.",
+)
+@click.option(
+    "--schedule",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write the hyperparameters that trained the winning model to, as JSON.",
+)
+@checkpoints_option
+@data_dir_option
+def study_export(
+    name: str,
+    storage: str | None,
+    out: Path | None,
+    weights: Path | None,
+    schedule: Path | None,
+    checkpoints: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Print the best genome as JSON, ready for `Genome.from_dict`, or write what a study made.
+
+    To a file that ends in .py, the genome is written as a class that updates as it does, bit for
+    bit, in readable lines.
+
+    Of a study without genomes, the best parameters are printed.
+
+    \b
+    Examples:
+      optuna_evo study export digits_optimizer --out genome.json
+      optuna_evo study export digits_optimizer --out rule.py
+      optuna_evo study export aeon_gpt2 --weights model --schedule schedule.json
+    """
+    from optuna_evo.export import rule_program
+    from optuna_evo.study import best_settings
+
+    if weights is not None:
+        _export_model(name, storage, weights, checkpoints, data_dir)
+    if schedule is not None:
+        _export_schedule(name, storage, schedule)
+    if weights is not None or schedule is not None:
+        return
+    stored = load_stored(name, storage)
+    if out is not None and out.suffix == ".py":
+        text = rule_program(stored)
+    else:
+        text = json.dumps(best_settings(stored), indent=2) + "\n"
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+def _export_model(
+    name: str, storage: str | None, folder: Path, checkpoints: str | None, data_dir: Path | None
+) -> None:
+    """Write the winning model of a study into a folder."""
+    from optuna_evo.export import export_weights
+
+    stored = load_stored(name, storage)
+    trial = export_weights(stored, folder, checkpoints=checkpoints, data_dir=data_dir)
+    wrote = f"Wrote the model of trial {trial.number}, value {trial.value:.4f}, to {folder}"
+    click.echo(printable(wrote))
+
+
+def _export_schedule(name: str, storage: str | None, file: Path) -> None:
+    """Write the hyperparameters along a study's winning line to a file."""
+    from optuna_evo.export import schedule_of
+
+    schedule = schedule_of(load_stored(name, storage))
+    file.write_text(json.dumps(schedule.to_dict(), indent=2) + "\n", encoding="utf-8")
+    click.echo(printable(f"Wrote the schedule of {schedule.total_steps} steps to {file}"))
