@@ -48,7 +48,7 @@ def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-DATA = _set("attributes errors names rules curves config metrics spec plugins")
+DATA = _set("attributes errors files names rules curves config metrics spec plugins")
 SEARCHERS = _set("samplers pruners surrogates")
 LAYER_3 = _set("search warm_start evaluation reports")
 BELOW_3 = (

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from optuna_evo.cli._allow import remember_parts
 from optuna_evo.cli._definition import with_sources
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import open_database
@@ -103,6 +104,8 @@ def study_compare_samplers(
             listener=progress.study,
             reader=reader,
         )
+    for each in (spec for by_seed in specs.values() for spec in by_seed):
+        remember_parts(each, storage)
     comparison = read_comparison(spec.name, specs, opened)
     console.print(comparison_table(comparison))
     folder = out or Path(f"{file_stem(spec.name)}_samplers")

@@ -4,6 +4,7 @@ import contextlib
 
 import click
 
+from optuna_evo.cli._allow import allow_import_option
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
@@ -16,6 +17,7 @@ __all__ = ["study_sources"]
 @click.command("sources")
 @click.argument("name")
 @storage_option
+@allow_import_option
 @click.option(
     "--refresh", is_flag=True, help='Look again for what "auto" names; new runs start from that.'
 )

@@ -8,6 +8,8 @@ import warnings
 
 import click
 
+from optuna_evo.cli._allow import allowance_for
+from optuna_evo.cli._allow import remember_parts
 from optuna_evo.cli._definition import Definition
 from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._options import open_database
@@ -45,16 +47,25 @@ def create_stored(
     reader = source_reader(spec, storage)
     opened = open_database(storage, create=True)
     with print_source_warnings():
-        return create_study(spec, opened, exist_ok=exist_ok, may_extend=may_extend, reader=reader)
+        stored = create_study(
+            spec, opened, exist_ok=exist_ok, may_extend=may_extend, reader=reader
+        )
+    remember_parts(spec, storage)
+    return stored
 
 
 def load_stored(name: str, storage: str | None, *, to_run: bool = False) -> "StoredStudy":
-    """Load a study by its name; the sources it starts from are read only where it is to run."""
+    """Load a study by its name; the sources it starts from are read only where it is to run.
+
+    Its spec comes from whoever can write to the database: what it names is imported only where the
+    user allows it.
+    """
     from optuna_evo.study import load_study
 
     opened = open_database(storage)
+    allowed = allowance_for(name, storage)
     with print_source_warnings():
-        return load_study(name, opened, to_run=to_run)
+        return load_study(name, opened, to_run=to_run, allow_import=allowed)
 
 
 def find_spec(name: str, storage: str | None) -> "StudySpec | None":

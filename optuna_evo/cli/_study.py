@@ -7,6 +7,9 @@ import sys
 
 import click
 
+from optuna_evo.cli._allow import allow_import_option
+from optuna_evo.cli._allow import forget_study
+from optuna_evo.cli._allow import remember_copy
 from optuna_evo.cli._compare import study_compare_samplers
 from optuna_evo.cli._definition import Definition
 from optuna_evo.cli._definition import definition_options
@@ -79,6 +82,7 @@ def study_create(
 @study.command("run", short_help="Run a study, or go on with it.")
 @click.argument("target", metavar="NAME|SPEC|FILE.py:FUNCTION")
 @storage_option
+@allow_import_option
 @definition_options
 @click.option(
     "--trials",
@@ -177,6 +181,7 @@ def study_list(storage: str | None) -> None:
 @study.command("show", short_help="Show the best rule, accuracies, population, judgement.")
 @click.argument("name")
 @storage_option
+@allow_import_option
 def study_show(name: str, storage: str | None) -> None:
     """Show a study: best genome as an equation, accuracy by task, population, judgement.
 
@@ -193,6 +198,7 @@ def study_show(name: str, storage: str | None) -> None:
 @study.command("judge", short_help="Compare the best rule with classic optimizers.")
 @click.argument("name")
 @storage_option
+@allow_import_option
 @run_options
 def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
     """Compare the best genome so far with tuned and untuned classic optimizers on test data.
@@ -207,6 +213,7 @@ def study_judge(name: str, storage: str | None, device: str, data_dir: Path | No
 @study.command("report", short_help="Draw the course of a study.")
 @click.argument("name")
 @storage_option
+@allow_import_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -247,6 +254,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 @study.command("export", short_help="Write the best genome, or the best model and schedule.")
 @click.argument("name")
 @storage_option
+@allow_import_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option(
     "--weights",
@@ -309,6 +317,7 @@ def study_copy(name: str, new_name: str, storage: str | None) -> None:
     from optuna_evo.study import copy_study
 
     copied = copy_study(name, new_name, open_database(storage))
+    remember_copy(name, new_name, storage)
     click.echo(f"Copied {len(copied.get_trials(deepcopy=False))} trials to study {new_name!r}.")
 
 
@@ -330,6 +339,7 @@ def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: b
     if not yes:
         click.confirm(f"Delete study {name!r} with all its trials?", abort=True)
     delete_study(name, opened, checkpoints=checkpoints)
+    forget_study(name, storage)
     click.echo(f"Deleted study {name!r}.")
 
 
