@@ -11,7 +11,6 @@ from collections.abc import Iterable
 import ipaddress
 import socket
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -96,7 +95,7 @@ def guarded(app: App, names: Iterable[str]) -> App:
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
-        if is_known(host) and (origin is None or is_known(urlsplit(origin).netloc)):
+        if is_known(host) and (origin is None or is_known(origin.partition("://")[2])):
             return app(environ, start_response)
         refused = host if not is_known(host) else origin or ""
         text = (
