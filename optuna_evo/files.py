@@ -10,12 +10,21 @@ import contextlib
 import os
 from pathlib import Path
 import secrets
+import shutil
 import stat
 from typing import BinaryIO
 from typing import Final
 
 
-__all__ = ["open_whole", "own_folder", "PART", "remove_parts", "write_text"]
+__all__ = [
+    "is_only_mine",
+    "open_whole",
+    "own_folder",
+    "PART",
+    "remove_parts",
+    "whole_folder",
+    "write_text",
+]
 
 PART: Final = ".part"
 """What the name of a file that is being written ends with."""
@@ -52,7 +61,11 @@ def open_whole(path: str | Path, *, private: bool = False) -> Iterator[BinaryIO]
     mode = _OWN_MODE if private else _FILE_MODE
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        with open(os.open(part, flags, mode), "wb") as file:
+        descriptor = os.open(part, flags, mode)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+    try:
+        with open(descriptor, "wb") as file:
             yield file
             file.flush()
             with contextlib.suppress(OSError):  # there is none yet
@@ -69,6 +82,38 @@ def write_text(path: str | Path, text: str, *, private: bool = False) -> None:
     """Write a text, in UTF-8; see `open_whole`."""
     with open_whole(path, private=private) as file:
         file.write(text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that takes its place, with all that is written into it, when the block ends.
+
+    Args:
+        path: The folder; it must be empty or not there.
+
+    Raises:
+        OSError: If it cannot be written; then nothing is left.
+    """
+    place = Path(os.path.realpath(path))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = _part_of(place)
+    part.mkdir()
+    try:
+        yield part
+        if place.exists():
+            place.rmdir()
+        os.rename(part, place)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def is_only_mine(path: Path) -> bool:
+    """Tell whether nobody but the user, root and his group can write a file or folder."""
+    if os.name != "posix":
+        return True
+    status = path.stat()
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & stat.S_IWOTH
 
 
 def own_folder(path: Path) -> Path:

@@ -79,7 +79,9 @@ TABLE = {
     "reports": Allowed(BELOW_3 | LAYER_3, _set("optuna rich")),
     **dict.fromkeys(COMPOSITION, Allowed(BELOW_3 | LAYER_3 | COMPOSITION, HEAVY)),
     "cli": Allowed(
-        BELOW_3 | LAYER_3 | COMPOSITION, _set("click"), ours_at_import=_set("spec errors names")
+        BELOW_3 | LAYER_3 | COMPOSITION,
+        _set("click"),
+        ours_at_import=_set("spec errors files names"),
     ),
 }
 

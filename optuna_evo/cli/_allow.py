@@ -36,10 +36,10 @@ def allow_import_option(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar="OPTUNA_EVO_ALLOW_IMPORT",
         expose_value=False,
         callback=_keep,
-        help="Let the stored study import parts of this package or FILE.py. Needed once for parts "
-        "that somebody else's spec named; what you named yourself, in a SPEC or as FILE.py:FUNCTION,"
-        " is remembered. May be repeated. [env: OPTUNA_EVO_ALLOW_IMPORT; or allow_import = "
-        '["MODULE"] in optuna_evo.toml, here or in ~/.config/optuna_evo]',
+        help="Let the stored study import parts of this package or FILE.py. Needed where somebody "
+        "else's spec named them; what you named yourself, in a SPEC or as FILE.py:FUNCTION, is "
+        'remembered. May be repeated. [env: OPTUNA_EVO_ALLOW_IMPORT; or allow_import = ["MODULE"] '
+        "in optuna_evo.toml, here or in ~/.config/optuna_evo]",
     )(command)
 
 

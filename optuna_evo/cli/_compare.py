@@ -18,6 +18,7 @@ from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._options import WARM_START
 from optuna_evo.cli._stored import print_source_warnings
 from optuna_evo.cli._stored import source_reader
+from optuna_evo.files import write_text
 from optuna_evo.names import file_stem
 from optuna_evo.names import printable
 
@@ -112,6 +113,6 @@ def study_compare_samplers(
     folder.mkdir(parents=True, exist_ok=True)
     draw_comparison(comparison, folder / "comparison.png")
     report = comparison_markdown(comparison, image="comparison.png")
-    (folder / "comparison.md").write_text(report, encoding="utf-8")
+    write_text(folder / "comparison.md", report)
     wrote = f"Wrote {folder / 'comparison.md'} and {folder / 'comparison.png'}."
     click.echo(printable(wrote))

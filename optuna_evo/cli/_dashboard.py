@@ -102,7 +102,10 @@ def guarded(app: App, names: Iterable[str]) -> App:
             f"This dashboard answers localhost only, not {printable(refused)[:200]!r}: start it "
             "with --allow-host NAME if that is yours.\n"
         ).encode("utf-8", errors="replace")
-        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))]
+        headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(text))),
+        ]
         start_response(_REFUSED, headers)
         return [text]
 

@@ -12,6 +12,7 @@ from optuna_evo.cli._allow import allow_import_option
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
+from optuna_evo.files import write_text
 from optuna_evo.names import printable
 
 
@@ -95,5 +96,5 @@ def export_schedule(name: str, storage: str | None, file: Path) -> None:
     from optuna_evo.export import schedule_of
 
     schedule = schedule_of(load_stored(name, storage))
-    file.write_text(json.dumps(schedule.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(schedule.to_dict(), indent=2) + "\n")
     click.echo(printable(f"Wrote the schedule of {schedule.total_steps} steps to {file}"))

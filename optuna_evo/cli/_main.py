@@ -46,6 +46,12 @@ def run(args: Sequence[str] | None = None) -> None:
             raise
         click.echo(f"Error: {printable(str(error))}", err=True)
         code = error.exit_code
+    except OSError as error:
+        if debug:
+            raise
+        named = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {printable(f'{named}{error.strerror or error}')}.", err=True)
+        code = 1
     except Exception as error:
         if debug:
             raise

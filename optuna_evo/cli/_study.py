@@ -36,6 +36,7 @@ from optuna_evo.cli._sources import study_sources
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_or_created
+from optuna_evo.files import write_text
 from optuna_evo.names import file_stem
 from optuna_evo.names import printable
 from optuna_evo.names import quoted
@@ -298,7 +299,7 @@ def study_export(
     if out is None:
         click.echo(text)
     else:
-        out.write_text(text + "\n", encoding="utf-8")
+        write_text(out, text + "\n")
 
 
 @study.command("copy", short_help="Copy a study with its trials.")

@@ -59,4 +59,3 @@ def check_allowed(spec: StudySpec) -> None:
     """
     for name in foreign_names(spec):
         check_stored(name)
-

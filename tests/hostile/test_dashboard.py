@@ -86,9 +86,7 @@ def test_an_address_for_all_is_warned_about_and_a_wrong_one_refused(
     monkeypatch.setattr(WSGIServer, "serve_forever", lambda self: None)
     url = f"sqlite:///{tmp_path / 'a.db'}"
     open_storage(url)
-    code, out, err = call(
-        capsys, "dashboard", "--storage", url, "--host", host, "--port", "18473"
-    )
+    code, out, err = call(capsys, "dashboard", "--storage", url, "--host", host, "--port", "18473")
     if host in ("0.0.0.0", "::"):
         assert code == 0 and "Warning: the dashboard has no log-in" in err, err
     else:

@@ -204,7 +204,9 @@ def test_what_is_no_module_cannot_be_allowed(module: str) -> None:
         Allowance.of([module])
 
 
-@pytest.mark.parametrize("name", ["evil:os.system", "evil:call", "evil:optuna.samplers.TPESampler"])
+@pytest.mark.parametrize(
+    "name", ["evil:os.system", "evil:call", "evil:optuna.samplers.TPESampler"]
+)
 def test_an_allowed_module_does_not_bring_what_it_imports(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
