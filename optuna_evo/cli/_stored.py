@@ -1,8 +1,11 @@
 """From what a command line names to a stored study."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import functools
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 import warnings
 
@@ -14,7 +17,9 @@ from optuna_evo.cli._definition import Definition
 from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import quiet_optuna
+from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import SourceWarning
+from optuna_evo.errors import StorageError
 from optuna_evo.names import printable
 
 
@@ -28,6 +33,7 @@ __all__ = [
     "find_spec",
     "load_stored",
     "print_source_warnings",
+    "reads_study",
     "source_reader",
     "stored_or_created",
 ]
@@ -66,6 +72,25 @@ def load_stored(name: str, storage: str | None, *, to_run: bool = False) -> "Sto
     allowed = allowance_for(name, storage)
     with print_source_warnings():
         return load_study(name, opened, to_run=to_run, allow_import=allowed)
+
+
+def reads_study(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a command that shows a study say in one line that what is stored of it is damaged."""
+
+    @functools.wraps(command)
+    def reading(**options: Any) -> Any:
+        try:
+            return command(**options)
+        except OptunaEvoError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            reason = (str(error).strip() or "no reason given").splitlines()[0]
+            raise StorageError(
+                f"Study {options['name']!r} is damaged: a value in it is none that we wrote "
+                f"({type(error).__name__}: {reason[:300]})."
+            ) from error
+
+    return reading
 
 
 def find_spec(name: str, storage: str | None) -> "StudySpec | None":

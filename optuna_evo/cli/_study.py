@@ -35,6 +35,7 @@ from optuna_evo.cli._printing import print_summary
 from optuna_evo.cli._sources import study_sources
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
+from optuna_evo.cli._stored import reads_study
 from optuna_evo.cli._stored import stored_or_created
 from optuna_evo.files import write_text
 from optuna_evo.names import file_stem
@@ -183,6 +184,7 @@ def study_list(storage: str | None) -> None:
 @click.argument("name")
 @storage_option
 @allow_import_option
+@reads_study
 def study_show(name: str, storage: str | None) -> None:
     """Show a study: best genome as an equation, accuracy by task, population, judgement.
 
@@ -201,6 +203,7 @@ def study_show(name: str, storage: str | None) -> None:
 @storage_option
 @allow_import_option
 @run_options
+@reads_study
 def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
     """Compare the best genome so far with tuned and untuned classic optimizers on test data.
 
@@ -220,6 +223,7 @@ def study_judge(name: str, storage: str | None, device: str, data_dir: Path | No
     type=click.Path(dir_okay=False, path_type=Path),
     help="PNG file to write. [default: NAME.png]",
 )
+@reads_study
 def study_report(name: str, storage: str | None, out: Path | None) -> None:
     """Draw the course of a study: values, generations, best so far, predicted and real.
 
@@ -269,6 +273,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 )
 @checkpoints_option
 @data_dir_option
+@reads_study
 def study_export(
     name: str,
     storage: str | None,
@@ -306,6 +311,7 @@ def study_export(
 @click.argument("name")
 @click.argument("new_name")
 @storage_option
+@reads_study
 def study_copy(name: str, new_name: str, storage: str | None) -> None:
     """Copy a study as NEW_NAME, with its trials and all that is known of them.
 

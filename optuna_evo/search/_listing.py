@@ -18,7 +18,7 @@ from optuna_evo.errors import StorageError
 from optuna_evo.samplers import is_feasible
 
 
-__all__ = ["open_study", "study_lines", "study_names", "StudyLine"]
+__all__ = ["check_trials", "open_study", "study_lines", "study_names", "StudyLine"]
 
 # Oldest first, as Optuna lists them.
 _QUERY = "SELECT study_name FROM studies ORDER BY study_id"
@@ -72,6 +72,21 @@ def open_study(name: str, storage: BaseStorage) -> optuna.Study:
             f"Study {name!r} is damaged: one of its attributes cannot be read ({error})."
         ) from error
     return study
+
+
+def check_trials(study: optuna.Study) -> None:
+    """Read the trials of a study.
+
+    Raises:
+        StorageError: If one cannot be read.
+    """
+    try:
+        study.get_trials(deepcopy=False)
+    except _DAMAGED as error:
+        raise StorageError(
+            f"Study {study.study_name!r} is damaged: one of its trials cannot be read "
+            f"({type(error).__name__}: {error})."
+        ) from error
 
 
 def _line(name: str, storage: BaseStorage) -> StudyLine:

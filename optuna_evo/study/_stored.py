@@ -24,6 +24,7 @@ from optuna_evo.errors import UsageError
 from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
 from optuna_evo.plugins import Allowance
+from optuna_evo.search import check_trials
 from optuna_evo.search import CheckpointStore
 from optuna_evo.search import open_checkpoints
 from optuna_evo.search import open_study
@@ -210,6 +211,7 @@ def load_study(
             f"Study {name!r} was made by a newer optuna_evo (schema {schema}, this one knows "
             f"{SCHEMA_VERSION}): pip install --upgrade optuna-evo."
         )
+    check_trials(study)
     spec = with_allowance(_stored_spec(study), allowance_of(allow_import))
     if not to_run:
         return StoredStudy(spec, study)

@@ -1,4 +1,4 @@
-"""Out of memory: a penalty with its cause, memory given back, and small trials pay for no large one.
+"""Out of memory: a penalty with its cause, memory given back; small trials pay for no large one.
 
 The memory is the machine's, limited by the system: the allocations that fail are real ones.
 """
@@ -62,7 +62,8 @@ class FitsRun:
     def records(self): return [{} for _ in self.xs]
 
 def run(sampler, n_trials, batch_size):
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    pruner = optuna.pruners.NopPruner()
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
     space = lambda trial: Config(trial.suggest_float("x", 0, 1))
     assert search(study, space=space, objective=Fits(), n_trials=n_trials, batch_size=batch_size)
     return study
@@ -105,7 +106,7 @@ def test_every_sampler_learns_from_what_does_not_fit_and_the_memory_comes_back()
     assert "allocate" in causes and "Unable to allocate" in causes  # torch and numpy
 
 
-def test_what_does_not_fit_together_is_trained_one_by_one() -> None:
+def test_what_does_not_fit_together_is_trained_one_by_one_until_nothing_fits() -> None:
     run_limited(
         """
         import warnings
@@ -116,6 +117,16 @@ def test_what_does_not_fit_together_is_trained_one_by_one() -> None:
         for trial in study.trials:
             assert (trial.value == -1.0) == (trial.params["x"] > 0.7), trial
         assert any(t.value == -1.0 for t in study.trials)
+
+        # nothing fits: it ends, with the reason
+        from optuna_evo.errors import MemoryLimitError
+        limit(100)
+        try:
+            run(optuna.samplers.RandomSampler(seed=5), 100, 1)
+        except MemoryLimitError as error:
+            assert "trials in a row ran out of memory" in str(error) and "\\n" not in str(error)
+        else:
+            raise SystemExit("nothing fits, but all ended")
         """
     )
 
@@ -135,23 +146,9 @@ def test_a_function_of_optuna_that_runs_out_of_memory_is_pruned_with_its_cause()
         for trial in study.trials:
             wanted = "PRUNED" if trial.params["x"] > 0.7 else "COMPLETE"
             assert trial.state.name == wanted
-            assert ("Unable to allocate" in ERROR.read(trial.user_attrs, "")) == (wanted == "PRUNED")
+            cause = ERROR.read(trial.user_attrs, "")
+            assert ("Unable to allocate" in cause) == (wanted == "PRUNED")
         assert any(t.state.name == "PRUNED" for t in study.trials)
-        """
-    )
-
-
-def test_a_search_in_which_nothing_fits_ends_with_the_reason() -> None:
-    run_limited(
-        """
-        from optuna_evo.errors import MemoryLimitError
-        limit(100)
-        try:
-            run(optuna.samplers.RandomSampler(seed=5), 100, 1)
-        except MemoryLimitError as error:
-            assert "trials in a row ran out of memory" in str(error) and "\\n" not in str(error)
-        else:
-            raise SystemExit("nothing fits, but all ended")
         """
     )
 
