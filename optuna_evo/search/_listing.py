@@ -12,6 +12,7 @@ from typing import NamedTuple
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.errors import StorageError
@@ -94,18 +95,23 @@ def _line(name: str, storage: BaseStorage) -> StudyLine:
         study = open_study(name, storage)
         directions = study.directions
         trials = study.get_trials(deepcopy=False)
+        best = _best(trials, directions)
     except StorageError as error:
         return StudyLine(name, problem=str(error.__cause__ or error))
     except _DAMAGED as error:
         return StudyLine(name, problem=str(error))
-    complete = [t for t in trials if t.state == TrialState.COMPLETE and len(directions) == 1]
-    found = [t.value for t in complete if t.value is not None and is_feasible(t)]
-    pick = max if directions[:1] == [StudyDirection.MAXIMIZE] else min
     started = [t.datetime_start for t in trials if t.datetime_start is not None]
     return StudyLine(
         name=name,
         directions=[direction.name.lower() for direction in directions],
         n_trials=len(trials),
-        best=pick(found) if found else None,
+        best=best,
         started=min(started, default=None),
     )
+
+
+def _best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> float | None:
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and len(directions) == 1]
+    found = [float(t.value) for t in complete if t.value is not None and is_feasible(t)]
+    pick = max if directions[:1] == [StudyDirection.MAXIMIZE] else min
+    return pick(found) if found else None
