@@ -125,6 +125,10 @@ def study_run(
     of its own (n_jobs=-1). Optuna's samplers keep their state in memory: after a stop they go on
     with other draws.
 
+    Parts of your own, "module:attribute", are code. Those that your SPEC names, or FILE.py, are
+    imported, now and when you run the study by its name. What somebody else wrote into a shared
+    database is refused without --allow-import.
+
     \b
     Examples:
       optuna_evo study run studies/digits_optimizer.toml
@@ -132,6 +136,7 @@ def study_run(
       optuna_evo study run my_script.py:objective --direction maximize --trials 200
       optuna_evo study run my_script.py:objective --warm-start auto --sampler tpe --name second
       optuna_evo study run my_script/objective
+      optuna_evo study run colleagues_study --allow-import their_package
     """
     from optuna_evo.objectives import kind_of
     from optuna_evo.reports import SearchProgress

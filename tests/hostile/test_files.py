@@ -86,7 +86,7 @@ def test_what_a_study_leaves_follows_the_umask_and_is_not_for_all_to_write(
     (folder / "l.toml").write_text(
         'tasks = ["two_moons"]\nn_trials = 3\nobjective.name = "segment"\n'
         'sampler = { name = "recurrence", population_size = 3 }\ntrainer.steps = 2\n'
-        'space = { name = "language_model", batch_size = 8 }\n'
+        'space = { name = "language_model", batch_size = false, dropout = false }\n'
     )
     assert call(capsys, "study", "run", "l.toml", "--device", "cpu")[0] == 0
     for command in (

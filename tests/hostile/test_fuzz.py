@@ -151,7 +151,7 @@ def spec_files(draw: st.DrawFn) -> bytes:
     return draw(changed_bytes(path.read_bytes()) | st.binary(max_size=60))
 
 
-@examples(8, 350)
+@examples(6, 350)
 @given(spec_files())
 def test_a_spoilt_spec_file_makes_a_study_or_nothing(data: bytes) -> None:
     with own_folder() as folder:
@@ -162,7 +162,7 @@ def test_a_spoilt_spec_file_makes_a_study_or_nothing(data: bytes) -> None:
         assert {p.name for p in folder.iterdir()} <= {"s.toml", "a.db", "a.db-wal", "a.db-shm"}
 
 
-@examples(12, 350)
+@examples(4, 350)
 @given(changed_table(list(BASES.values())))
 def test_a_spoilt_spec_in_a_database_is_refused_in_one_line(spec: Any) -> None:
     with own_folder() as folder:
@@ -199,7 +199,7 @@ def urls(draw: st.DrawFn) -> str:
     return text if "nowhere" not in text or ".invalid" in text else text.replace("nowhere", "")
 
 
-@examples(25, 300)
+@examples(6, 300)
 @given(urls())
 def test_a_spoilt_address_opens_a_database_or_is_refused_in_one_line(url: str) -> None:
     with own_folder() as folder:
@@ -305,7 +305,7 @@ def parquet() -> bytes:
     return file.getvalue()
 
 
-@examples(15, 200)
+@examples(8, 200)
 @given(
     st.sampled_from([".csv", ".tsv", ".json", ".csv.gz", ".arff", ".jsonl"]).flatmap(
         lambda ending: st.tuples(st.just(ending), changed_bytes(CSV))
@@ -358,7 +358,7 @@ TABLES = {
 }
 
 
-@examples(10, 200)
+@examples(4, 200)
 @given(st.sampled_from(sorted(TABLES)), st.integers(0, 40), JSON_VALUES)
 def test_a_spoilt_value_in_a_database_is_shown_or_refused_in_one_line(
     table: str, row: int, value: Any

@@ -122,7 +122,10 @@ def nothing_ran() -> None:
     assert "evil" not in sys.modules
 
 
-@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize(
+    "kind",
+    [k if k in ("sampler", "file") else pytest.param(k, marks=pytest.mark.slow) for k in CHANGES],
+)
 def test_no_command_imports_what_a_stored_spec_names(
     kind: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,7 +327,9 @@ def test_what_is_kept_counts_only_where_nobody_else_can_write_it(
 # --- libraries and the working folder ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", ["s.toml", "run.py:objective"])
+@pytest.mark.parametrize(
+    "target", [pytest.param("s.toml", marks=pytest.mark.slow), "run.py:objective"]
+)
 def test_a_file_in_the_working_folder_shadows_no_library(target: str, folder: Path) -> None:
     for name in ("rich", "click", "optuna", "sqlalchemy", "torch", "numpy", "sklearn", "yaml"):
         Path(f"{name}.py").write_text("open('shadowed', 'w'); raise SystemExit('shadowed')")
