@@ -4,11 +4,9 @@ import contextlib
 
 import click
 
-from optuna_evo.cli._allow import allow_import_option
 from optuna_evo.cli._options import new_console
-from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
-from optuna_evo.cli._stored import reads_study
+from optuna_evo.cli._stored import stored_study
 from optuna_evo.names import printable
 
 
@@ -16,13 +14,10 @@ __all__ = ["study_sources"]
 
 
 @click.command("sources")
-@click.argument("name")
-@storage_option
-@allow_import_option
+@stored_study
 @click.option(
     "--refresh", is_flag=True, help='Look again for what "auto" names; new runs start from that.'
 )
-@reads_study
 def study_sources(name: str, storage: str | None, refresh: bool) -> None:
     """Show what a study starts from, and how much it helped.
 

@@ -11,12 +11,14 @@ import warnings
 
 import click
 
+from optuna_evo.cli._allow import allow_import_option
 from optuna_evo.cli._allow import allowance_for
 from optuna_evo.cli._allow import remember_parts
 from optuna_evo.cli._definition import Definition
 from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import quiet_optuna
+from optuna_evo.cli._options import storage_option
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import SourceWarning
 from optuna_evo.errors import StorageError
@@ -36,6 +38,7 @@ __all__ = [
     "reads_study",
     "source_reader",
     "stored_or_created",
+    "stored_study",
 ]
 
 
@@ -91,6 +94,12 @@ def reads_study(command: Callable[..., Any]) -> Callable[..., Any]:
             ) from error
 
     return reading
+
+
+def stored_study(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add NAME, --storage and --allow-import to a command that shows a study."""
+    command = allow_import_option(reads_study(command))
+    return click.argument("name")(storage_option(command))
 
 
 def find_spec(name: str, storage: str | None) -> "StudySpec | None":

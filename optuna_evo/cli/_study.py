@@ -37,6 +37,7 @@ from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import reads_study
 from optuna_evo.cli._stored import stored_or_created
+from optuna_evo.cli._stored import stored_study
 from optuna_evo.files import write_text
 from optuna_evo.names import file_stem
 from optuna_evo.names import printable
@@ -186,10 +187,7 @@ def study_list(storage: str | None) -> None:
 
 
 @study.command("show", short_help="Show the best rule, accuracies, population, judgement.")
-@click.argument("name")
-@storage_option
-@allow_import_option
-@reads_study
+@stored_study
 def study_show(name: str, storage: str | None) -> None:
     """Show a study: best genome as an equation, accuracy by task, population, judgement.
 
@@ -204,11 +202,8 @@ def study_show(name: str, storage: str | None) -> None:
 
 
 @study.command("judge", short_help="Compare the best rule with classic optimizers.")
-@click.argument("name")
-@storage_option
-@allow_import_option
+@stored_study
 @run_options
-@reads_study
 def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
     """Compare the best genome so far with tuned and untuned classic optimizers on test data.
 
@@ -220,15 +215,12 @@ def study_judge(name: str, storage: str | None, device: str, data_dir: Path | No
 
 
 @study.command("report", short_help="Draw the course of a study.")
-@click.argument("name")
-@storage_option
-@allow_import_option
+@stored_study
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="PNG file to write. [default: NAME.png]",
 )
-@reads_study
 def study_report(name: str, storage: str | None, out: Path | None) -> None:
     """Draw the course of a study: values, generations, best so far, predicted and real.
 
@@ -262,9 +254,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 
 
 @study.command("export", short_help="Write the best genome, or the best model and schedule.")
-@click.argument("name")
-@storage_option
-@allow_import_option
+@stored_study
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option(
     "--weights",
@@ -278,7 +268,6 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 )
 @checkpoints_option
 @data_dir_option
-@reads_study
 def study_export(
     name: str,
     storage: str | None,
