@@ -100,6 +100,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     part.mkdir()
     try:
         yield part
+        for written in (part, *part.rglob("*")):  # by libraries, which know the umask only
+            os.chmod(written, stat.S_IMODE(written.stat().st_mode) & ~stat.S_IWOTH)
         if place.exists():
             place.rmdir()
         os.rename(part, place)
