@@ -180,7 +180,13 @@ DIVERGED: Final = _trial(
     "search",
     "reports",
 )
-ERROR: Final = _trial("error", "Why it failed (str).", "search", "reports", "cli")
+ERROR: Final = _trial(
+    "error",
+    "Why it failed, or has its penalty: it ran out of memory (str).",
+    "search",
+    "reports",
+    "cli",
+)
 PARENT: Final = _trial(
     "parent",
     "Number of the trial whose weights it went on from; None: fresh ones.",

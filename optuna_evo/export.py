@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
+from optuna_evo.files import whole_folder
 from optuna_evo.names import printable
 from optuna_evo.names import quoted
 from optuna_evo.objectives import build_tasks
@@ -142,9 +143,9 @@ def export_weights(
     checkpoint = checkpoints_of(stored, checkpoints).load(trial.number)
     model: Any = build_tasks(stored.spec)[0].build_model()
     model.load_state_dict(checkpoint.model)
-    folder.mkdir(parents=True, exist_ok=True)
-    if hasattr(model, "save_pretrained"):
-        model.save_pretrained(folder, data_dir=data_dir)
-    else:
-        torch.save(dict(checkpoint.model), folder / "model.pt")
+    with whole_folder(folder) as part:
+        if hasattr(model, "save_pretrained"):
+            model.save_pretrained(part, data_dir=data_dir)
+        else:
+            torch.save(dict(checkpoint.model), part / "model.pt")
     return trial

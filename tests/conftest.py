@@ -41,6 +41,18 @@ def _quiet_optuna() -> Iterator[None]:
     optuna.logging.set_verbosity(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what the command line remembers of a user out of his home."""
+    before = {key: os.environ.get(key) for key in ("XDG_STATE_HOME", "XDG_CONFIG_HOME")}
+    folder = tmp_path_factory.mktemp("home")
+    os.environ.update({key: str(folder / key) for key in before})
+    yield
+    for key, value in before.items():
+        os.environ.pop(key, None)
+        os.environ.update({} if value is None else {key: value})
+
+
 def _data_folder() -> Path | None:
     named = os.environ.get("OPTUNA_EVO_DATA")
     folder = Path(named) if named else _BESIDE_THE_REPOSITORY

@@ -48,7 +48,7 @@ def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-DATA = _set("attributes errors names rules curves config metrics spec plugins")
+DATA = _set("attributes errors files names rules curves config metrics spec plugins")
 SEARCHERS = _set("samplers pruners surrogates")
 LAYER_3 = _set("search warm_start evaluation reports")
 BELOW_3 = (
@@ -79,7 +79,9 @@ TABLE = {
     "reports": Allowed(BELOW_3 | LAYER_3, _set("optuna rich")),
     **dict.fromkeys(COMPOSITION, Allowed(BELOW_3 | LAYER_3 | COMPOSITION, HEAVY)),
     "cli": Allowed(
-        BELOW_3 | LAYER_3 | COMPOSITION, _set("click"), ours_at_import=_set("spec errors names")
+        BELOW_3 | LAYER_3 | COMPOSITION,
+        _set("click"),
+        ours_at_import=_set("spec errors files names"),
     ),
 }
 

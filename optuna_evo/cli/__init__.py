@@ -1,128 +1,42 @@
 """The command line: parse, call, print.
 
-Heavy imports stand inside the commands, so `optuna_evo --help` answers at once.
+Nothing is imported here but what Python brings: `python -m optuna_evo.cli` puts the working folder
+first on the import path, and a file there that is called like a library must not take its place.
 """
 
-from collections.abc import Iterator
 from collections.abc import Sequence
-import contextlib
 import os
 import sys
 from typing import Any
-import warnings
+from typing import TYPE_CHECKING
 
-import click
 
-from optuna_evo.cli._completion import add_completion
-from optuna_evo.cli._options import open_database
-from optuna_evo.cli._options import storage_option
-from optuna_evo.cli._study import study
-from optuna_evo.errors import OptunaEvoError
-from optuna_evo.errors import TableWarning
-from optuna_evo.names import printable
-
+if TYPE_CHECKING:
+    from optuna_evo.cli._main import cli as cli
 
 __all__ = ["cli", "main"]
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit; an error is one line unless `--debug` stands in it."""
-    arguments = list(sys.argv[1:] if args is None else args)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
-    # Before torch is imported: waiting threads that spin make training on shared cores ten times
-    # slower (measured with a small CNN on two busy cores: 550 ms per step, 55 ms without).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if os.getcwd() not in sys.path:  # users' parts, "module:attribute", lie in the working folder
-        sys.path.insert(0, os.getcwd())
-    try:
-        with _warnings_as_lines():
-            code = cli.main(arguments, prog_name="optuna_evo", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; nothing is lost: the same command goes on.", err=True)
-        code = 130
-    except OptunaEvoError as error:
-        if debug:
-            raise
-        click.echo(f"Error: {printable(str(error))}", err=True)
-        code = error.exit_code
-    except Exception as error:
-        if debug:
-            raise
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        told = f"{type(error).__name__}: {printable(first_line)}"
-        click.echo(f"Error: {told} (--debug shows where)", err=True)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    find_own_parts_last()
+    from optuna_evo.cli._main import run
+
+    run(args)
 
 
-@contextlib.contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print each note on a table as one line, once per command, however often it is read."""
-    said = set()
-    show_others = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
-        if not issubclass(category, TableWarning):
-            show_others(message, category, *rest, **options)
-        elif str(message) not in said:
-            said.add(str(message))
-            click.echo(f"Note: {printable(str(message))}", err=True)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", TableWarning)
-        warnings.showwarning = show
-        yield
+def find_own_parts_last() -> None:
+    """Put the working folder, where users' parts lie, behind the libraries on the import path."""
+    folder = os.getcwd()
+    if sys.path[:1] in ([folder], [""]):
+        del sys.path[0]
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
-@click.group()
-@click.version_option(package_name="optuna-evo")
-def cli() -> None:
-    """Evolve optimizers and hyperparameters of PyTorch models with Optuna.
+def __getattr__(name: str) -> Any:
+    if name != "cli":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from optuna_evo.cli._main import cli
 
-    A study is a search whose trials are stored in a database, by default optuna_evo.db in this
-    folder. A TOML file describes it (a SPEC, such as those in studies/), or a Python file with
-    your own Optuna objective.
-
-    \b
-    Examples:
-      optuna_evo study run studies/digits_optimizer.toml
-      optuna_evo study run my_script.py:objective
-      optuna_evo study show digits_optimizer
-      optuna_evo dashboard
-
-    Every command takes --debug, which shows the traceback of an error.
-    """
-
-
-@cli.command()
-@storage_option
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
-@click.option(
-    "--port",
-    default=8080,
-    show_default=True,
-    type=click.IntRange(1, 65535),
-    help="Port to serve on.",
-)
-def dashboard(storage: str | None, host: str, port: int) -> None:
-    """Show the database in optuna-dashboard.
-
-    It has no log-in: keep it on this machine.
-
-    \b
-    Example:
-      optuna_evo dashboard --storage sqlite:///studies.db --port 8081
-    """
-    from optuna_dashboard import run_server
-
-    opened = open_database(storage)
-    click.echo(f"optuna-dashboard on http://{host}:{port}, Ctrl+C ends it")
-    run_server(opened, host=host, port=port)
-
-
-cli.add_command(study)
-add_completion(cli)
+    return cli

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from optuna_evo.cli._allow import remember_parts
 from optuna_evo.cli._definition import with_sources
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import open_database
@@ -17,6 +18,7 @@ from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._options import WARM_START
 from optuna_evo.cli._stored import print_source_warnings
 from optuna_evo.cli._stored import source_reader
+from optuna_evo.files import write_text
 from optuna_evo.names import file_stem
 from optuna_evo.names import printable
 
@@ -103,12 +105,14 @@ def study_compare_samplers(
             listener=progress.study,
             reader=reader,
         )
+    for each in (spec for by_seed in specs.values() for spec in by_seed):
+        remember_parts(each, storage)
     comparison = read_comparison(spec.name, specs, opened)
     console.print(comparison_table(comparison))
     folder = out or Path(f"{file_stem(spec.name)}_samplers")
     folder.mkdir(parents=True, exist_ok=True)
     draw_comparison(comparison, folder / "comparison.png")
     report = comparison_markdown(comparison, image="comparison.png")
-    (folder / "comparison.md").write_text(report, encoding="utf-8")
+    write_text(folder / "comparison.md", report)
     wrote = f"Wrote {folder / 'comparison.md'} and {folder / 'comparison.png'}."
     click.echo(printable(wrote))

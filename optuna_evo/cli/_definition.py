@@ -112,7 +112,11 @@ class Definition:
 
         if known is not None and known.objective.name != function:
             known = None  # the error of `create_study` says what differs
+        table: dict[str, Any]
         table = known.to_dict() if known else {**_DEFAULTS, "objective": {"name": function}}
+        for key in ("objective", "space"):  # named by the command line, not by the database
+            if known and table[key]["name"] == function:
+                table[key]["name"] = function
         changes = {"name": self.name_for(function), **self.changes()}
         if n_trials is not None:
             changes["n_trials"] = n_trials

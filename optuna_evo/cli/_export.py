@@ -7,8 +7,9 @@ import click
 
 from optuna_evo.cli._lineage import checkpoints_option
 from optuna_evo.cli._options import data_dir_option
-from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
+from optuna_evo.cli._stored import stored_study
+from optuna_evo.files import write_text
 from optuna_evo.names import printable
 
 
@@ -16,8 +17,7 @@ __all__ = ["study_export"]
 
 
 @click.command("export", short_help="Write the best genome, or the best model and schedule.")
-@click.argument("name")
-@storage_option
+@stored_study
 @click.option(
     "--out",
     "-o",
@@ -75,7 +75,7 @@ def study_export(
     if out is None:
         click.echo(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
+        write_text(out, text)
 
 
 def _export_model(
@@ -95,5 +95,5 @@ def _export_schedule(name: str, storage: str | None, file: Path) -> None:
     from optuna_evo.export import schedule_of
 
     schedule = schedule_of(load_stored(name, storage))
-    file.write_text(json.dumps(schedule.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(schedule.to_dict(), indent=2) + "\n")
     click.echo(printable(f"Wrote the schedule of {schedule.total_steps} steps to {file}"))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from optuna_evo.cli._options import new_console
-from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
+from optuna_evo.cli._stored import stored_study
 
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def with_figures(stored: "StoredStudy", listener: "Listener") -> "Listener":
 
 
 @click.command("lineage", short_help="Print the trials that trained the best model.")
-@click.argument("name")
-@storage_option
+@stored_study
 @click.option("--all", "show_all", is_flag=True, help="Show all lineages in full.")
 def study_lineage(name: str, storage: str | None, show_all: bool) -> None:
     """Print the lineage of the best model: the trials that trained it, with hyperparameters.

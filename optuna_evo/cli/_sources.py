@@ -5,8 +5,8 @@ import contextlib
 import click
 
 from optuna_evo.cli._options import new_console
-from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
+from optuna_evo.cli._stored import stored_study
 from optuna_evo.names import printable
 
 
@@ -14,8 +14,7 @@ __all__ = ["study_sources"]
 
 
 @click.command("sources")
-@click.argument("name")
-@storage_option
+@stored_study
 @click.option(
     "--refresh", is_flag=True, help='Look again for what "auto" names; new runs start from that.'
 )

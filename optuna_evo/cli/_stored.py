@@ -1,18 +1,27 @@
 """From what a command line names to a stored study."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import functools
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 import warnings
 
 import click
 
+from optuna_evo.cli._allow import allow_import_option
+from optuna_evo.cli._allow import allowance_for
+from optuna_evo.cli._allow import remember_parts
 from optuna_evo.cli._definition import Definition
 from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import quiet_optuna
+from optuna_evo.cli._options import storage_option
+from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import SourceWarning
+from optuna_evo.errors import StorageError
 from optuna_evo.names import printable
 
 
@@ -26,8 +35,10 @@ __all__ = [
     "find_spec",
     "load_stored",
     "print_source_warnings",
+    "reads_study",
     "source_reader",
     "stored_or_created",
+    "stored_study",
 ]
 
 
@@ -45,16 +56,50 @@ def create_stored(
     reader = source_reader(spec, storage)
     opened = open_database(storage, create=True)
     with print_source_warnings():
-        return create_study(spec, opened, exist_ok=exist_ok, may_extend=may_extend, reader=reader)
+        stored = create_study(
+            spec, opened, exist_ok=exist_ok, may_extend=may_extend, reader=reader
+        )
+    remember_parts(spec, storage)
+    return stored
 
 
 def load_stored(name: str, storage: str | None, *, to_run: bool = False) -> "StoredStudy":
-    """Load a study by its name; the sources it starts from are read only where it is to run."""
+    """Load a study by its name; the sources it starts from are read only where it is to run.
+
+    Its spec comes from whoever can write to the database: what it names is imported only where the
+    user allows it.
+    """
     from optuna_evo.study import load_study
 
     opened = open_database(storage)
+    allowed = allowance_for(name, storage)
     with print_source_warnings():
-        return load_study(name, opened, to_run=to_run)
+        return load_study(name, opened, to_run=to_run, allow_import=allowed)
+
+
+def reads_study(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a command that shows a study say in one line that what is stored of it is damaged."""
+
+    @functools.wraps(command)
+    def reading(**options: Any) -> Any:
+        try:
+            return command(**options)
+        except OptunaEvoError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            reason = (str(error).strip() or "no reason given").splitlines()[0]
+            raise StorageError(
+                f"Study {options['name']!r} is damaged: a value in it is none that we wrote "
+                f"({type(error).__name__}: {reason[:300]})."
+            ) from error
+
+    return reading
+
+
+def stored_study(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add NAME, --storage and --allow-import to a command that shows a study."""
+    command = allow_import_option(reads_study(command))
+    return click.argument("name")(storage_option(command))
 
 
 def find_spec(name: str, storage: str | None) -> "StudySpec | None":

@@ -6,6 +6,9 @@ import sys
 
 import click
 
+from optuna_evo.cli._allow import allow_import_option
+from optuna_evo.cli._allow import forget_study
+from optuna_evo.cli._allow import remember_copy
 from optuna_evo.cli._compare import study_compare_samplers
 from optuna_evo.cli._definition import Definition
 from optuna_evo.cli._definition import definition_options
@@ -29,7 +32,9 @@ from optuna_evo.cli._printing import print_summary
 from optuna_evo.cli._sources import study_sources
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
+from optuna_evo.cli._stored import reads_study
 from optuna_evo.cli._stored import stored_or_created
+from optuna_evo.cli._stored import stored_study
 from optuna_evo.names import file_stem
 from optuna_evo.names import printable
 from optuna_evo.names import quoted
@@ -76,6 +81,7 @@ def study_create(
 @study.command("run", short_help="Run a study, or go on with it.")
 @click.argument("target", metavar="NAME|SPEC|FILE.py:FUNCTION")
 @storage_option
+@allow_import_option
 @definition_options
 @click.option(
     "--trials",
@@ -116,6 +122,10 @@ def study_run(
     of its own (n_jobs=-1). Optuna's samplers keep their state in memory: after a stop they go on
     with other draws.
 
+    Parts of your own, "module:attribute", are code. Those that your SPEC names, or FILE.py, are
+    imported, now and when you run the study by its name. What somebody else wrote into a shared
+    database is refused without --allow-import.
+
     \b
     Examples:
       optuna_evo study run studies/digits_optimizer.toml
@@ -123,6 +133,7 @@ def study_run(
       optuna_evo study run my_script.py:objective --direction maximize --trials 200
       optuna_evo study run my_script.py:objective --warm-start auto --sampler tpe --name second
       optuna_evo study run my_script/objective
+      optuna_evo study run colleagues_study --allow-import their_package
     """
     from optuna_evo.objectives import kind_of
     from optuna_evo.reports import SearchProgress
@@ -172,8 +183,7 @@ def study_list(storage: str | None) -> None:
 
 
 @study.command("show", short_help="Show the best rule, accuracies, population, judgement.")
-@click.argument("name")
-@storage_option
+@stored_study
 def study_show(name: str, storage: str | None) -> None:
     """Show a study: best genome as an equation, accuracy by task, population, judgement.
 
@@ -188,8 +198,7 @@ def study_show(name: str, storage: str | None) -> None:
 
 
 @study.command("judge", short_help="Compare the best rule with classic optimizers.")
-@click.argument("name")
-@storage_option
+@stored_study
 @run_options
 def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
     """Compare the best genome so far with tuned and untuned classic optimizers on test data.
@@ -202,8 +211,7 @@ def study_judge(name: str, storage: str | None, device: str, data_dir: Path | No
 
 
 @study.command("report", short_help="Draw the course of a study.")
-@click.argument("name")
-@storage_option
+@stored_study
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -245,6 +253,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
 @click.argument("name")
 @click.argument("new_name")
 @storage_option
+@reads_study
 def study_copy(name: str, new_name: str, storage: str | None) -> None:
     """Copy a study as NEW_NAME, with its trials and all that is known of them.
 
@@ -257,6 +266,7 @@ def study_copy(name: str, new_name: str, storage: str | None) -> None:
     from optuna_evo.study import copy_study
 
     copied = copy_study(name, new_name, open_database(storage))
+    remember_copy(name, new_name, storage)
     click.echo(f"Copied {len(copied.get_trials(deepcopy=False))} trials to study {new_name!r}.")
 
 
@@ -278,6 +288,7 @@ def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: b
     if not yes:
         click.confirm(f"Delete study {name!r} with all its trials?", abort=True)
     delete_study(name, opened, checkpoints=checkpoints)
+    forget_study(name, storage)
     click.echo(f"Deleted study {name!r}.")
 
 

@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optuna_evo.files import is_only_mine
+from optuna_evo.files import own_folder
 from optuna_evo.optimizers._columns import COLUMNS
 from optuna_evo.rules import NUMBERS
 
@@ -127,8 +129,10 @@ def _build(param: str, real: str) -> Path:
     recipe = "\n".join([_SOURCE.read_text(), compiler, platform.platform(), *fast, *types])
     name = f"step_{param}_{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.so"
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optuna_evo"
+    own_folder(folder)
+    if not is_only_mine(folder):  # others could put a program there, which we would run
+        raise PermissionError(f"others can write to {folder}: make it yours (chmod go-w)")
     if not (folder / name).exists():
-        folder.mkdir(parents=True, exist_ok=True)
         # whole or not at all: others may build the same at the same time
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             path = Path(scratch) / name

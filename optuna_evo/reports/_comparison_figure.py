@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from optuna_evo.reports._comparison import best_at
 from optuna_evo.reports._comparison import Comparison
 from optuna_evo.reports._comparison import Contender
+from optuna_evo.reports._figure_file import save_figure
 from optuna_evo.reports._figure_text import in_figure
 
 
@@ -52,7 +53,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     by_count.set_ylim(*_view(comparison.contenders))
     what = f"median and middle half of {len(comparison.seeds)} seeds"
     figure.suptitle(f"{in_figure(comparison.name)}: {what}")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _padded(best: Array, n: int) -> Array:

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from optuna_evo.evaluation import JudgeRow
+from optuna_evo.reports._figure_file import save_figure
 from optuna_evo.reports._figure_text import in_figure
 
 
@@ -43,7 +44,7 @@ def draw_judgement(rows: Sequence[JudgeRow], path: Path, *, title: str) -> None:
     axes.set(xlabel=xlabel, title=in_figure(title))
     axes.grid(axis="x", alpha=0.3)
     axes.margins(y=0.08)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _colour(row: JudgeRow, rows: Sequence[JudgeRow]) -> str:

@@ -97,7 +97,7 @@ def summarise(study: optuna.Study, configure: Callable[[FrozenTrial], Config]) -
 
 def _last_error(trials: Sequence[FrozenTrial]) -> str:
     """Say which trial failed last with a reason; empty if none did."""
-    failed = [t for t in trials if t.state == TrialState.FAIL and ERROR.is_in(t.user_attrs)]
+    failed = [t for t in trials if t.state.is_finished() and ERROR.is_in(t.user_attrs)]
     return f"trial {failed[-1].number}: {ERROR.read(failed[-1].user_attrs)}" if failed else ""
 
 

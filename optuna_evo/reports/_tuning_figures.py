@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optuna_evo.reports._figure_file import save_figure
 from optuna_evo.reports._tuning import TuningCourse
 
 
@@ -61,7 +62,7 @@ def draw_tuning_course(course: TuningCourse, path: Path) -> None:
         generations.set_ylim(low, high)
         predicted.set_xlim(low, high)
         values.set_title(f"{_TITLES[0]} ({n_outside} outliers not shown)")
-    canvas.savefig(path, dpi=110)
+    save_figure(canvas, path)
 
 
 def tuning_figure(course: TuningCourse) -> "Figure":

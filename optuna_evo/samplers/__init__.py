@@ -1,5 +1,6 @@
 """Samplers for any Optuna study: they import Optuna and numpy, never torch."""
 
+from optuna_evo.samplers._cmaes import ReplayedCmaEsSampler
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._hybrid import HybridSampler
 from optuna_evo.samplers._meta._sampler import MetaPriorSampler
@@ -27,6 +28,7 @@ __all__ = [
     "read_source",
     "read_sources",
     "RecurrenceSampler",
+    "ReplayedCmaEsSampler",
     "Segment",
     "segment_of",
     "Source",

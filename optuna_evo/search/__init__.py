@@ -8,6 +8,7 @@ from optuna_evo.search._checkpoints import AtomicFileSystemStore
 from optuna_evo.search._checkpoints import CheckpointStore
 from optuna_evo.search._checkpoints import open_checkpoints
 from optuna_evo.search._lineage import Lineage
+from optuna_evo.search._listing import check_trials
 from optuna_evo.search._listing import open_study
 from optuna_evo.search._listing import study_lines
 from optuna_evo.search._listing import study_names
@@ -29,6 +30,7 @@ __all__ = [
     "ancestors",
     "AtomicFileSystemStore",
     "best_of",
+    "check_trials",
     "CheckpointStore",
     "Curves",
     "database_exists",

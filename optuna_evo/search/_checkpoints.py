@@ -6,7 +6,6 @@ a dead link on every trial whose checkpoint was removed, as most are.
 
 from collections.abc import Iterable
 import contextlib
-import os
 from pathlib import Path
 import re
 import shutil
@@ -24,6 +23,8 @@ import sqlalchemy
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
+from optuna_evo.files import open_whole
+from optuna_evo.files import remove_parts
 
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["AtomicFileSystemStore", "CheckpointStore", "open_checkpoints"]
 
 _S3 = "s3://"
+_MOST_NAME = 240  # characters of a study's name; a folder's name has 255 at most
 
 
 def open_checkpoints(
@@ -52,7 +54,8 @@ def open_checkpoints(
         StorageError: If the location cannot be written.
     """
     place = location or _beside(storage)
-    key = f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', study)}-{zlib.crc32(study.encode()):08x}"
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", study)[:_MOST_NAME]
+    key = f"{plain}-{zlib.crc32(study.encode()):08x}"
     if place.startswith(_S3):
         bucket, _, prefix = place.removeprefix(_S3).partition("/")
         return CheckpointStore(_open_s3(bucket), "/".join(filter(None, (prefix.strip("/"), key))))
@@ -128,28 +131,20 @@ class AtomicFileSystemStore(FileSystemArtifactStore):
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
         """Write to a file beside, flush it to the disk and rename it."""
-        path = Path(self._get_filepath(artifact_id))
+        path = Path(self._get_filepath(artifact_id))  # which is in our folder, or refused
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = self._part(path)
-        with part.open("wb") as file:
+        with open_whole(path) as file:
             shutil.copyfileobj(content_body, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
 
     def remove(self, artifact_id: str) -> None:
         """Remove a file, and what a killed process has written of it."""
-        self._part(Path(self._get_filepath(artifact_id))).unlink(missing_ok=True)
+        remove_parts(Path(self._get_filepath(artifact_id)))
         super().remove(artifact_id)
 
     def remove_folder(self, name: str) -> None:
         """Remove a folder if it is empty."""
         with contextlib.suppress(OSError):
             Path(self._get_filepath(name)).rmdir()
-
-    @staticmethod
-    def _part(path: Path) -> Path:
-        return path.with_name(f"{path.name}.part")
 
 
 def _open_s3(bucket: str) -> Boto3ArtifactStore:

@@ -12,13 +12,14 @@ from typing import NamedTuple
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.errors import StorageError
 from optuna_evo.samplers import is_feasible
 
 
-__all__ = ["open_study", "study_lines", "study_names", "StudyLine"]
+__all__ = ["check_trials", "open_study", "study_lines", "study_names", "StudyLine"]
 
 # Oldest first, as Optuna lists them.
 _QUERY = "SELECT study_name FROM studies ORDER BY study_id"
@@ -74,23 +75,43 @@ def open_study(name: str, storage: BaseStorage) -> optuna.Study:
     return study
 
 
+def check_trials(study: optuna.Study) -> None:
+    """Read the trials of a study.
+
+    Raises:
+        StorageError: If one cannot be read.
+    """
+    try:
+        study.get_trials(deepcopy=False)
+    except _DAMAGED as error:
+        raise StorageError(
+            f"Study {study.study_name!r} is damaged: one of its trials cannot be read "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
 def _line(name: str, storage: BaseStorage) -> StudyLine:
     try:
         study = open_study(name, storage)
         directions = study.directions
         trials = study.get_trials(deepcopy=False)
+        best = _best(trials, directions)
     except StorageError as error:
         return StudyLine(name, problem=str(error.__cause__ or error))
     except _DAMAGED as error:
         return StudyLine(name, problem=str(error))
-    complete = [t for t in trials if t.state == TrialState.COMPLETE and len(directions) == 1]
-    found = [t.value for t in complete if t.value is not None and is_feasible(t)]
-    pick = max if directions[:1] == [StudyDirection.MAXIMIZE] else min
     started = [t.datetime_start for t in trials if t.datetime_start is not None]
     return StudyLine(
         name=name,
         directions=[direction.name.lower() for direction in directions],
         n_trials=len(trials),
-        best=pick(found) if found else None,
+        best=best,
         started=min(started, default=None),
     )
+
+
+def _best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> float | None:
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and len(directions) == 1]
+    found = [float(t.value) for t in complete if t.value is not None and is_feasible(t)]
+    pick = max if directions[:1] == [StudyDirection.MAXIMIZE] else min
+    return pick(found) if found else None

@@ -29,6 +29,7 @@ from optuna_evo.config import Config
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import UsageError
 from optuna_evo.search import _leases as leases
+from optuna_evo.search._memory import MemoryGuard
 from optuna_evo.search._protocols import Inheritance
 from optuna_evo.search._protocols import Listener
 from optuna_evo.search._protocols import Objective
@@ -71,7 +72,8 @@ def search(
     Trials of dead workers are taken up again first. An interrupted or failing batch gives nothing
     up: interrupted trials go back to the queue; a trial whose training raises fails with the
     reason among its user attributes, and the search goes on unless that happens three times in a
-    row: then the last error is raised. What a trial of the study has trained already is not done
+    row: then the last error is raised. A trial that runs out of memory gets the penalty, see
+    `optuna_evo.search._memory`. What a trial of the study has trained already is not done
     again.
 
     Args:
@@ -99,6 +101,15 @@ def search(
         )
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     curves = Curves(study)
+    guard = MemoryGuard[tuple[optuna.Trial, float]](
+        run=lambda asked: _run_batch(
+            study, asked, space, objective, curves, listener, inheritance
+        ),
+        is_open=lambda asked: _is_running(study, asked[0]),
+        tell=lambda asked, reason: _end_without_memory(
+            study, asked[0], reason, objective, listener, inheritance
+        ),
+    )
     done = failures = 0
     while time.monotonic() < deadline:
         leases.reclaim(study)
@@ -111,7 +122,7 @@ def search(
         trials = [trial for trial, _ in asked]
         try:
             with leases.heartbeat(study, trials):
-                done += _run_batch(study, asked, space, objective, curves, listener, inheritance)
+                done += guard.run(asked)
             make_durable(study)
             failures = 0
         except Exception as error:
@@ -297,6 +308,27 @@ def _tell(
     if not math.isfinite(value):  # told as it is, NaN would fail the trial, and the next, for ever
         return _tell(study, trial, reported, _Verdict.DIVERGED, {}, objective)
     return study.tell(trial, value)
+
+
+def _is_running(study: optuna.Study, trial: optuna.Trial) -> bool:
+    return study._storage.get_trial(trial._trial_id).state == TrialState.RUNNING
+
+
+def _end_without_memory(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    reason: str,
+    objective: Objective[_C],
+    listener: Listener | None,
+    inheritance: Inheritance[_C] | None,
+) -> None:
+    """Tell a trial that does not fit into memory as one that diverged, with the reason on it."""
+    record = {ERROR.key: reason[:1000]}
+    finished = _tell(study, trial, [], _Verdict.DIVERGED, record, objective)
+    if inheritance is not None:
+        inheritance.clean_up()
+    if listener is not None:
+        listener.finished(finished)
 
 
 def _fail(study: optuna.Study, trials: Sequence[optuna.Trial], error: Exception) -> None:

@@ -125,7 +125,12 @@ def _hints(function: Any, parameters: Mapping[str, inspect.Parameter]) -> dict[s
         hint = Any if parameter.annotation is parameter.empty else parameter.annotation
         try:
             # one by one: `typing.get_type_hints` gives none where one name is not there
-            hints[key] = eval(hint, {}, names) if isinstance(hint, str) else hint
+            alone: Any = types.SimpleNamespace(__annotations__={key: hint})
+            hints[key] = (
+                typing.get_type_hints(alone, {}, names, include_extras=True)[key]
+                if isinstance(hint, str)
+                else hint
+            )
         except Exception:  # an annotation may be any text
             hints[key] = Any
     return hints

@@ -5,6 +5,7 @@ from optuna_evo.study._compare import count_finished
 from optuna_evo.study._compare import read_comparison
 from optuna_evo.study._compare import run_comparison
 from optuna_evo.study._copying import copy_study
+from optuna_evo.study._foreign import foreign_names
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import build_space
@@ -42,6 +43,7 @@ __all__ = [
     "count_finished",
     "create_study",
     "delete_study",
+    "foreign_names",
     "judge_study",
     "load_study",
     "read_comparison",

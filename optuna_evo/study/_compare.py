@@ -10,6 +10,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from optuna_evo.errors import UsageError
+from optuna_evo.plugins import Allowance
 from optuna_evo.reports import compare
 from optuna_evo.reports import Comparison
 from optuna_evo.search import FINISHED
@@ -18,6 +19,7 @@ from optuna_evo.search import open_study
 from optuna_evo.search import study_names
 from optuna_evo.spec import Part
 from optuna_evo.spec import StudySpec
+from optuna_evo.study._foreign import foreign_names
 from optuna_evo.study._parts import check_parts
 from optuna_evo.study._parts import resolve_spec
 from optuna_evo.study._run import best_trial
@@ -98,7 +100,8 @@ def run_comparison(
     for spec in in_turn:
         create_study(spec, storage, exist_ok=True, reader=reader)
     for spec in in_turn:
-        stored = load_study(spec.name, storage, reader=reader)
+        allowed = Allowance(names=foreign_names(spec))
+        stored = load_study(spec.name, storage, reader=reader, allow_import=allowed)
         if len(stored.study.get_trials(deepcopy=False, states=FINISHED)) < spec.n_trials:
             heard_by = listener(spec) if listener is not None else None
             run_study(stored, device=device, data_dir=data_dir, listener=heard_by)

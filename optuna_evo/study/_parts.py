@@ -28,6 +28,7 @@ from optuna_evo.plugins import load_attribute
 from optuna_evo.samplers import check_priors
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import RecurrenceSampler
+from optuna_evo.samplers import ReplayedCmaEsSampler
 from optuna_evo.samplers import Source
 from optuna_evo.search import Objective
 from optuna_evo.spec import check_arguments
@@ -67,7 +68,7 @@ SAMPLERS: Mapping[str, str] = {
     "tpe": "optuna.samplers:TPESampler",
     "gp": "optuna.samplers:GPSampler",
     "nsgaii": "optuna.samplers:NSGAIISampler",
-    "cmaes": "optuna.samplers:CmaEsSampler",
+    "cmaes": "optuna_evo.samplers:ReplayedCmaEsSampler",
 }
 _META = "meta"
 PRUNERS: Mapping[str, str] = {
@@ -178,13 +179,16 @@ def build_sampler(
 
 def _build_plain_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.samplers.BaseSampler:
     build = _resolve(spec.sampler, "sampler", SAMPLERS)
+    if build is optuna.samplers.CmaEsSampler:  # which unpickles what it finds in the database
+        build = ReplayedCmaEsSampler
     seed = spec.seed
-    if getattr(build, "__module__", "").startswith("optuna.") and n_trials_so_far:
+    module = str(getattr(build, "__module__", ""))
+    is_optunas = module.startswith("optuna.") or build is ReplayedCmaEsSampler
+    if is_optunas and n_trials_so_far:
         name = zlib.crc32(spec.name.encode())
         sequence = np.random.SeedSequence([spec.seed, name, n_trials_so_far])
         seed = int(sequence.generate_state(1)[0])
-    is_ours = str(getattr(build, "__module__", "")).startswith("optuna_evo.")
-    if seed > _LARGEST_LEGACY_SEED and not is_ours:
+    if seed > _LARGEST_LEGACY_SEED and (is_optunas or not module.startswith("optuna_evo.")):
         seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
     takes_seed = "seed" in _parameters(build, spec.sampler.name)
     options = ({"seed": seed} if takes_seed else {}) | dict(spec.sampler.options)

@@ -1,5 +1,6 @@
 """Studies in a database: written with their resolved spec, loaded with its sampler and pruner."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
@@ -22,11 +23,17 @@ from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
 from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
+from optuna_evo.plugins import Allowance
+from optuna_evo.search import check_trials
 from optuna_evo.search import CheckpointStore
 from optuna_evo.search import open_checkpoints
 from optuna_evo.search import open_study
 from optuna_evo.search import study_names
 from optuna_evo.spec import StudySpec
+from optuna_evo.study._foreign import allowance_of
+from optuna_evo.study._foreign import check_allowed
+from optuna_evo.study._foreign import foreign_names
+from optuna_evo.study._foreign import with_allowance
 from optuna_evo.study._parts import build_pruner
 from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import check_parts
@@ -92,9 +99,10 @@ def create_study(
     reader = reader or SourceReader(storage)
     public = tuple(str(reader.reference(text)) for text in spec.warm_start)
     spec = dataclasses.replace(spec, warm_start=public)
+    given = Allowance(names=foreign_names(spec))  # by whoever calls, not by the database
     if spec.name in study_names(storage):
         _adopt_if_blank(spec, storage, reader)
-        stored = load_study(spec.name, storage, reader=reader)
+        stored = load_study(spec.name, storage, to_run=False)
         if may_extend and stored.spec.n_trials != spec.n_trials:
             stored = _extended(stored, spec)
         if difference := _difference(stored.spec, spec):
@@ -108,7 +116,7 @@ def create_study(
                 f"There is a study {spec.name!r} already; go on with it by "
                 f"`optuna_evo study run {quoted(spec.name)}`."
             )
-        return stored
+        return load_study(spec.name, storage, reader=reader, allow_import=given)
     with contextlib.closing(reader):
         references = resolve_references(spec, space_parameters(spec), reader) if public else []
     try:
@@ -120,7 +128,7 @@ def create_study(
     except optuna.exceptions.DuplicatedStudyError:  # another worker was faster
         return create_study(spec, storage, exist_ok=exist_ok, may_extend=may_extend, reader=reader)
     _write_spec(study, spec, references)
-    return load_study(spec.name, storage, reader=reader)
+    return load_study(spec.name, storage, reader=reader, allow_import=given)
 
 
 def _write_spec(study: optuna.Study, spec: StudySpec, sources: Sequence[Reference]) -> None:
@@ -163,19 +171,28 @@ def load_study(
     *,
     reader: SourceReader | None = None,
     to_run: bool = True,
+    allow_import: Allowance | Iterable[str] = (),
 ) -> StoredStudy:
     """Load a study of ours with the sampler and pruner of its spec.
 
     A source that cannot be read any more is left out with a `SourceWarning`.
 
+    What a stored spec names as "module:attribute" is code, and whoever can write to the database
+    can name any. So nothing of it is imported, neither here nor by what is done with the study
+    later, unless its module is allowed.
+
     Args:
         name: Its name.
         storage: Its database.
         reader: Reads the sources it starts from; None: a new one.
-        to_run: Whether the sampler is to propose trials; if not, sources are not read.
+        to_run: Whether the sampler is to propose trials; if not, sources are not read, and neither
+            sampler nor pruner is built.
+        allow_import: Modules, or files "FILE.py", that the stored spec may name parts of;
+            "package" allows all that lies in it.
 
     Raises:
         UsageError: If there is no such study or it was not made by optuna_evo.
+        PluginError: If it is to run and names a part of a module that is not allowed.
         StorageError: If it was made by a newer optuna_evo.
     """
     names = study_names(storage)
@@ -194,8 +211,12 @@ def load_study(
             f"Study {name!r} was made by a newer optuna_evo (schema {schema}, this one knows "
             f"{SCHEMA_VERSION}): pip install --upgrade optuna-evo."
         )
-    spec = _stored_spec(study)
-    references = read_references(study) if to_run else []
+    check_trials(study)
+    spec = with_allowance(_stored_spec(study), allowance_of(allow_import))
+    if not to_run:
+        return StoredStudy(spec, study)
+    check_allowed(spec)
+    references = read_references(study)
     with contextlib.closing(reader or SourceReader(storage)) as reader:
         sources = load_sources(references, reader)
     study.sampler = build_sampler(spec, len(study.get_trials(deepcopy=False)), sources)

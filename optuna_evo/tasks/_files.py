@@ -16,6 +16,7 @@ import tempfile
 from typing import Any
 
 from optuna_evo.errors import DataError
+from optuna_evo.files import own_folder
 
 
 __all__ = ["data_folder", "fetch", "find", "missing", "one_line", "read_columns", "rows_from_hub"]
@@ -46,7 +47,7 @@ def fetch(name: str, download: Callable[[Path], object]) -> Path:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optuna_evo"
     if not (cache / name).is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
+        own_folder(cache)
         # in the cache, since a rename is atomic only within one file system
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             # What a download prints must not get into the output of a command.

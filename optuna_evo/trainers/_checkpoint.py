@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields
 from typing import Any
 from typing import BinaryIO
+import zipfile
 
 import torch
 from torch import Tensor
@@ -72,9 +74,34 @@ def read_checkpoint(file: BinaryIO) -> Checkpoint:
         CheckpointError: If the file is truncated, damaged or of another format.
     """
     try:
+        _check_sums(file)
         data = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         raise CheckpointError("The checkpoint is truncated or damaged.") from error
     if not isinstance(data, dict) or data.pop("format", None) != _FORMAT:
         raise CheckpointError("The checkpoint is of another version of optuna_evo.")
+    if not _is_whole(data):
+        raise CheckpointError("The checkpoint is damaged: it does not hold what one holds.")
     return Checkpoint(**data)
+
+
+def _check_sums(file: BinaryIO) -> None:
+    """Raise if a byte has changed since the file was written; torch itself does not look."""
+    with zipfile.ZipFile(file) as archive:
+        if (name := archive.testzip()) is not None:
+            raise ValueError(f"{name} has another checksum")
+    file.seek(0)
+
+
+def _is_whole(data: Mapping[Any, Any]) -> bool:
+    """Tell whether a table has the fields of a checkpoint, each of its type."""
+    if set(data) != {field.name for field in fields(Checkpoint)}:
+        return False
+    numbers = [data[name] for name in ("seed", "step", "position")]
+    tables = [data[name] for name in ("model", "optimizer", "scaler")]
+    return (
+        isinstance(data["task"], str)
+        and all(type(number) is int and number >= 0 for number in numbers)
+        and all(isinstance(table, dict) for table in tables)
+        and all(isinstance(tensor, Tensor) for tensor in data["model"].values())
+    )

@@ -100,8 +100,8 @@ def restore(
     try:
         model.load_state_dict(origin.model)
         optimizer.inherit_state(copied(origin.optimizer))
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"The checkpoint does not fit the training: {reason}") from error
     if origin.scaler and scaler is not None:
         scaler.load_state_dict(dict(origin.scaler))

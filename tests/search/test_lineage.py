@@ -219,7 +219,7 @@ def test_a_deleted_study_leaves_no_checkpoints(make: Make, tmp_path: Path) -> No
     assert not any(tmp_path.iterdir())
 
 
-def test_out_of_memory_fails_the_trial_with_advice_and_the_study_goes_on(
+def test_out_of_memory_is_a_penalty_with_advice_and_the_study_goes_on(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = Member.train
@@ -233,8 +233,10 @@ def test_out_of_memory_fails_the_trial_with_advice_and_the_study_goes_on(
     stored = make(space={**SPEC["space"], "batch_size": [32, 128]}, n_trials=5)
     run_study(stored)
     assert len(complete(stored)) == 5
-    failed = stored.study.get_trials(states=(TrialState.FAIL,))
-    assert failed and all("lower the batch size" in ERROR.read(t.user_attrs) for t in failed)
+    large = [t for t in complete(stored) if t.params["batch_size"] > 64]
+    assert large and all("lower the batch size" in ERROR.read(t.user_attrs) for t in large)
+    assert all(t.value == -1.0 and DIVERGED.is_in(t.user_attrs) for t in large)
+    assert not [t for t in complete(stored) if ERROR.is_in(t.user_attrs) and t not in large]
 
 
 @pytest.mark.parametrize(

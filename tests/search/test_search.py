@@ -163,10 +163,10 @@ class _FailsOn(SlopeObjective):
 
 def test_a_failing_trial_says_why_and_the_search_goes_on() -> None:
     study = new_study()
-    objective = _FailsOn({0, 2}, RuntimeError("out of memory"))
+    objective = _FailsOn({0, 2}, RuntimeError("no such layer"))
     search(study, space=space, objective=objective, n_trials=3)
     failed = study.get_trials(states=(TrialState.FAIL,))
-    assert [ERROR.read(t.user_attrs) for t in failed] == ["RuntimeError: out of memory"] * 2
+    assert [ERROR.read(t.user_attrs) for t in failed] == ["RuntimeError: no such layer"] * 2
     assert len(complete(study)) == 3
 
 

@@ -209,7 +209,10 @@ def test_own_parts_are_named_by_module_and_attribute(storage: Any) -> None:
         space={"name": "optuna_evo.spaces:genome_space", "max_terms": 1},
     )
     run_study(create_study(spec, storage), device="cpu")
-    assert len(finished(load_study("small", storage).study)) == 6
+    assert (
+        len(finished(load_study("small", storage, allow_import=["optuna", "optuna_evo"]).study))
+        == 6
+    )
 
 
 def test_search_never_loads_the_test_split(storage: Any, monkeypatch: pytest.MonkeyPatch) -> None:

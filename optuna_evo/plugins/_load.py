@@ -1,13 +1,13 @@
 """Users' own parts by name, "module:attribute" or "FILE.py:attribute".
 
-A file is found from the working folder, and its folder is put on the import path, as Python does
-for a script. It is imported, not run: what stands under `if __name__ == "__main__"` does nothing.
+A file is found from the working folder, and its folder is put on the import path, behind the
+libraries: a `rich.py` beside it is none. It is imported, not run: what stands under
+`if __name__ == "__main__"` does nothing.
 """
 
 import ast
 import importlib
 import importlib.util
-import operator
 from pathlib import Path
 import sys
 import traceback
@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import Any
 
 from optuna_evo.errors import PluginError
+from optuna_evo.plugins._allow import check_found
+from optuna_evo.plugins._allow import check_stored
+from optuna_evo.plugins._allow import is_file
 
 
 __all__ = ["last_line_in", "load_attribute", "load_module", "split_path"]
-
-_SUFFIX = ".py"
 
 
 def load_attribute(path: str) -> Any:
@@ -29,24 +30,33 @@ def load_attribute(path: str) -> Any:
     Args:
         path: A module's dotted name or a file, a colon, and a name in it, which may be dotted too,
             as that of a class method. The module must be importable; the command line puts the
-            working folder on the import path.
+            working folder on the import path. One that comes from a database (a `StoredName`) is
+            imported only where it is allowed.
 
     Raises:
-        PluginError: If the module cannot be imported or has no such attribute.
+        PluginError: If the name is not allowed, the module cannot be imported or has no such
+            attribute.
 
     Example:
         >>> load_attribute("math:pi")
         3.141592653589793
     """
+    check_stored(path)
     module_name, attribute = split_path(path)
     module = load_module(module_name)
-    try:
-        return operator.attrgetter(attribute)(module)
-    except AttributeError as error:
-        where = module_name if _is_file(module_name) else f"Module {module_name!r}"
-        raise PluginError(f"{where} has no attribute {attribute!r}{_functions_in(module)}.") from (
-            error
-        )
+    owners: list[Any] = []
+    found: Any = module
+    for name in attribute.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            where = module_name if is_file(module_name) else f"Module {module_name!r}"
+            raise PluginError(
+                f"{where} has no attribute {attribute!r}{_functions_in(module)}."
+            ) from error
+        owners.append(found)
+    check_found(path, owners)
+    return found
 
 
 def split_path(path: str) -> tuple[str, str]:
@@ -58,7 +68,7 @@ def split_path(path: str) -> tuple[str, str]:
     module_name, _, attribute = path.rpartition(":")
     if module_name and attribute:
         return module_name, attribute
-    if _is_file(attribute) and Path(attribute).is_file():
+    if is_file(attribute) and Path(attribute).is_file():
         names = _defined_functions(Path(attribute))
         example = names[0] if names else "objective"
         listed = f"; there are: {', '.join(names)}" if names else ""
@@ -75,7 +85,7 @@ def load_module(name: str) -> ModuleType:
         PluginError: If it is not there, or importing it raises; with the line of the file.
     """
     try:
-        return _import_file(name) if _is_file(name) else importlib.import_module(name)
+        return _import_file(name) if is_file(name) else importlib.import_module(name)
     except PluginError:
         raise
     except SyntaxError as error:
@@ -102,10 +112,6 @@ def last_line_in(file: str | Path, trace: TracebackType | None) -> int | None:
     return lines[-1] if lines else None
 
 
-def _is_file(name: str) -> bool:
-    return name.endswith(_SUFFIX)
-
-
 def _import_file(name: str) -> ModuleType:
     path = Path(name).expanduser().resolve()
     if not path.is_file():
@@ -114,14 +120,13 @@ def _import_file(name: str) -> ModuleType:
             "from, or put it back."
         )
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    # Under its own name where that is free, so that what it defines can be pickled and found again
-    # by other processes.
+        sys.path.append(str(path.parent))  # last: what lies there is to shadow no library
+    # Under its own name where that is free, so that other processes find what it defines.
     for module_name in (path.stem, f"_own_{path.stem}"):
         taken = sys.modules.get(module_name)
         if taken is not None and getattr(taken, "__file__", None) == str(path):
             return taken
-        if taken is None and module_name not in sys.stdlib_module_names:
+        if taken is None and _is_free(module_name, path):
             break
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None
@@ -135,9 +140,17 @@ def _import_file(name: str) -> ModuleType:
     return module
 
 
+def _is_free(module_name: str, path: Path) -> bool:
+    """Tell whether no library has a name that a file would take."""
+    if module_name in sys.stdlib_module_names or "." in module_name:
+        return False
+    spec = importlib.util.find_spec(module_name)
+    return spec is None or spec.origin == str(path)
+
+
 def _source_of(name: str) -> str | None:
     """Return the file of a module or file by its name; None if there is none."""
-    if _is_file(name):
+    if is_file(name):
         return name
     try:
         spec = importlib.util.find_spec(name)
@@ -149,7 +162,7 @@ def _source_of(name: str) -> str | None:
 def _functions_in(module: ModuleType) -> str:
     """List the functions that a module of the user defines, for a message."""
     file = getattr(module, "__file__", None)
-    names = _defined_functions(Path(file)) if file and file.endswith(_SUFFIX) else []
+    names = _defined_functions(Path(file)) if file and is_file(file) else []
     return f"; its functions are: {', '.join(names)}" if names else ""
 
 
