@@ -4,8 +4,12 @@ from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._controller import DEFAULT_MIXES
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._controller import zero_
+from optuna_evo.learned._graph import GraphController
+from optuna_evo.learned._lstm import LSTMController
+from optuna_evo.learned._memory import MemoryController
 from optuna_evo.learned._mlp import mlp
 from optuna_evo.learned._mlp import MLPController
+from optuna_evo.learned._neurons import NeuronGraph
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import join
 from optuna_evo.learned._reading import Reading
@@ -15,6 +19,7 @@ from optuna_evo.learned._rule import ControllerRule
 from optuna_evo.learned._rule import Run
 from optuna_evo.learned._statistics import STATISTICS
 from optuna_evo.learned._statistics import time_features
+from optuna_evo.learned._transformer import TransformerController
 
 
 __all__ = [
@@ -24,7 +29,11 @@ __all__ = [
     "DEFAULT_MIXES",
     "join",
     "mlp",
+    "GraphController",
+    "LSTMController",
+    "MemoryController",
     "MLPController",
+    "NeuronGraph",
     "Reading",
     "Run",
     "seeded",
@@ -32,5 +41,6 @@ __all__ = [
     "State",
     "STATISTICS",
     "time_features",
+    "TransformerController",
     "zero_",
 ]
