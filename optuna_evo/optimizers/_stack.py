@@ -103,7 +103,7 @@ class StackOptimizer:
         """
         step, directions = self._steps_done + 1, None
         if numbers is None:
-            seen = self._observe(weights, grads) if self.observes else None
+            seen = self.observe(weights, grads) if self.observes else None
             if seen is not None and isinstance(self._coefficients, DirectedCoefficients):
                 parts = self._coefficients.directions(step, seen)
                 directions = torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
@@ -124,6 +124,17 @@ class StackOptimizer:
         self._averages = {symbol: average[index] for symbol, average in self._averages.items()}
         self._coefficients.select(index)
         self._lr_scales = [self._lr_scales[row] for row in rows]
+
+    def restart(self, rows: Sequence[int]) -> None:
+        """Begin the runs of these members anew: their averages are 0, their next step the first.
+
+        For rules whose coefficients can `restart`, as those of a controller.
+        """
+        if rows:
+            index = torch.tensor(rows, dtype=torch.long, device=self._device)
+            for average in self._averages.values():
+                average.index_fill_(0, index, 0)
+        self._coefficients.restart(rows, self._steps_done)  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what another one over the same members goes on from."""
@@ -147,7 +158,8 @@ class StackOptimizer:
         factors = torch.tensor(self._lr_scales, dtype=torch.float64, device=self._device)
         return scale_steps(numbers, factors.unsqueeze(-1))  # (..., P, 1 or T, n)
 
-    def _observe(self, weights: Tensor, grads: Tensor) -> Observation:
+    def observe(self, weights: Tensor, grads: Tensor) -> Observation:
+        """Return what the rule would see before a step, views of what is given, (P, N)."""
         return Observation(
             params=self._tensors(weights),
             grads=self._tensors(grads),
