@@ -2,8 +2,10 @@
 
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._controller import DEFAULT_MIXES
+from optuna_evo.learned._controller import Dense
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._controller import zero_
+from optuna_evo.learned._mlp import bounded
 from optuna_evo.learned._mlp import mlp
 from optuna_evo.learned._mlp import MLPController
 from optuna_evo.learned._reading import Answer
@@ -14,14 +16,16 @@ from optuna_evo.learned._reading import State
 from optuna_evo.learned._rule import ControllerRule
 from optuna_evo.learned._rule import Run
 from optuna_evo.learned._statistics import STATISTICS
-from optuna_evo.learned._statistics import time_features
+from optuna_evo.learned._statistics import TIME
 
 
 __all__ = [
     "Answer",
+    "bounded",
     "Controller",
     "ControllerRule",
     "DEFAULT_MIXES",
+    "Dense",
     "join",
     "mlp",
     "MLPController",
@@ -31,6 +35,6 @@ __all__ = [
     "split",
     "State",
     "STATISTICS",
-    "time_features",
+    "TIME",
     "zero_",
 ]

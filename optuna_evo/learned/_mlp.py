@@ -10,13 +10,15 @@ from torch import Tensor
 
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._controller import DEFAULT_MIXES
+from optuna_evo.learned._controller import Dense
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._controller import zero_
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import Reading
 from optuna_evo.learned._reading import State
+from optuna_evo.learned._statistics import N_TIME_WITHOUT_LENGTH
 from optuna_evo.learned._statistics import STATISTICS
-from optuna_evo.learned._statistics import time_features
+from optuna_evo.learned._statistics import TIME
 from optuna_evo.rules import Genome
 
 
@@ -42,6 +44,7 @@ class MLPController(Controller):
     """
 
     kind = "mlp"
+    batches = True
 
     def __init__(
         self,
@@ -61,25 +64,25 @@ class MLPController(Controller):
         }
         super().__init__(settings, genome=genome, mixes=mixes)
         self.needs_total_steps = uses_total_steps
-        n_inputs = len(STATISTICS) + (7 if uses_total_steps else 4)
+        n_inputs = len(STATISTICS) + (len(TIME) if uses_total_steps else N_TIME_WITHOUT_LENGTH)
         with seeded(seed):
             self.net = mlp([n_inputs, *[hidden_size] * num_layers, 1 + len(self.mixes)])
 
     def forward(self, reading: Reading, state: State) -> tuple[Answer, State]:
         """Return a learning rate and a mix for each tensor."""
-        total = reading.total_steps if self.needs_total_steps else None
-        time = time_features(reading.step, total)
-        rows = reading.statistics
-        inputs = torch.cat([rows, time.expand(len(rows), -1)], dim=-1)
-        out = self.net(inputs)
-        return Answer(log_lr=bounded(out[:, 0], 6.0), mix=out[:, 1:]), state
+        rows, time = reading.statistics, reading.time
+        if not self.needs_total_steps:
+            time = time[..., :N_TIME_WITHOUT_LENGTH]
+        time = time.unsqueeze(-2).expand(*rows.shape[:-1], time.shape[-1])
+        out = self.net(torch.cat([rows, time], dim=-1))
+        return Answer(log_lr=bounded(out[..., 0], 6.0), mix=out[..., 1:]), state
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
     """Return layers of these sizes with tanh between them; the last one is 0."""
     layers: list[nn.Module] = []
     for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        layers += [nn.Linear(n_in, n_out, bias=True)]
+        layers += [Dense(n_in, n_out)]
         layers += [nn.Tanh()] if i < len(sizes) - 2 else []
     zero_(layers[-1])
     return nn.Sequential(*layers)

@@ -5,8 +5,10 @@ Shape legend: P members of T tensors with N weights in all, S steps, n numbers o
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import functools
 import math
 from typing import Any
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -166,15 +168,30 @@ class StackOptimizer:
 
     def observe(self, weights: Tensor, grads: Tensor) -> Observation:
         """Return what the rule would see before a step, views of what is given, (P, N)."""
-        return Observation(
-            params=self._tensors(weights),
-            grads=self._tensors(grads),
-            averages={symbol: self._tensors(t) for symbol, t in self._averages.items()},
-        )
+        flat = {"params": weights, "grads": grads, **self._averages}
+        tensors = {name: _Tensors(buffer, self._layout) for name, buffer in flat.items()}
+        return Observation(tensors.pop("params"), tensors.pop("grads"), tensors, flat)
 
-    def _tensors(self, buffer: Tensor) -> list[Tensor]:
-        parts = torch.split(buffer, self._sizes, dim=1)
-        return [
-            part.reshape(len(part), *shape)
-            for part, shape in zip(parts, self._layout, strict=True)
-        ]
+
+class _Tensors(Sequence[Tensor]):
+    """The T tensors (P, *shape) of a buffer (P, N), made when they are looked at."""
+
+    def __init__(self, buffer: Tensor, layout: Layout) -> None:
+        self._buffer, self._layout = buffer, layout
+
+    @functools.cached_property
+    def _views(self) -> list[Tensor]:
+        parts = torch.split(self._buffer, [math.prod(s) for s in self._layout], dim=1)
+        return [p.reshape(len(p), *s) for p, s in zip(parts, self._layout, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self._layout)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
+        return self._views[index]
