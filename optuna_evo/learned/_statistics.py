@@ -12,6 +12,7 @@ import math
 
 import torch
 from torch import Tensor
+import torch.nn.functional as F
 
 from optuna_evo.rules import Layout
 
@@ -101,8 +102,10 @@ class Sample:
 
     def _put(self, found: list[Tensor], n_columns: int) -> Tensor:
         shape = (n_columns, len(found[0]), len(self._counts), max([1, *self._counts]))
-        fresh = torch.is_grad_enabled() and any(part.requires_grad for part in found)
-        if fresh or self._place.shape != shape:
+        if torch.is_grad_enabled() and any(part.requires_grad for part in found):
+            wide = [F.pad(part, (0, shape[-1] - part.shape[1])) for part in found]
+            return torch.stack(wide).view(shape[0], shape[2], shape[1], shape[3]).transpose(1, 2)
+        if self._place.shape != shape:
             self._place = self._place.new_zeros(shape)
             self._slots = [
                 column[:, t, :count]
