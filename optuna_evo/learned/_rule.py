@@ -189,12 +189,15 @@ class Run:
         )
         return answered_numbers(answer, base, sizes, self._mixer), answer.direction, after
 
-    def restart(self, members: Sequence[int], step: int) -> None:
+    def restart(
+        self, members: Sequence[int], step: int, *, total_steps: Sequence[int] | None = None
+    ) -> None:
         """Begin the runs of some members anew.
 
         Args:
             members: Their numbers.
             step: The steps done so far: the next one is their first.
+            total_steps: Length of each of their new runs; None: as it was.
         """
         if not members:
             return
@@ -207,6 +210,10 @@ class Run:
         }
         for member in members:
             self._started_at[member] = step
+        for member, total in zip(members, total_steps or (), strict=False):
+            self._totals[member] = total
+            if total not in self._bases:
+                self._bases[total] = Base(self._controller.genome, total, self._device)
         self._note()
 
     def select(self, index: Tensor) -> None:

@@ -127,16 +127,22 @@ class StackOptimizer:
         self._coefficients.select(index)
         self._lr_scales = [self._lr_scales[row] for row in rows]
 
-    def restart(self, rows: Sequence[int]) -> None:
+    def restart(self, rows: Sequence[int], *, total_steps: Sequence[int] | None = None) -> None:
         """Begin the runs of these members anew: their averages are 0, their next step the first.
 
         For rules whose coefficients can `restart`, as those of a controller.
+
+        Args:
+            rows: Numbers of the members.
+            total_steps: Length of each of their new runs; None: as it was.
         """
         if rows:
             index = torch.tensor(rows, dtype=torch.long, device=self._device)
             for average in self._averages.values():
                 average.index_fill_(0, index, 0)
-        self._coefficients.restart(rows, self._steps_done)  # type: ignore[attr-defined]
+        self._coefficients.restart(  # type: ignore[attr-defined]
+            rows, self._steps_done, total_steps=total_steps
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what another one over the same members goes on from."""
