@@ -17,6 +17,7 @@ from optuna_evo.learned._rule import ControllerRule
 from optuna_evo.learned._rule import Run
 from optuna_evo.learned._statistics import STATISTICS
 from optuna_evo.learned._statistics import TIME
+from optuna_evo.learned._statistics import time_features
 
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "State",
     "STATISTICS",
     "TIME",
+    "time_features",
     "zero_",
 ]
