@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from optuna_evo.errors import UsageError
-from optuna_evo.meta_training._families._family import SplitName
 from optuna_evo.meta_training._families._family import Tasks
 
 
@@ -29,7 +28,7 @@ class MetaLoss:
         UsageError: If a value is not among these.
     """
 
-    split: SplitName = "valid"
+    split: str = "valid"  # the readers of specs know no Literal
     scale: str = "log"
 
     def __post_init__(self) -> None:
@@ -42,7 +41,7 @@ class MetaLoss:
     def of(self, tasks: Tasks, weights: Tensor, batch: Tensor) -> Tensor:
         """Return the loss of each member on its batch, (M,), float64."""
         with torch.no_grad():
-            return tasks.loss(weights, batch, self.split).double()
+            return tasks.loss(weights, batch, self.split).double()  # type: ignore[arg-type]
 
     def bounded(self, losses: Tensor, initial: Tensor) -> Tensor:
         """Return what losses are worth; a diverged training is worth a finite number.

@@ -13,6 +13,7 @@ from torch import Tensor
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import MetaTrainingError
 
+from optuna_evo.learned import build as build_controller
 from optuna_evo.learned import Controller
 from optuna_evo.meta_training._backprop import TruncatedBackprop
 from optuna_evo.meta_training._estimators import Estimate
@@ -23,7 +24,6 @@ from optuna_evo.meta_training._families._family import generator
 from optuna_evo.meta_training._families._registry import build_family
 from optuna_evo.meta_training._flat import flat_parameters
 from optuna_evo.meta_training._flat import set_parameters
-from optuna_evo.meta_training._kinds import build_controller
 from optuna_evo.meta_training._outer import outer_step
 from optuna_evo.meta_training._outer import OuterState
 from optuna_evo.meta_training._selection import Selection
