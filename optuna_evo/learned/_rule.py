@@ -98,11 +98,8 @@ class ControllerRule:
                 weights for another number of members (a ValueError).
         """
         totals = list(self.total_steps or [total_steps] * n_members)
-        if self.controller.needs_total_steps and None in totals:
-            raise UsageError(
-                f"The controller {self.controller.kind!r} sees how far a run is: say its length "
-                "by `total_steps=...`."
-            )
+        for total in totals:
+            self.check_length(total)
         own = {len(w) for w in (self.weights or {}).values()} | {len(totals)}
         if own != {n_members}:
             raise UsageError(
@@ -111,6 +108,16 @@ class ControllerRule:
             )
         kind = _DirectedRun if self.controller.has_direction else Run
         return kind(self, layout, totals, device)
+
+    def check_length(self, total_steps: int | None) -> None:
+        """Raise a UsageError where the controller needs the length of a run, and it is None."""
+        cosine = self.controller.genome.use_cosine_decay
+        if total_steps is None and (self.controller.needs_total_steps or cosine):
+            why = "sees how far a run is" if not cosine else "has a base that decays to the end"
+            raise UsageError(
+                f"The controller {self.controller.kind!r} {why}: say the length of the run by "
+                "`total_steps=...`."
+            )
 
 
 class Run:
@@ -226,8 +233,12 @@ class Run:
         self._note()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the controller's state and the beginnings of members."""
-        return {"state": dict(self._state), "started_at": list(self._started_at)}
+        """Return the controller's state, and when and for how long the runs of members began."""
+        return {
+            "state": dict(self._state),
+            "started_at": list(self._started_at),
+            "total_steps": list(self._totals),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
@@ -240,6 +251,7 @@ class Run:
             n: value.to(self._state[n], copy=True) for n, value in state["state"].items()
         }
         self._started_at = list(state["started_at"])
+        self._totals = list(state["total_steps"])
         self._note()
 
     def _note(self) -> None:
