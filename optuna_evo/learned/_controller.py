@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch import Tensor
 
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import Reading
@@ -21,7 +22,7 @@ from optuna_evo.rules import Layout
 from optuna_evo.rules import Needs
 
 
-__all__ = ["Controller", "DEFAULT_MIXES", "seeded", "zero_"]
+__all__ = ["Controller", "DEFAULT_MIXES", "Dense", "seeded", "zero_"]
 
 DEFAULT_MIXES = ("ADAM_TERM", "SIGN_GRAD", "GRAD", "MOMENTUM")
 
@@ -39,6 +40,10 @@ class Controller(nn.Module):
         sees: "statistics": of each tensor only the `STATISTICS` of a fixed sample, so that a step
             costs about what the base genome's does. "whole": all elements, `Reading.flat`.
         has_direction: Whether answers have a dense direction.
+        needs_total_steps: Whether it reads the length of a run.
+        batches: Whether `forward` takes all members at once: readings, state, answers and the
+            module's own weights have a dimension (P,) in front, weights where each member has its
+            own. It spares the cost of vmap; `Dense` is a linear layer for both.
 
     Args:
         settings: The keyword arguments that make an equal module, plain JSON types, without
@@ -56,6 +61,7 @@ class Controller(nn.Module):
     sees: Literal["statistics", "whole"] = "statistics"
     has_direction: bool = False
     needs_total_steps: bool = False
+    batches: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -96,6 +102,16 @@ class Controller(nn.Module):
     def forward(self, reading: Reading, state: State) -> tuple[Answer, State]:
         """Return the answer for a step, and the state after it."""
         raise NotImplementedError
+
+
+class Dense(nn.Linear):
+    """A linear layer whose weights may be one set for each of P members, (P, out, in)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return (P, ..., out) of (P, ..., in)."""
+        if self.weight.ndim == 2:
+            return nn.functional.linear(inputs, self.weight, self.bias)
+        return torch.baddbmm(self.bias.unsqueeze(1), inputs, self.weight.transpose(1, 2))
 
 
 @contextlib.contextmanager

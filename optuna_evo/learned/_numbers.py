@@ -6,6 +6,7 @@ no bit where the answer is 0. All is differentiable with respect to the answer.
 Shape legend: P members, T tensors, K mixes, D directions, n numbers of a step.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 from typing import NamedTuple
@@ -20,19 +21,14 @@ from optuna_evo.rules import NUMBERS
 from optuna_evo.rules import step_numbers
 
 
-__all__ = ["answered_numbers", "Base", "BaseRow", "is_sized"]
+__all__ = ["answered_numbers", "Base", "BaseRow", "Mixer"]
 
 _D = len(DIRECTIONS)
 _N = len(NUMBERS)
-_DECAY = NUMBERS.index("decay")
 # What has the size of a gradient, and which root mean square makes it of the order of 1.
 _SIZED = {"GRAD": "g", "MOMENTUM": "m", "AGREEMENT": "m"}
 _CHUNK = 64
-
-
-def is_sized(mix: str) -> bool:
-    """Tell whether a direction has the size of a gradient."""
-    return mix in _SIZED
+_WIDTHS = [_N, _D + 1, 1]
 
 
 class BaseRow(NamedTuple):
@@ -41,7 +37,7 @@ class BaseRow(NamedTuple):
     Args:
         numbers: Those of the base, (P, n); averages move although the base may not read them.
         unit: The number of a direction with coefficient 1, the dense one last, (P, D + 1).
-        correction_m: What m is multiplied by, (P,).
+        correction_m: What m is multiplied by, (P, 1).
     """
 
     numbers: Tensor
@@ -54,12 +50,11 @@ class Base:
 
     Args:
         genome: The base.
-        total_steps: Length of the run.
         device: Where rows are needed.
     """
 
-    def __init__(self, genome: Genome, total_steps: int | None, device: torch.device) -> None:
-        self._total_steps, self._device = total_steps, device
+    def __init__(self, genome: Genome, device: torch.device) -> None:
+        self._device = device
         self._base = genome.rule
         # with all directions, so that every average moves; its coefficients are the units
         self._full = dataclasses.replace(
@@ -71,32 +66,89 @@ class Base:
             bias_correction=genome.use_bias_correction,
             clip_value=genome.clip_value if genome.use_gradient_clipping else None,
         )
-        self._table = torch.zeros(0, _N + _D + 2, dtype=torch.float64, device=device)
+        self._feels_length = self._base.cosine or self._base.horizon is not None
+        self._tables: dict[int | None, Tensor] = {}
 
-    def rows(self, last: int) -> Tensor:
-        """Return the rows of steps 1 to `last` at least, (S, n + D + 2)."""
-        done = len(self._table)
-        if last > done:
-            steps = range(done + 1, max(last, done + min(_CHUNK, max(4, done))) + 1)
-            made = torch.tensor([self._row(step) for step in steps], dtype=torch.float64)
-            self._table = torch.cat([self._table, made.to(self._device)])
-        return self._table
+    def row(self, step: int, total_steps: int | None) -> Tensor:
+        """Return the row of a step of a run, (width,)."""
+        return self._table(step, total_steps)[step - 1]
 
-    def _row(self, step: int) -> list[float]:
-        base = step_numbers(self._base, step, total_steps=self._total_steps)
-        full = step_numbers(self._full, step, total_steps=self._total_steps)
-        lr = self._full.lr * self._full.lr_scale(step - 1, self._total_steps)
+    def rows(self, steps: Sequence[int], totals: Sequence[int | None], index: Tensor) -> BaseRow:
+        """Return the rows of P members.
+
+        Args:
+            steps: Numbers of their steps, counted from 1.
+            totals: Lengths of their runs.
+            index: The same as `steps`, on the device.
+        """
+        if not self._feels_length:
+            rows = self._table(max(steps), None).index_select(0, index - 1)
+        else:
+            rows = torch.stack([self.row(s, t) for s, t in zip(steps, totals, strict=True)])
+        return BaseRow(*torch.split(rows, _WIDTHS, dim=1))
+
+    def alike(self, step: int, total_steps: int | None, n_members: int) -> BaseRow:
+        """Return the row of a step for P members that are all at it."""
+        row = self.row(step, total_steps).expand(n_members, -1)
+        return BaseRow(*torch.split(row, _WIDTHS, dim=1))
+
+    def _table(self, last: int, total_steps: int | None) -> Tensor:
+        """Return the rows of steps 1 to `last` at least, (S, width)."""
+        key = total_steps if self._feels_length else None
+        empty = torch.zeros(0, sum(_WIDTHS), dtype=torch.float64, device=self._device)
+        table = self._tables.setdefault(key, empty)
+        if last > len(table):
+            end = max(last, len(table) + min(_CHUNK, max(4, len(table))))
+            made = [self._row(step, total_steps) for step in range(len(table) + 1, end + 1)]
+            there = torch.tensor(made, dtype=torch.float64).to(self._device)
+            self._tables[key] = torch.cat([table, there])
+        return self._tables[key]
+
+    def _row(self, step: int, total_steps: int | None) -> list[float]:
+        base = step_numbers(self._base, step, total_steps=total_steps)
+        full = step_numbers(self._full, step, total_steps=total_steps)
+        lr = self._full.lr * self._full.lr_scale(step - 1, total_steps)
         correction = 1 - self._full.beta1**step if self._full.bias_correction else 1.0
         return [*base[: _D + 1], *full[_D + 1 :], *full[:_D], lr, 1 / correction]
 
 
-def base_row(rows: Tensor) -> BaseRow:
-    """Return the parts of rows (P, n + D + 2)."""
-    return BaseRow(rows[:, :_N], rows[:, _N : _N + _D + 1], rows[:, -1])
+class Mixer:
+    """Where the K mixes stand among the directions, and what they are divided by.
+
+    Args:
+        mixes: Names of directions.
+        device: Where answers are.
+    """
+
+    def __init__(self, mixes: Sequence[str], device: torch.device) -> None:
+        names = [term.name for term in DIRECTIONS]
+        sized = ["", "g", "m"]
+        places = torch.zeros(len(mixes), _D + 1, dtype=torch.float64)
+        scales = torch.zeros(len(sized), len(mixes), dtype=torch.float64)
+        for k, mix in enumerate(mixes):
+            places[k, names.index(mix)] = 1
+            scales[sized.index(_SIZED.get(mix, "")), k] = 1
+        self._places, self._scales = places.to(device), scales.to(device)
+        self._is_sized = any(mix in _SIZED for mix in mixes)
+
+    def added(self, mix: Tensor, sizes: Mapping[str, Tensor]) -> Tensor:
+        """Return what is added to the coefficients of directions, (P, T, D + 1), float64.
+
+        Args:
+            mix: (P, T, K).
+            sizes: Root mean squares of gradients "g" and their averages "m", (P, T); a direction
+                whose size is 0 is 0.
+        """
+        mix = mix.double()
+        if self._is_sized:
+            found = torch.stack([torch.ones_like(sizes["g"]), sizes["g"], sizes["m"]], dim=-1)
+            inverse = torch.where(found > 0, 1 / found.clamp(min=1e-30), 0.0)
+            mix = mix * (inverse.double() @ self._scales)
+        return mix @ self._places
 
 
 def answered_numbers(
-    answer: Answer, base: BaseRow, sizes: dict[str, Tensor], mixes: Sequence[str]
+    answer: Answer, base: BaseRow, sizes: Mapping[str, Tensor], mixer: Mixer
 ) -> Tensor:
     """Return the numbers of a step, (P, T, n), float64.
 
@@ -104,43 +156,18 @@ def answered_numbers(
         answer: With members first: log_lr (P, T), mix (P, T, K), share (P, T).
         base: Of the step.
         sizes: Root mean squares of gradients "g" and their averages "m", (P, T).
-        mixes: Names of the K directions.
+        mixer: Of the controller's mixes.
     """
-    log_lr = answer.log_lr.double()
-    n_tensors = log_lr.shape[1]
-    mixed = torch.zeros_like(base.unit[:, None, :_D]).expand(-1, n_tensors, -1)
-    if mixes:
-        scaled = answer.mix.double()
-        if any(mix in _SIZED for mix in mixes):
-            scaled = scaled * torch.stack([_scale(mix, sizes) for mix in mixes], dim=-1)
-        mixed = scaled @ _places(mixes, log_lr.device)  # (P, T, D)
-    if answer.direction is None:
-        share = torch.zeros_like(log_lr)
-    else:
-        share = torch.ones_like(log_lr) if answer.share is None else answer.share.double()
-    added = torch.cat([mixed, share.unsqueeze(-1)], dim=-1)
-    steps = base.numbers[:, None, : _D + 1] + base.unit[:, None] * added
-    steps = steps * log_lr.exp().unsqueeze(-1)
-    rest = base.numbers[:, None, _D + 1 :].expand(-1, n_tensors, -1)
-    decay = rest[..., :1] + (rest[..., :1] - 1) * log_lr.expm1().unsqueeze(-1)
+    log_lr = answer.log_lr.double().unsqueeze(-1)
+    added = mixer.added(answer.mix, sizes)
+    if answer.direction is not None:
+        share = torch.ones_like(log_lr) if answer.share is None else answer.share.unsqueeze(-1)
+        added = torch.cat([added[..., :-1], share.double()], dim=-1)
+    steps, rest = base.numbers[:, None, : _D + 1], base.numbers[:, None, _D + 1 :]
+    steps = torch.addcmul(steps, base.unit[:, None], added) * log_lr.exp()
+    rest = rest.expand(-1, steps.shape[1], -1)
+    decay = rest[..., :1] + (rest[..., :1] - 1) * log_lr.expm1()
     return torch.cat([steps, decay, rest[..., 1:]], dim=-1)
 
 
-assert NUMBERS[_D + 1] == "decay" and _DECAY == _D + 1
-
-
-def _scale(mix: str, sizes: dict[str, Tensor]) -> Tensor:
-    """Return what a direction is multiplied by; 0 where a tensor has no gradient."""
-    if mix not in _SIZED:
-        return torch.ones_like(sizes["g"], dtype=torch.float64)
-    size = sizes[_SIZED[mix]].double()
-    return torch.where(size > 0, 1 / size.clamp(min=1e-30), 0.0)
-
-
-def _places(mixes: Sequence[str], device: torch.device) -> Tensor:
-    """Return where each mix stands among the directions, (K, D)."""
-    names = [term.name for term in DIRECTIONS]
-    places = torch.zeros(len(mixes), _D, dtype=torch.float64)
-    for k, mix in enumerate(mixes):
-        places[k, names.index(mix)] = 1
-    return places.to(device)
+assert NUMBERS[_D + 1] == "decay"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 import math
+from typing import ClassVar
 from typing import NamedTuple
 
 import torch
@@ -21,11 +22,15 @@ State = dict[str, Tensor]
 class Reading:
     """What a controller sees of ONE member before a step; members are vmapped outside.
 
+    A controller that `batches` sees all members at once: everything has one more dimension, (P,),
+    in front.
+
     Args:
         layout: Shapes of the T tensors, N elements in all.
         step: Number of the step, counted from 1; 0-d.
         total_steps: Length of the run; 0-d; 0 where it is not known.
         statistics: The `STATISTICS` of each tensor, (T, F), all of the order of 1.
+        time: The `TIME`: how far the run is, (7,).
         flat: For controllers whose `sees` is "whole", everything by its name, (N,) each:
             "params", "grads", and the averages by their symbols in `AVERAGES`, as the terms of
             this step use them: updated by its gradients, bias-corrected where the base genome is.
@@ -35,7 +40,10 @@ class Reading:
     step: Tensor
     total_steps: Tensor
     statistics: Tensor
+    time: Tensor
     flat: Mapping[str, Tensor]
+
+    FIELDS: ClassVar = ("step", "total_steps", "statistics", "time", "flat")
 
     @property
     def params(self) -> list[Tensor]:

@@ -5,6 +5,7 @@ Shape legend: P members, T tensors, N elements in all.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import copy
 import hashlib
 import json
 from typing import Any
@@ -18,8 +19,8 @@ from optuna_evo.errors import UsageError
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._numbers import answered_numbers
 from optuna_evo.learned._numbers import Base
-from optuna_evo.learned._numbers import base_row
 from optuna_evo.learned._numbers import BaseRow
+from optuna_evo.learned._numbers import Mixer
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import Reading
 from optuna_evo.learned._reading import split
@@ -27,6 +28,7 @@ from optuna_evo.learned._reading import State
 from optuna_evo.learned._statistics import Sample
 from optuna_evo.learned._statistics import static_statistics
 from optuna_evo.learned._statistics import statistics
+from optuna_evo.learned._statistics import time_features
 from optuna_evo.rules import Layout
 from optuna_evo.rules import Needs
 from optuna_evo.rules import NUMBERS
@@ -96,11 +98,8 @@ class ControllerRule:
                 weights for another number of members (a ValueError).
         """
         totals = list(self.total_steps or [total_steps] * n_members)
-        if self.controller.needs_total_steps and None in totals:
-            raise UsageError(
-                f"The controller {self.controller.kind!r} sees how far a run is: say its length "
-                "by `total_steps=...`."
-            )
+        for total in totals:
+            self.check_length(total)
         own = {len(w) for w in (self.weights or {}).values()} | {len(totals)}
         if own != {n_members}:
             raise UsageError(
@@ -109,6 +108,16 @@ class ControllerRule:
             )
         kind = _DirectedRun if self.controller.has_direction else Run
         return kind(self, layout, totals, device)
+
+    def check_length(self, total_steps: int | None) -> None:
+        """Raise a UsageError where the controller needs the length of a run, and it is None."""
+        cosine = self.controller.genome.use_cosine_decay
+        if total_steps is None and (self.controller.needs_total_steps or cosine):
+            why = "sees how far a run is" if not cosine else "has a base that decays to the end"
+            raise UsageError(
+                f"The controller {self.controller.kind!r} {why}: say the length of the run by "
+                "`total_steps=...`."
+            )
 
 
 class Run:
@@ -124,14 +133,13 @@ class Run:
         totals: Sequence[int | None],
         device: torch.device,
     ) -> None:
-        self._controller = rule.controller.to(device)
+        self._controller = _on_device(rule.controller, device)
         self._layout, self._device = [tuple(shape) for shape in layout], device
-        self._shared = rule.weights is None
-        of_module = dict(rule.controller.named_parameters())
-        self._weights = {n: w.to(device) for n, w in (rule.weights or of_module).items()}
+        self._weights = rule.weights and {n: w.to(device) for n, w in rule.weights.items()}
+        self._mixer = Mixer(rule.controller.mixes, device)
         self._sample = Sample(layout, rule.sample_size, device)
         self._static = static_statistics(layout).to(device)
-        self._bases = {total: Base(rule.controller.genome, total, device) for total in {*totals}}
+        self._bases = Base(rule.controller.genome, device)
         self._totals = list(totals)
         self._started_at = [0] * len(totals)  # the step after which a member began
         self._clip = rule.controller.genome.rule.clip_value
@@ -175,26 +183,29 @@ class Run:
             state: In place of the run's.
         """
         base = self._base(step)
-        steps = self._steps(step)
         changing, sizes = self._statistics(seen, base)
         n_members = len(changing)
         rows = torch.cat([changing, self._static.expand(n_members, -1, -1)], dim=-1)
         whole = self._whole(seen, base) if self._controller.sees == "whole" else {}
-        answer, after = self._answer(
-            (steps, self._total_steps, rows, whole),
-            self._weights if weights is None else weights,
+        steps = (step - self._begun).float()
+        time = time_features(steps, self._total_steps)
+        answer, after = answers(
+            self._controller,
+            Reading(self._layout, steps, self._total_steps, rows, time, whole),
             self._state if state is None else state,
-            shared=self._shared and weights is None,
+            self._weights if weights is None else weights,
         )
-        numbers = answered_numbers(answer, base, sizes, self._controller.mixes)
-        return numbers, answer.direction, after
+        return answered_numbers(answer, base, sizes, self._mixer), answer.direction, after
 
-    def restart(self, members: Sequence[int], step: int) -> None:
+    def restart(
+        self, members: Sequence[int], step: int, *, total_steps: Sequence[int] | None = None
+    ) -> None:
         """Begin the runs of some members anew.
 
         Args:
             members: Their numbers.
             step: The steps done so far: the next one is their first.
+            total_steps: Length of each of their new runs; None: as it was.
         """
         if not members:
             return
@@ -207,12 +218,14 @@ class Run:
         }
         for member in members:
             self._started_at[member] = step
+        for member, total in zip(members, total_steps or (), strict=False):
+            self._totals[member] = total
         self._note()
 
     def select(self, index: Tensor) -> None:
         """Go on with the members of these numbers only."""
         rows = index.tolist()
-        if not self._shared:
+        if self._weights is not None:
             self._weights = {name: w[index] for name, w in self._weights.items()}
         self._state = {name: value[index] for name, value in self._state.items()}
         self._totals = [self._totals[row] for row in rows]
@@ -220,8 +233,12 @@ class Run:
         self._note()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the controller's state and the beginnings of members."""
-        return {"state": dict(self._state), "started_at": list(self._started_at)}
+        """Return the controller's state, and when and for how long the runs of members began."""
+        return {
+            "state": dict(self._state),
+            "started_at": list(self._started_at),
+            "total_steps": list(self._totals),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
@@ -234,78 +251,48 @@ class Run:
             n: value.to(self._state[n], copy=True) for n, value in state["state"].items()
         }
         self._started_at = list(state["started_at"])
+        self._totals = list(state["total_steps"])
         self._note()
 
     def _note(self) -> None:
         """Send to the device what changes seldom."""
         totals = [float(total or 0) for total in self._totals]
         self._total_steps = torch.tensor(totals).to(self._device)
-        self._begun = torch.tensor(self._started_at, dtype=torch.float32).to(self._device)
+        self._begun = torch.tensor(self._started_at).to(self._device)
         self._alike = len({*self._totals}) == 1 and len({*self._started_at}) == 1
-        self._index = {
-            total: torch.tensor([i for i, t in enumerate(self._totals) if t == total])
-            for total in self._bases
-        }
-
-    def _steps(self, step: int) -> Tensor:
-        return step - self._begun
 
     def _base(self, step: int) -> BaseRow:
         if self._alike:
             own = step - self._started_at[0]
-            row = self._bases[self._totals[0]].rows(own)[own - 1]
-            return base_row(row.expand(len(self._totals), -1))
-        pairs = zip(self._totals, self._started_at, strict=True)
-        rows = [self._bases[t].rows(step - start)[step - start - 1] for t, start in pairs]
-        return base_row(torch.stack(rows))
+            return self._bases.alike(own, self._totals[0], len(self._totals))
+        own_steps = [step - start for start in self._started_at]
+        return self._bases.rows(own_steps, self._totals, step - self._begun)
 
     def _statistics(self, seen: Observation, base: BaseRow) -> tuple[Tensor, dict[str, Tensor]]:
-        names = ("grads", "params", "m", "v")
-        columns = [seen.grads, seen.params, seen.averages["m"], seen.averages["v"]]
-        samples = dict(zip(names, self._sample.lists(columns), strict=True))
-        used = _as_used(samples, base, self._clip, n_dims=2)
-        eps = base.numbers[:, _AT["eps"], None, None].float()
-        return statistics(used, self._sample.inverse, eps)
+        if seen.flat is not None:
+            flat = seen.flat
+            sample = self._sample.take_flat([flat[s] for s in ("grads", "params", "m", "v")])
+        else:
+            m, v = seen.averages["m"], seen.averages["v"]
+            sample = self._sample.take([seen.grads, seen.params, m, v])
+        if self._clip is not None:
+            sample = torch.cat([sample[:1].clamp(-self._clip, self._clip), sample[1:]])
+        names = ("m_share", "v_decay", "v_share", "rms_scale")
+        shares = {name: base.numbers[:, _AT[name]] for name in names}
+        return statistics(
+            sample, self._sample.inverse, shares | {"correction_m": base.correction_m[:, 0]}
+        )
 
     def _whole(self, seen: Observation, base: BaseRow) -> dict[str, Tensor]:
-        columns = {"grads": seen.grads, "params": seen.params, **seen.averages}
-        flat = {
-            name: torch.cat([t.reshape(len(t), -1) for t in column], dim=1).float()
-            for name, column in columns.items()
-        }
-        return _as_used(flat, base, self._clip, n_dims=1)
-
-    def _answer(
-        self,
-        read: tuple[Tensor, Tensor, Tensor, dict[str, Tensor]],
-        weights: Mapping[str, Tensor],
-        state: State,
-        *,
-        shared: bool,
-    ) -> tuple[Answer, State]:
-        controller, layout = self._controller, self._layout
-
-        def of_member(
-            w: Mapping[str, Tensor], steps: Any, own: State
-        ) -> tuple[tuple[Tensor | None, ...], State]:
-            step, total, rows, flat = steps
-            reading = Reading(layout, step, total, rows, flat)
-            answer, after = functional_call(controller, dict(w), (reading, own))
-            return tuple(x for x in answer if x is not None), after
-
-        if shared and len(read[0]) == 1:
-            step, total, rows, flat = read
-            one = Reading(layout, step[0], total[0], rows[0], {k: x[0] for k, x in flat.items()})
-            found, after = functional_call(
-                controller, dict(weights), (one, {k: x[0] for k, x in state.items()})
-            )
-            parts = tuple(x.unsqueeze(0) for x in found if x is not None)
-            after = {name: value.unsqueeze(0) for name, value in after.items()}
+        if seen.flat is not None:
+            flat = {name: buffer.float() for name, buffer in seen.flat.items()}
         else:
-            parts, after = vmap(of_member, in_dims=(None if shared else 0, 0, 0))(
-                weights, read, state
-            )
-        return Answer(*parts), after
+            columns = {"grads": seen.grads, "params": seen.params, **seen.averages}
+            flat = {
+                name: torch.cat([t.reshape(len(t), -1) for t in column], dim=1).float()
+                for name, column in columns.items()
+            }
+        return _as_used(flat, base, self._clip)
 
 
 class _DirectedRun(Run):
@@ -324,18 +311,64 @@ class _DirectedRun(Run):
         return self._told
 
 
-def _as_used(
-    values: dict[str, Tensor], base: BaseRow, clip: float | None, *, n_dims: int
-) -> dict[str, Tensor]:
+def _as_used(values: dict[str, Tensor], base: BaseRow, clip: float | None) -> dict[str, Tensor]:
     """Return averages as the terms of a step use them: updated by its gradients, corrected."""
 
     def number(name: str) -> Tensor:
-        return base.numbers[:, _AT[name]].float()[(..., *[None] * n_dims)]
+        return base.numbers[:, _AT[name], None].float()
 
     g = values["grads"] if clip is None else values["grads"].clamp(-clip, clip)
     used = values | {"grads": g}
     m = values["m"].lerp(g, number("m_share"))
-    used["m"] = m * base.correction_m.float()[(..., *[None] * n_dims)]
+    used["m"] = m * base.correction_m.float()
     v = number("v_decay") * values["v"] + number("v_share") * g * g
     used["v"] = v * number("rms_scale").square()
     return used
+
+
+def answers(
+    controller: Controller, reading: Reading, state: State, weights: Mapping[str, Tensor] | None
+) -> tuple[Answer, State]:
+    """Return what a controller answers to P members, members first.
+
+    Args:
+        controller: The network.
+        reading: With members first.
+        state: With members first.
+        weights: One set for each member; None: the controller's own.
+    """
+    if controller.batches:
+        if weights is None:
+            found, after = controller(reading, state)
+        else:
+            found, after = functional_call(controller, dict(weights), (reading, state))
+        return found, after
+    layout = reading.layout
+    fields = [getattr(reading, name) for name in Reading.FIELDS]
+
+    def of_member(
+        own: Mapping[str, Tensor], read: list[Any], state: State
+    ) -> tuple[tuple[Tensor, ...], State]:
+        one = Reading(layout, *read)
+        given = (one, state)
+        answer, after = (
+            functional_call(controller, dict(own), given) if own else controller(*given)
+        )
+        return tuple(part for part in answer if part is not None), after
+
+    if weights is None and len(reading.step) == 1:
+        alone = [
+            {k: x[0] for k, x in f.items()} if isinstance(f, Mapping) else f[0] for f in fields
+        ]
+        parts, after = of_member({}, alone, {name: value[0] for name, value in state.items()})
+        parts = tuple(part.unsqueeze(0) for part in parts)
+        return Answer(*parts), {name: value.unsqueeze(0) for name, value in after.items()}
+    parts, after = vmap(of_member)(weights or {}, fields, state)
+    return Answer(*parts), after
+
+
+def _on_device(controller: Controller, device: torch.device) -> Controller:
+    """Return the controller itself where it is there already, so that it can be trained."""
+    if all(p.device == device for p in controller.parameters()):
+        return controller
+    return copy.deepcopy(controller).to(device)

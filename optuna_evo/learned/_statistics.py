@@ -12,12 +12,20 @@ import math
 
 import torch
 from torch import Tensor
+import torch.nn.functional as F
 
 from optuna_evo.rules import Layout
-from optuna_evo.rules import Observation
 
 
-__all__ = ["Sample", "static_statistics", "STATISTICS", "statistics", "time_features"]
+__all__ = [
+    "N_TIME_WITHOUT_LENGTH",
+    "Sample",
+    "static_statistics",
+    "STATISTICS",
+    "statistics",
+    "TIME",
+    "time_features",
+]
 
 STATISTICS = (
     "size of the gradient",  # logarithms of root mean squares
@@ -34,11 +42,21 @@ STATISTICS = (
     "is a matrix",
     "place among the tensors",
 )
+TIME = (
+    "after 3 steps",
+    "after 30 steps",
+    "after 300 steps",
+    "after 3000 steps",
+    "share done",  # this and what follows say nothing where the length of a run is not known
+    "length",
+    "steps left",
+)
+N_TIME_WITHOUT_LENGTH = 4
 _TINY = 1e-30
 
 
 class Sample:
-    """Which elements of the T tensors of a member are looked at.
+    """Which elements of the T tensors of a member are looked at, and the place they are put in.
 
     Args:
         layout: Shapes of the tensors.
@@ -48,44 +66,54 @@ class Sample:
 
     def __init__(self, layout: Layout, size: int, device: torch.device) -> None:
         lengths = [math.prod(shape) for shape in layout]
-        self.counts = [min(size, length) for length in lengths]
+        self._counts = [min(size, length) for length in lengths]
         self._strides = [
             _stride(length, shape, count)
-            for length, shape, count in zip(lengths, layout, self.counts, strict=True)
+            for length, shape, count in zip(lengths, layout, self._counts, strict=True)
         ]
-        self.width = max([1, *self.counts])
-        index = torch.zeros(len(lengths), self.width, dtype=torch.long)
-        present = torch.zeros(len(lengths), self.width)
-        start = 0
-        for t, length in enumerate(lengths):
-            count = self.counts[t]
-            index[t, :count] = start + self._strides[t] * torch.arange(count)
-            present[t, :count] = 1
-            start += length
-        self._index, self._present = index.flatten().to(device), present.to(device)
-        self._is_full = all(count == self.width for count in self.counts)
-        self.inverse = 1 / torch.tensor(self.counts).clamp(min=1).to(device)  # (T,)
+        starts = [sum(lengths[:t]) for t in range(len(lengths))]
+        self._spans = list(zip(starts, self._counts, self._strides, strict=True))
+        self._place = torch.zeros(0, device=device)
+        self._slots: list[Tensor] = []
+        self.inverse = 1 / torch.tensor(self._counts).clamp(min=1).to(device)  # (T,)
 
-    def flat(self, buffer: Tensor) -> Tensor:
-        """Return the sample of a buffer (P, N): (P, T, S), 0 where a tensor has fewer elements."""
-        found = buffer.index_select(1, self._index).view(-1, *self._present.shape).float()
-        return found if self._is_full else found * self._present
+    def take(self, columns: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Return the samples of C lists of T tensors (P, *shape): (C, P, T, S).
 
-    def lists(self, columns: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Return the samples of C lists of T tensors (P, *shape): (C, P, T, S)."""
-        n_members = len(columns[0][0])
-        out = columns[0][0].new_zeros(
-            len(columns), n_members, len(self.counts), self.width, dtype=torch.float32
-        )
-        to, found = [], []
-        for c, column in enumerate(columns):
-            for t, tensor in enumerate(column):
-                count, stride = self.counts[t], self._strides[t]
-                flat = tensor.reshape(n_members, -1)
-                found.append(flat[:, : (count - 1) * stride + 1 : stride])
-                to.append(out[c, :, t, :count])
-        torch._foreach_copy_(to, found)
-        return out
+        Rows of a tensor with fewer elements end with 0. What is returned is overwritten by the
+        next call, unless it can be differentiated.
+        """
+        found = []
+        for column in columns:
+            for t, (count, stride) in enumerate(zip(self._counts, self._strides, strict=True)):
+                flat = column[t].reshape(len(column[t]), -1)
+                found.append(flat[:, : (count - 1) * stride + 1 : stride] if count else flat)
+        return self._put(found, len(columns))
+
+    def take_flat(self, buffers: Sequence[Tensor]) -> Tensor:
+        """Return the samples of C buffers (P, N), as `take` does."""
+        found = []
+        for buffer in buffers:
+            flat = buffer.contiguous()
+            (n_members, size), first = flat.shape, flat.storage_offset()
+            for start, count, stride in self._spans:
+                found.append(flat.as_strided((n_members, count), (size, stride), first + start))
+        return self._put(found, len(buffers))
+
+    def _put(self, found: list[Tensor], n_columns: int) -> Tensor:
+        shape = (n_columns, len(found[0]), len(self._counts), max([1, *self._counts]))
+        if torch.is_grad_enabled() and any(part.requires_grad for part in found):
+            wide = [F.pad(part, (0, shape[-1] - part.shape[1])) for part in found]
+            return torch.stack(wide).view(shape[0], shape[2], shape[1], shape[3]).transpose(1, 2)
+        if self._place.shape != shape:
+            self._place = self._place.new_zeros(shape)
+            self._slots = [
+                column[:, t, :count]
+                for column in self._place
+                for t, count in enumerate(self._counts)
+            ]
+        torch._foreach_copy_(self._slots, found)
+        return self._place
 
 
 def _stride(length: int, shape: Sequence[int], count: int) -> int:
@@ -118,53 +146,60 @@ def static_statistics(layout: Layout) -> Tensor:
 
 
 def statistics(
-    samples: Mapping[str, Tensor], inverse: Tensor, eps: Tensor | float
+    sample: Tensor, inverse: Tensor, shares: Mapping[str, Tensor]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the statistics that change, (P, T, 8), and what directions are divided by.
+    """Return the statistics that change, (P, T, 8), and root mean squares (P, T) of "g" and "m".
+
+    They are of the averages as the terms of this step use them.
 
     Args:
-        samples: "grads", "params", and the averages "m" and "v", corrected, (P, T, S) each.
+        sample: Gradients, weights, and the averages m and v of the step before, (4, P, T, S).
         inverse: One over the numbers of sampled elements, (T,).
-        eps: What Adam's denominator adds.
+        shares: The numbers "m_share", "v_decay", "v_share", "rms_scale" of the step and
+            "correction_m", (P,) each.
     """
-    three = torch.stack([samples["grads"], samples["params"], samples["m"]], dim=-2)
-    gram = three @ three.transpose(-1, -2)  # (P, T, 3, 3)
-    v = samples["v"]
-    ratio = samples["m"] / (v.sqrt() + eps)
-    mean_v, mean_ratio = v.sum(-1) * inverse, ratio.square().sum(-1) * inverse
-    gg, pp, mm = gram[..., 0, 0], gram[..., 1, 1], gram[..., 2, 2]
-    log_g, log_p, log_m = ((x * inverse + _TINY).log() / 2 for x in (gg, pp, mm))
-    log_v = (mean_v + _TINY).log() / 2
+    n = {name: value.to(sample.dtype)[:, None] for name, value in shares.items()}  # (P, 1)
+    g, _, m, v = sample
+    rows = sample[:3].flatten(1, 2).transpose(0, 1)  # (P * T, 3, S)
+    gram = torch.bmm(rows, rows.transpose(1, 2)).view(*g.shape[:2], 3, 3) * inverse[:, None, None]
+    gg, pp, gp = gram[..., 0, 0], gram[..., 1, 1], gram[..., 0, 1]
+    gm, pm, mm = gram[..., 0, 2], gram[..., 1, 2], gram[..., 2, 2]
+    new, old = n["m_share"] * n["correction_m"], (1 - n["m_share"]) * n["correction_m"]
+    mm = new * new * gg + 2 * new * old * gm + old * old * mm
+    gm, pm = new * gg + old * gm, new * gp + old * pm
+    scale = n["rms_scale"].square()
+    vv = scale * (n["v_decay"] * v.sum(-1) * inverse + n["v_share"] * gg)
+    wide = {name: value.unsqueeze(-1) for name, value in n.items()}
+    squares = wide["v_decay"] * v + wide["v_share"] * g.square() + _TINY
+    ratio = (m.lerp(g, wide["m_share"]).square() / squares).sum(-1) * inverse
+    logs = (torch.stack([gg, pp, vv, mm]) + _TINY).log() / 2
+    log_g, log_p, log_v, log_m = logs
     columns = [
         (log_g + 5) / 3,
         (log_p + 2.5) / 2,
         (log_g - log_v).clamp(-8, 4) / 2,
         (log_m - log_v).clamp(-8, 4) / 2,
-        mean_ratio.clamp(max=16).sqrt(),
-        gram[..., 0, 2] * (gg * mm + _TINY).rsqrt(),
-        gram[..., 0, 1] * (gg * pp + _TINY).rsqrt(),
-        gram[..., 1, 2] * (mm * pp + _TINY).rsqrt(),
+        (ratio * n["correction_m"].square() / scale).clamp(max=16).sqrt(),
+        gm * (gg * mm + _TINY).rsqrt(),
+        gp * (gg * pp + _TINY).rsqrt(),
+        pm * (mm * pp + _TINY).rsqrt(),
     ]
     table = torch.stack(columns, dim=-1).nan_to_num(0.0, 10.0, -10.0).clamp(-10, 10)
-    return table, {"g": (gg * inverse).sqrt(), "m": (mm * inverse).sqrt()}
+    return table, {"g": gg.sqrt(), "m": mm.sqrt()}
 
 
 def time_features(step: Tensor, total_steps: Tensor | None) -> Tensor:
-    """Return how far a run is, (4,) or with its length (7,), all in [-1, 1] or so.
+    """Return the `TIME` at a step, (..., 7), all in [-1, 1] or so.
 
     Args:
-        step: Number of the step, counted from 1; 0-d.
-        total_steps: Length of the run; None: features of it are left out.
+        step: Number of the step, counted from 1; (...).
+        total_steps: Length of the run, (...); 0: not known, and features of it say nothing. None:
+            they are left out, (..., 4).
     """
     scales = [torch.tanh(step / scale - 1) for scale in (3, 30, 300, 3000)]
-    if total_steps is not None:
-        done = (step - 1) / total_steps.clamp(min=1)
-        left = (total_steps - step + 1).clamp(min=1)
-        scales += [2 * done.clamp(max=2) - 1, total_steps.clamp(min=1).log10() / 2 - 1]
-        scales += [left.log10() / 2 - 1]
-    return torch.stack(scales)
-
-
-def observed(seen: Observation) -> list[str]:
-    """Return the names of what can be sampled of an observation."""
-    return ["grads", "params", *seen.averages]
+    if total_steps is None:
+        return torch.stack(scales, dim=-1)
+    total = total_steps.clamp(min=1)
+    done = 2 * ((step - 1) / total).clamp(max=2) - 1
+    left = (total - step + 1).clamp(min=1)
+    return torch.stack([*scales, done, total.log10() / 2 - 1, left.log10() / 2 - 1], dim=-1)
