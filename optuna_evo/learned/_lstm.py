@@ -86,8 +86,7 @@ class LSTMController(Controller):
             self.cells = nn.ModuleList(_Cell(n, hidden_size, forget_gate_bias) for n in sizes)
         self.head = nn.Linear(hidden_size, 1)
         zero_(self.head)
-        self.log_lr = nn.Parameter(torch.zeros(()))
-        self.mix = nn.Parameter(torch.zeros(len(self.mixes)))
+        self.same = nn.Parameter(torch.zeros(1 + len(self.mixes)))  # for all tensors and steps
 
     def start(self, layout: Layout) -> State:
         """Return hidden states of zeros, (layers, N, hidden_size)."""
@@ -113,8 +112,8 @@ class LSTMController(Controller):
             cells.append(c)
         n_tensors = len(reading.layout)
         answer = Answer(
-            log_lr=bounded(self.log_lr, 6.0).expand(n_tensors),
-            mix=self.mix.expand(n_tensors, -1),
+            log_lr=bounded(self.same[0], 6.0).expand(n_tensors),
+            mix=self.same[1:].expand(n_tensors, -1),
             direction=_OUTPUT_SCALE * self.head(x).squeeze(-1),
         )
         return answer, {"hidden": torch.stack(hidden), "cell": torch.stack(cells)}

@@ -37,7 +37,7 @@ CONTROLLERS: dict[str, Callable[..., Controller]] = {
     "mlp": MLPController,
     "mlp, per parameter": lambda **given: MLPController(per_parameter=True, **given),
     "hybrid": HybridController,
-    "lstm": LSTMController,
+    "lstm": lambda **given: LSTMController(hidden_size=6, **given),
     "transformer": TransformerController,
     "graph": GraphController,
     "memory": MemoryController,
