@@ -16,13 +16,14 @@ from optuna_evo.learned._mlp import bounded
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import Reading
 from optuna_evo.learned._reading import State
+from optuna_evo.learned._statistics import time_features
 from optuna_evo.rules import Genome
 from optuna_evo.rules import Layout
 
 
 __all__ = ["log_and_sign", "LSTMController"]
 
-_N_INPUTS = 4
+_N_INPUTS = 4  # of a weight, beside the time
 _OUTPUT_SCALE = 0.1  # Andrychowicz et al. 2016: outputs of the order of a step
 
 
@@ -30,8 +31,8 @@ class LSTMController(Controller):
     """A coordinatewise LSTM (arXiv:1606.04474): all weights share it, each has its hidden state.
 
     Its inputs are the gradient of a weight as logarithm and sign (appendix A there), what Adam
-    would do, and the size of the gradient beside its average size. Its output is a direction;
-    beside it a learning rate for all is learned. Hidden states begin at 0 in every run.
+    would do, the size of the gradient beside its average size, and the time. Its output is a
+    direction; beside it a learning rate for all is learned. Hidden states begin at 0 in every run.
 
     Args:
         hidden_size: Numbers in a hidden state.
@@ -39,6 +40,7 @@ class LSTMController(Controller):
         forget_gate_bias: What is added before the forget gates: the larger, the longer a state is
             kept at first.
         preprocessing: p of the logarithm: gradients below exp(-p) count as proportional.
+        uses_total_steps: Whether it sees how far the run is; then it needs `total_steps`.
         seed: Of the weights of all layers but the last, which is 0.
         genome: The base, or its `to_dict`; None: `catalog["adam"]`.
         mixes: Directions that it mixes in, by coefficients that are learned numbers.
@@ -62,6 +64,7 @@ class LSTMController(Controller):
         num_layers: int = 2,
         forget_gate_bias: float = 1.0,
         preprocessing: float = 10.0,
+        uses_total_steps: bool = True,
         seed: int = 0,
         genome: Genome | Mapping[str, Any] | None = None,
         mixes: Sequence[str] = (),
@@ -76,13 +79,16 @@ class LSTMController(Controller):
             "num_layers": num_layers,
             "forget_gate_bias": forget_gate_bias,
             "preprocessing": preprocessing,
+            "uses_total_steps": uses_total_steps,
             "seed": seed,
         }
         super().__init__(settings, genome=genome, mixes=mixes)
         self.hidden_size, self.num_layers = hidden_size, num_layers
         self.preprocessing = preprocessing
+        self.needs_total_steps = uses_total_steps
+        n_inputs = _N_INPUTS + (7 if uses_total_steps else 4)
         with seeded(seed):
-            sizes = [_N_INPUTS, *[hidden_size] * (num_layers - 1)]
+            sizes = [n_inputs, *[hidden_size] * (num_layers - 1)]
             self.cells = nn.ModuleList(_Cell(n, hidden_size, forget_gate_bias) for n in sizes)
         self.head = nn.Linear(hidden_size, 1)
         zero_(self.head)
@@ -98,10 +104,12 @@ class LSTMController(Controller):
         """Return a direction, and the hidden states after the step."""
         g, m, v = (reading.flat[name] for name in ("grads", "m", "v"))
         root = v.sqrt() + 1e-12
+        total = reading.total_steps if self.needs_total_steps else None
         x = torch.cat(
             [
                 log_and_sign(g, self.preprocessing),
                 bounded(torch.stack([m / root, g / root], dim=-1), 4.0),
+                time_features(reading.step, total).expand(len(g), -1),
             ],
             dim=-1,
         )

@@ -83,7 +83,7 @@ def split(flat: Tensor, layout: Layout) -> list[Tensor]:
     """Return views (..., *shape) of the T tensors that lie in (..., N) one after another."""
     lead = flat.shape[:-1]
     parts = torch.split(flat, [math.prod(shape) for shape in layout], dim=-1)
-    return [part.reshape(*lead, *shape) for part, shape in zip(parts, layout, strict=True)]
+    return [part.reshape((*lead, *shape)) for part, shape in zip(parts, layout, strict=True)]
 
 
 def join(tensors: list[Tensor]) -> Tensor:
