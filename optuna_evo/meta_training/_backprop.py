@@ -131,7 +131,7 @@ class Unrolled:
                 directions=None if direction is None else direction.to(weights.dtype),
             )
             total = total + self._worth(weights)
-            self._step += 1
+            self._step = self._step + 1
         self.weights = weights.detach()
         self._averages = {s: average.detach() for s, average in averages.items()}
         self._memory = {name: value.detach() for name, value in memory.items()}
@@ -149,7 +149,8 @@ class Unrolled:
 
     def _worth(self, weights: Tensor) -> Tensor:
         losses = self._tasks.loss(weights, self._step, self._meta_loss.split).double()
-        return self._meta_loss.bounded(losses, self._initial)
+        lengths = torch.tensor(self._totals, device=self._device)
+        return self._meta_loss.worth(losses, self._initial, self._step + 1, lengths)
 
     def _observation(
         self, weights: Tensor, grads: Tensor, averages: Mapping[str, Tensor]
