@@ -149,6 +149,7 @@ class Run:
         }
         self._fresh = rule.controller.start(self._layout)
         self._told: Tensor | None = None
+        self._dtype = next(self._controller.parameters()).dtype
         self._note()
 
     @property
@@ -189,11 +190,14 @@ class Run:
         whole = self._whole(seen, base) if self._controller.sees == "whole" else {}
         steps = (step - self._begun).float()
         time = time_features(steps, self._total_steps)
+        own = self._weights if weights is None else weights
+        dtype = self._dtype if own is None else next(iter(own.values())).dtype
+        read = (rows.to(dtype), time.to(dtype), {name: x.to(dtype) for name, x in whole.items()})
         answer, after = answers(
             self._controller,
-            Reading(self._layout, steps, self._total_steps, rows, time, whole),
+            Reading(self._layout, steps, self._total_steps, *read),
             self._state if state is None else state,
-            self._weights if weights is None else weights,
+            own,
         )
         return answered_numbers(answer, base, sizes, self._mixer), answer.direction, after
 
@@ -285,11 +289,11 @@ class Run:
 
     def _whole(self, seen: Observation, base: BaseRow) -> dict[str, Tensor]:
         if seen.flat is not None:
-            flat = {name: buffer.float() for name, buffer in seen.flat.items()}
+            flat = {name: _at_least_float32(buffer) for name, buffer in seen.flat.items()}
         else:
             columns = {"grads": seen.grads, "params": seen.params, **seen.averages}
             flat = {
-                name: torch.cat([t.reshape(len(t), -1) for t in column], dim=1).float()
+                name: _at_least_float32(torch.cat([t.reshape(len(t), -1) for t in column], dim=1))
                 for name, column in columns.items()
             }
         return _as_used(flat, base, self._clip)
@@ -315,15 +319,19 @@ def _as_used(values: dict[str, Tensor], base: BaseRow, clip: float | None) -> di
     """Return averages as the terms of a step use them: updated by its gradients, corrected."""
 
     def number(name: str) -> Tensor:
-        return base.numbers[:, _AT[name], None].float()
+        return base.numbers[:, _AT[name], None].to(g.dtype)
 
     g = values["grads"] if clip is None else values["grads"].clamp(-clip, clip)
     used = values | {"grads": g}
     m = values["m"].lerp(g, number("m_share"))
-    used["m"] = m * base.correction_m.float()
+    used["m"] = m * base.correction_m.to(g.dtype)
     v = number("v_decay") * values["v"] + number("v_share") * g * g
     used["v"] = v * number("rms_scale").square()
     return used
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def answers(

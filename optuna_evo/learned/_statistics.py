@@ -105,8 +105,9 @@ class Sample:
         if torch.is_grad_enabled() and any(part.requires_grad for part in found):
             wide = [F.pad(part, (0, shape[-1] - part.shape[1])) for part in found]
             return torch.stack(wide).view(shape[0], shape[2], shape[1], shape[3]).transpose(1, 2)
-        if self._place.shape != shape:
-            self._place = self._place.new_zeros(shape)
+        dtype = torch.promote_types(found[0].dtype, torch.float32)
+        if self._place.shape != shape or self._place.dtype != dtype:
+            self._place = self._place.new_zeros(shape, dtype=dtype)
             self._slots = [
                 column[:, t, :count]
                 for column in self._place

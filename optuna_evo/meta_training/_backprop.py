@@ -142,13 +142,11 @@ class Unrolled:
         leaf = leaf if leaf.requires_grad else leaf.requires_grad_()
         with torch.enable_grad():
             loss = self._tasks.loss(leaf, self._step, "train")
-            (grads,) = torch.autograd.grad(
-                loss.sum(), leaf, create_graph=self._second_order
-            )
+            (grads,) = torch.autograd.grad(loss.sum(), leaf, create_graph=self._second_order)
         return grads
 
     def _worth(self, weights: Tensor) -> Tensor:
-        losses = self._tasks.loss(weights, self._step, self._meta_loss.split).double()
+        losses = self._tasks.loss(weights, self._step, self._meta_loss.rows).double()
         lengths = torch.tensor(self._totals, device=self._device)
         return self._meta_loss.worth(losses, self._initial, self._step + 1, lengths)
 
@@ -240,7 +238,7 @@ class TruncatedBackprop:
         self._found = domain, gradient.cpu()
         finite = self._stacks[domain].weights.isfinite().all(dim=1)
         table = torch.stack([losses.detach(), finite.double()], dim=-1)
-        return {domain: table.unflatten(0, (-1, 2)).cpu()}
+        return {domain: table.view(-1, 2, 2).cpu()}
 
     def gradient(self, scalars: Scalars) -> Estimate:
         """Return the gradient; tasks that diverged begin anew."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from optuna_evo.errors import UsageError
+from optuna_evo.meta_training._families._family import SplitName
 from optuna_evo.meta_training._families._family import Tasks
 
 
@@ -44,14 +45,17 @@ class MetaLoss:
         if not 0 <= self.late <= _MOST_LATE:
             raise UsageError(f"`meta_loss.late` must be in 0..{_MOST_LATE:g}, got {self.late}.")
 
+    @property
+    def rows(self) -> SplitName:
+        """The split, by its own type."""
+        return "valid" if self.split == "valid" else "train"
+
     def of(self, tasks: Tasks, weights: Tensor, batch: Tensor) -> Tensor:
         """Return the loss of each member on its batch, (M,), float64."""
         with torch.no_grad():
-            return tasks.loss(weights, batch, self.split).double()  # type: ignore[arg-type]
+            return tasks.loss(weights, batch, self.rows).double()
 
-    def worth(
-        self, losses: Tensor, initial: Tensor, step: Tensor, total_steps: Tensor
-    ) -> Tensor:
+    def worth(self, losses: Tensor, initial: Tensor, step: Tensor, total_steps: Tensor) -> Tensor:
         """Return what losses are worth; a diverged training is worth a finite number.
 
         Args:

@@ -101,7 +101,7 @@ class PairStack:
             finite *= losses.isfinite()
             self._step += 1
             total += self._meta_loss.worth(losses, self._initial, self._step, lengths)
-        return torch.stack([total / n_steps, finite], dim=-1).unflatten(0, (-1, 2)).cpu()
+        return torch.stack([total / n_steps, finite], dim=-1).view(-1, 2, 2).cpu()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that the stack goes on from, as tensors and plain numbers."""
