@@ -17,7 +17,7 @@ from optuna_evo.learned._reading import State
 from optuna_evo.rules import NUMBERS
 
 
-__all__ = ["answers", "as_used", "AT", "on_device"]
+__all__ = ["answers", "as_used", "AT", "on_device", "single"]
 
 AT = {name: NUMBERS.index(name) for name in NUMBERS}
 """Where a number of a step stands, by its name."""
@@ -80,7 +80,13 @@ def answers(
 
 
 def on_device(controller: Controller, device: torch.device) -> Controller:
-    """Return the controller itself where it is there already, so that it can be trained."""
-    if all(p.device == device for p in controller.parameters()):
+    """Return the controller itself where it is as needed already, so that it can be trained."""
+    parameters = list(controller.parameters())
+    if all(p.device == device and p.dtype is torch.float32 for p in parameters):
         return controller
-    return copy.deepcopy(controller).to(device)
+    return copy.deepcopy(controller).to(device, torch.float32)
+
+
+def single(tensor: Tensor) -> Tensor:
+    """Return it in single precision, whatever torch's default is; whole numbers as they are."""
+    return tensor.float() if tensor.is_floating_point() else tensor

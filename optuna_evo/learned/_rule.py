@@ -17,6 +17,7 @@ from optuna_evo.learned._answers import answers
 from optuna_evo.learned._answers import as_used
 from optuna_evo.learned._answers import AT
 from optuna_evo.learned._answers import on_device
+from optuna_evo.learned._answers import single
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._numbers import answered_numbers
 from optuna_evo.learned._numbers import Base
@@ -132,7 +133,7 @@ class Run:
     ) -> None:
         self._controller = on_device(rule.controller, device)
         self._layout, self._device = [tuple(shape) for shape in layout], device
-        self._weights = rule.weights and {n: w.to(device) for n, w in rule.weights.items()}
+        self._weights = rule.weights and {n: single(w).to(device) for n, w in rule.weights.items()}
         self._mixer = Mixer(rule.controller.mixes, device)
         self._sample = Sample(layout, rule.sample_size, device)
         self._static = static_statistics(layout).to(device)
@@ -140,11 +141,11 @@ class Run:
         self._totals = list(totals)
         self._started_at = [0] * len(totals)  # the step after which a member began
         self._clip = rule.controller.genome.rule.clip_value
+        self._fresh = {n: single(t) for n, t in rule.controller.start(self._layout).items()}
         self._state: State = {
             name: value.to(device).expand(len(totals), *value.shape).clone()
-            for name, value in rule.controller.start(self._layout).items()
+            for name, value in self._fresh.items()
         }
-        self._fresh = rule.controller.start(self._layout)
         self._told: Tensor | None = None
         self._note()
 
@@ -254,7 +255,7 @@ class Run:
     def _note(self) -> None:
         """Send to the device what changes seldom."""
         totals = [float(total or 0) for total in self._totals]
-        self._total_steps = torch.tensor(totals).to(self._device)
+        self._total_steps = torch.tensor(totals, dtype=torch.float32).to(self._device)
         self._begun = torch.tensor(self._started_at).to(self._device)
         self._alike = len({*self._totals}) == 1 and len({*self._started_at}) == 1
 
