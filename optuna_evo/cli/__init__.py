@@ -14,9 +14,9 @@ import warnings
 import click
 
 from optuna_evo.cli._completion import add_completion
+from optuna_evo.cli._optimizer import optimizer
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import storage_option
-from optuna_evo.cli._optimizer import optimizer
 from optuna_evo.cli._study import study
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import TableWarning

@@ -8,6 +8,7 @@ from optuna_evo.learned._controller import zero_
 from optuna_evo.learned._features import normalised
 from optuna_evo.learned._features import over_tensors
 from optuna_evo.learned._graph import GraphController
+from optuna_evo.learned._guard import LossGuard
 from optuna_evo.learned._hybrid import HybridController
 from optuna_evo.learned._kinds import build
 from optuna_evo.learned._kinds import kind_of
@@ -19,6 +20,7 @@ from optuna_evo.learned._mlp import bounded
 from optuna_evo.learned._mlp import mlp
 from optuna_evo.learned._mlp import MLPController
 from optuna_evo.learned._neurons import NeuronGraph
+from optuna_evo.learned._optimizer import build_learned
 from optuna_evo.learned._optimizer import LearnedOptimizer
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import join
@@ -42,6 +44,7 @@ __all__ = [
     "Answer",
     "bounded",
     "build",
+    "build_learned",
     "Controller",
     "ControllerRule",
     "controllers",
@@ -54,6 +57,7 @@ __all__ = [
     "KINDS",
     "LearnedOptimizer",
     "load_controller",
+    "LossGuard",
     "LSTMController",
     "MemoryController",
     "mlp",

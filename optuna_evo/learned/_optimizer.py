@@ -1,19 +1,23 @@
 """A controller as an ordinary `torch.optim.Optimizer`."""
 
 from collections.abc import Mapping
+import dataclasses
 import os
 from typing import Any
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from optuna_evo.config import ControllerConfig
+from optuna_evo.errors import UsageError
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._rule import ControllerRule
+from optuna_evo.learned._store import load_controller
 from optuna_evo.learned._store import resolve
 from optuna_evo.optimizers import EvolvedOptimizer
 
 
-__all__ = ["LearnedOptimizer"]
+__all__ = ["build_learned", "LearnedOptimizer"]
 
 
 class LearnedOptimizer(EvolvedOptimizer):
@@ -75,6 +79,33 @@ class LearnedOptimizer(EvolvedOptimizer):
         """The controller."""
         assert isinstance(self.genome, ControllerRule)
         return self.genome.controller
+
+
+def build_learned(
+    config: ControllerConfig, params: ParamsT, *, total_steps: int | None
+) -> LearnedOptimizer:
+    """Return the optimizer that a configuration says.
+
+    Args:
+        config: Which controller, and a schedule.
+        params: Parameters or parameter groups.
+        total_steps: Length of the run; None: the configuration's horizon.
+
+    Raises:
+        UsageError: If the controller is not there, is another one by now, or needs the length of
+            the run (a ValueError).
+    """
+    current = config.current_weights()
+    if current != config.weights:
+        raise UsageError(
+            f"The controller {config.controller!r} has weights {current} by now, the "
+            f"configuration was made with {config.weights}: put those back, or make a new one."
+        )
+    controller = load_controller(config.folder)
+    if config.cosine:
+        controller.genome = dataclasses.replace(controller.genome, use_cosine_decay=True)
+    length = config.horizon if total_steps is None else total_steps
+    return LearnedOptimizer(params, controller, total_steps=length, lr=config.lr)
 
 
 def _with_lr(params: Any, lr: float) -> Any:

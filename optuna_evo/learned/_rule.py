@@ -5,23 +5,24 @@ Shape legend: P members, T tensors, N elements in all.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import copy
 import hashlib
 import json
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
-from torch.func import vmap
 
 from optuna_evo.errors import UsageError
+from optuna_evo.learned._answers import answers
+from optuna_evo.learned._answers import as_used
+from optuna_evo.learned._answers import AT
+from optuna_evo.learned._answers import on_device
+from optuna_evo.learned._answers import single
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._numbers import answered_numbers
 from optuna_evo.learned._numbers import Base
 from optuna_evo.learned._numbers import BaseRow
 from optuna_evo.learned._numbers import Mixer
-from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import Reading
 from optuna_evo.learned._reading import split
 from optuna_evo.learned._reading import State
@@ -31,14 +32,11 @@ from optuna_evo.learned._statistics import statistics
 from optuna_evo.learned._statistics import time_features
 from optuna_evo.rules import Layout
 from optuna_evo.rules import Needs
-from optuna_evo.rules import NUMBERS
 from optuna_evo.rules import Observation
 from optuna_evo.rules import TermType
 
 
 __all__ = ["ControllerRule", "Run"]
-
-_AT = {name: NUMBERS.index(name) for name in NUMBERS}
 
 
 class ControllerRule:
@@ -133,9 +131,9 @@ class Run:
         totals: Sequence[int | None],
         device: torch.device,
     ) -> None:
-        self._controller = _on_device(rule.controller, device)
+        self._controller = on_device(rule.controller, device)
         self._layout, self._device = [tuple(shape) for shape in layout], device
-        self._weights = rule.weights and {n: w.to(device) for n, w in rule.weights.items()}
+        self._weights = rule.weights and {n: single(w).to(device) for n, w in rule.weights.items()}
         self._mixer = Mixer(rule.controller.mixes, device)
         self._sample = Sample(layout, rule.sample_size, device)
         self._static = static_statistics(layout).to(device)
@@ -143,12 +141,13 @@ class Run:
         self._totals = list(totals)
         self._started_at = [0] * len(totals)  # the step after which a member began
         self._clip = rule.controller.genome.rule.clip_value
+        self._fresh = {n: single(t) for n, t in rule.controller.start(self._layout).items()}
         self._state: State = {
             name: value.to(device).expand(len(totals), *value.shape).clone()
-            for name, value in rule.controller.start(self._layout).items()
+            for name, value in self._fresh.items()
         }
-        self._fresh = rule.controller.start(self._layout)
         self._told: Tensor | None = None
+        self._dtype = next(self._controller.parameters()).dtype
         self._note()
 
     @property
@@ -189,11 +188,14 @@ class Run:
         whole = self._whole(seen, base) if self._controller.sees == "whole" else {}
         steps = (step - self._begun).float()
         time = time_features(steps, self._total_steps)
+        own = self._weights if weights is None else weights
+        dtype = self._dtype if own is None else next(iter(own.values())).dtype
+        read = (rows.to(dtype), time.to(dtype), {name: x.to(dtype) for name, x in whole.items()})
         answer, after = answers(
             self._controller,
-            Reading(self._layout, steps, self._total_steps, rows, time, whole),
+            Reading(self._layout, steps, self._total_steps, *read),
             self._state if state is None else state,
-            self._weights if weights is None else weights,
+            own,
         )
         return answered_numbers(answer, base, sizes, self._mixer), answer.direction, after
 
@@ -257,7 +259,7 @@ class Run:
     def _note(self) -> None:
         """Send to the device what changes seldom."""
         totals = [float(total or 0) for total in self._totals]
-        self._total_steps = torch.tensor(totals).to(self._device)
+        self._total_steps = torch.tensor(totals, dtype=torch.float32).to(self._device)
         self._begun = torch.tensor(self._started_at).to(self._device)
         self._alike = len({*self._totals}) == 1 and len({*self._started_at}) == 1
 
@@ -278,21 +280,21 @@ class Run:
         if self._clip is not None:
             sample = torch.cat([sample[:1].clamp(-self._clip, self._clip), sample[1:]])
         names = ("m_share", "v_decay", "v_share", "rms_scale")
-        shares = {name: base.numbers[:, _AT[name]] for name in names}
+        shares = {name: base.numbers[:, AT[name]] for name in names}
         return statistics(
             sample, self._sample.inverse, shares | {"correction_m": base.correction_m[:, 0]}
         )
 
     def _whole(self, seen: Observation, base: BaseRow) -> dict[str, Tensor]:
         if seen.flat is not None:
-            flat = {name: buffer.float() for name, buffer in seen.flat.items()}
+            flat = {name: _at_least_float32(buffer) for name, buffer in seen.flat.items()}
         else:
             columns = {"grads": seen.grads, "params": seen.params, **seen.averages}
             flat = {
-                name: torch.cat([t.reshape(len(t), -1) for t in column], dim=1).float()
+                name: _at_least_float32(torch.cat([t.reshape(len(t), -1) for t in column], dim=1))
                 for name, column in columns.items()
             }
-        return _as_used(flat, base, self._clip)
+        return as_used(flat, base, self._clip)
 
 
 class _DirectedRun(Run):
@@ -311,64 +313,5 @@ class _DirectedRun(Run):
         return self._told
 
 
-def _as_used(values: dict[str, Tensor], base: BaseRow, clip: float | None) -> dict[str, Tensor]:
-    """Return averages as the terms of a step use them: updated by its gradients, corrected."""
-
-    def number(name: str) -> Tensor:
-        return base.numbers[:, _AT[name], None].float()
-
-    g = values["grads"] if clip is None else values["grads"].clamp(-clip, clip)
-    used = values | {"grads": g}
-    m = values["m"].lerp(g, number("m_share"))
-    used["m"] = m * base.correction_m.float()
-    v = number("v_decay") * values["v"] + number("v_share") * g * g
-    used["v"] = v * number("rms_scale").square()
-    return used
-
-
-def answers(
-    controller: Controller, reading: Reading, state: State, weights: Mapping[str, Tensor] | None
-) -> tuple[Answer, State]:
-    """Return what a controller answers to P members, members first.
-
-    Args:
-        controller: The network.
-        reading: With members first.
-        state: With members first.
-        weights: One set for each member; None: the controller's own.
-    """
-    if controller.batches:
-        if weights is None:
-            found, after = controller(reading, state)
-        else:
-            found, after = functional_call(controller, dict(weights), (reading, state))
-        return found, after
-    layout = reading.layout
-    fields = [getattr(reading, name) for name in Reading.FIELDS]
-
-    def of_member(
-        own: Mapping[str, Tensor], read: list[Any], state: State
-    ) -> tuple[tuple[Tensor, ...], State]:
-        one = Reading(layout, *read)
-        given = (one, state)
-        answer, after = (
-            functional_call(controller, dict(own), given) if own else controller(*given)
-        )
-        return tuple(part for part in answer if part is not None), after
-
-    if weights is None and len(reading.step) == 1:
-        alone = [
-            {k: x[0] for k, x in f.items()} if isinstance(f, Mapping) else f[0] for f in fields
-        ]
-        parts, after = of_member({}, alone, {name: value[0] for name, value in state.items()})
-        parts = tuple(part.unsqueeze(0) for part in parts)
-        return Answer(*parts), {name: value.unsqueeze(0) for name, value in after.items()}
-    parts, after = vmap(of_member)(weights or {}, fields, state)
-    return Answer(*parts), after
-
-
-def _on_device(controller: Controller, device: torch.device) -> Controller:
-    """Return the controller itself where it is there already, so that it can be trained."""
-    if all(p.device == device for p in controller.parameters()):
-        return controller
-    return copy.deepcopy(controller).to(device)
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

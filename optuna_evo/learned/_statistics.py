@@ -73,9 +73,10 @@ class Sample:
         ]
         starts = [sum(lengths[:t]) for t in range(len(lengths))]
         self._spans = list(zip(starts, self._counts, self._strides, strict=True))
-        self._place = torch.zeros(0, device=device)
+        self._place = torch.zeros(0, device=device, dtype=torch.float32)
         self._slots: list[Tensor] = []
-        self.inverse = 1 / torch.tensor(self._counts).clamp(min=1).to(device)  # (T,)
+        counts = torch.tensor(self._counts, dtype=torch.float32)
+        self.inverse = (1 / counts.clamp(min=1)).to(device)  # (T,)
 
     def take(self, columns: Sequence[Sequence[Tensor]]) -> Tensor:
         """Return the samples of C lists of T tensors (P, *shape): (C, P, T, S).
@@ -105,8 +106,9 @@ class Sample:
         if torch.is_grad_enabled() and any(part.requires_grad for part in found):
             wide = [F.pad(part, (0, shape[-1] - part.shape[1])) for part in found]
             return torch.stack(wide).view(shape[0], shape[2], shape[1], shape[3]).transpose(1, 2)
-        if self._place.shape != shape:
-            self._place = self._place.new_zeros(shape)
+        dtype = torch.promote_types(found[0].dtype, torch.float32)
+        if self._place.shape != shape or self._place.dtype != dtype:
+            self._place = self._place.new_zeros(shape, dtype=dtype)
             self._slots = [
                 column[:, t, :count]
                 for column in self._place
@@ -142,7 +144,7 @@ def static_statistics(layout: Layout) -> Tensor:
                 2 * place - 1,
             )
         )
-    return torch.tensor(rows)
+    return torch.tensor(rows, dtype=torch.float32)
 
 
 def statistics(

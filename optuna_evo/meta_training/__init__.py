@@ -7,8 +7,8 @@ shown of a controller is measured on tasks that it never saw, beside Adam tuned 
 
 from optuna_evo.meta_training._baselines import adam_grid
 from optuna_evo.meta_training._baselines import constant_losses
-from optuna_evo.meta_training._baselines import tuned
 from optuna_evo.meta_training._baselines import Tuned
+from optuna_evo.meta_training._baselines import tuned
 from optuna_evo.meta_training._compare import compare
 from optuna_evo.meta_training._compare import Comparison
 from optuna_evo.meta_training._episodes import Horizons

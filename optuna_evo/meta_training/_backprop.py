@@ -131,7 +131,7 @@ class Unrolled:
                 directions=None if direction is None else direction.to(weights.dtype),
             )
             total = total + self._worth(weights)
-            self._step += 1
+            self._step = self._step + 1
         self.weights = weights.detach()
         self._averages = {s: average.detach() for s, average in averages.items()}
         self._memory = {name: value.detach() for name, value in memory.items()}
@@ -142,14 +142,13 @@ class Unrolled:
         leaf = leaf if leaf.requires_grad else leaf.requires_grad_()
         with torch.enable_grad():
             loss = self._tasks.loss(leaf, self._step, "train")
-            (grads,) = torch.autograd.grad(
-                loss.sum(), leaf, create_graph=self._second_order
-            )
+            (grads,) = torch.autograd.grad(loss.sum(), leaf, create_graph=self._second_order)
         return grads
 
     def _worth(self, weights: Tensor) -> Tensor:
-        losses = self._tasks.loss(weights, self._step, self._meta_loss.split).double()
-        return self._meta_loss.bounded(losses, self._initial)
+        losses = self._tasks.loss(weights, self._step, self._meta_loss.rows).double()
+        lengths = torch.tensor(self._totals, device=self._device)
+        return self._meta_loss.worth(losses, self._initial, self._step + 1, lengths)
 
     def _observation(
         self, weights: Tensor, grads: Tensor, averages: Mapping[str, Tensor]
@@ -239,7 +238,7 @@ class TruncatedBackprop:
         self._found = domain, gradient.cpu()
         finite = self._stacks[domain].weights.isfinite().all(dim=1)
         table = torch.stack([losses.detach(), finite.double()], dim=-1)
-        return {domain: table.unflatten(0, (-1, 2)).cpu()}
+        return {domain: table.view(-1, 2, 2).cpu()}
 
     def gradient(self, scalars: Scalars) -> Estimate:
         """Return the gradient; tasks that diverged begin anew."""

@@ -84,9 +84,7 @@ def bounded_losses(tasks: Tasks, losses: Tensor, split: SplitName) -> Tensor:
     return torch.minimum(losses.nan_to_num(torch.inf, torch.inf, torch.inf), most)
 
 
-def tuned(
-    tasks: Tasks, candidates: Sequence[Genome], *, steps: int, split: SplitName
-) -> Tuned:
+def tuned(tasks: Tasks, candidates: Sequence[Genome], *, steps: int, split: SplitName) -> Tuned:
     """Return the candidate with the least mean loss after a run.
 
     Args:
@@ -97,9 +95,7 @@ def tuned(
     """
     means = []
     for genome in candidates:
-        losses = constant_losses(
-            tasks, genome, marks=[steps], total_steps=steps, splits=[split]
-        )
+        losses = constant_losses(tasks, genome, marks=[steps], total_steps=steps, splits=[split])
         means.append(float(losses[split].mean()))
     best = min(range(len(means)), key=means.__getitem__)
     return Tuned(candidates[best], tuple(means))

@@ -146,7 +146,8 @@ class EvolutionStrategies:
 
     def shared_state(self) -> StackState:
         """Return the episodes of all stacks."""
-        tensors, plain = {}, {}
+        tensors: dict[str, Tensor] = {}
+        plain: dict[str, Any] = {}
         for number, episodes in enumerate(self._episodes):
             own, plain[str(number)] = episodes.state()
             tensors |= {f"{number}.{name}": t for name, t in own.items()}

@@ -27,7 +27,7 @@ from optuna_evo.rules import UpdateRule
 
 __all__ = ["evaluate", "Evaluation", "held_out_losses", "tuned_baselines"]
 
-LRS: Final = tuple(0.004 * 2**k for k in range(9))  # 0.004 .. 1.024
+LRS: Final = tuple(0.004 * 2**k for k in range(12))  # 0.004 .. 8.192
 _DECAYS: Final = (0.0, 0.01, 0.1, 1.0)
 _SPLITS: tuple[SplitName, ...] = ("train", "test")
 
@@ -66,7 +66,7 @@ def tuned_baselines(
 
     "adam": learning rate and schedule (constant, cosine, warm-up and cosine) by the training loss
     at the end. "adamw": warm-up and cosine, learning rate and weight decay by the validation loss.
-    27 and 36 trials with the default learning rates.
+    36 and 48 trials with the default learning rates.
 
     Args:
         family: Where tasks come from.

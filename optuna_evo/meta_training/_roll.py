@@ -47,9 +47,7 @@ def roll(
         For each split (marks, M), float64; a diverged member's losses are not finite.
     """
     weights = tasks.init.clone()
-    optimizer = StackOptimizer(
-        rule, weights, total_steps=total_steps, layout=tasks.family.layout
-    )
+    optimizer = StackOptimizer(rule, weights, total_steps=total_steps, layout=tasks.family.layout)
     found: dict[SplitName, list[Tensor]] = {split: [] for split in splits}
     for step in range(max(marks)):
         batch = torch.full((len(weights),), step, dtype=torch.long, device=weights.device)

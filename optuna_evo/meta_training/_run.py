@@ -184,7 +184,9 @@ def _save(training: MetaTraining, out: Path, command: str, began: float) -> None
         "date": datetime.date.today().isoformat(),
         "spec": spec.to_dict(),
         # JSON has no NaN
-        "figures": {k: v if v == v and abs(v) < float("inf") else None for k, v in figures.items()},
+        "figures": {
+            k: v if v == v and abs(v) < float("inf") else None for k, v in figures.items()
+        },
     }
     save_controller(training.controller(), out, provenance=provenance)
 

@@ -35,7 +35,7 @@ class Selection:
         self._tasks = [family.sample(seeds, device) for family in families]
         self._weights = [domain.weight for domain in spec.families]
         self._steps = spec.selection.steps or spec.horizon.high
-        self._split = spec.meta_loss.split
+        self._split = spec.meta_loss.rows
 
     def measure(self, controller: Controller) -> float:
         """Return the measurement of a controller; lower is better."""

@@ -110,9 +110,7 @@ class OuterSpec:
             "truncation": _MOST_STEPS,
         }.items():
             if not 1 <= getattr(self, name) <= most:
-                raise SpecError(
-                    f"`outer.{name}` must be in 1..{most}, got {getattr(self, name)}."
-                )
+                raise SpecError(f"`outer.{name}` must be in 1..{most}, got {getattr(self, name)}.")
         if self.pairs % self.stacks:
             raise SpecError(
                 f"`outer.stacks` must divide outer.pairs = {self.pairs}, got {self.stacks}."
@@ -181,7 +179,9 @@ class MetaSpec:
 
     def __post_init__(self) -> None:
         if not self.families:
-            raise SpecError('The spec needs a family, such as families = [{ name = "quadratics" }].')
+            raise SpecError(
+                'The spec needs a family, such as families = [{ name = "quadratics" }].'
+            )
         if not 0 <= self.seed < 2**63:
             raise SpecError(f"`seed` must be in 0..2**63 - 1, got {self.seed}.")
         if self.outer.estimator != "full_es" and self.horizon.low < self.outer.truncation:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import MetaTrainingError
-
 from optuna_evo.learned import build as build_controller
 from optuna_evo.learned import Controller
 from optuna_evo.meta_training._backprop import TruncatedBackprop
@@ -93,9 +92,7 @@ class MetaTraining:
         self._outer = OuterState(theta, torch.zeros_like(theta), torch.zeros_like(theta), 0)
         self._best, self.best_score = theta, float("inf")
         self._number = self._n_skipped = self._n_in_a_row = 0
-        self._estimator = _estimator(
-            spec, self._controller, self, is_own or (lambda number: True)
-        )
+        self._estimator = _estimator(spec, self._controller, self, is_own or (lambda number: True))
         self._selection: Selection | None = None
         self.base_score = float("nan")
 
@@ -139,9 +136,7 @@ class MetaTraining:
         estimate = self._estimator.gradient(scalars)
         is_finite = _is_usable(estimate)
         if is_finite:
-            self._outer = outer_step(
-                self._outer, estimate.gradient, self._number, self.spec.outer
-            )
+            self._outer = outer_step(self._outer, estimate.gradient, self._number, self.spec.outer)
         self._number += 1
         self._n_skipped += not is_finite
         self._n_in_a_row = 0 if is_finite else self._n_in_a_row + 1

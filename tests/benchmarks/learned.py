@@ -3,7 +3,7 @@
     python -m tests.benchmarks.learned --kind mlp [--controller FOLDER] [--tasks 64] [--only NAME]
 
 For each line of a kind: a task family, the length K of runs, how Adam was tuned (learning rate and
-schedule, 27 trials, or AdamW with warm-up and cosine, learning rate and decay, 36 trials, each on
+schedule, 36 trials, or AdamW with warm-up and cosine, learning rate and decay, 48 trials, each on
 32 tasks of its own for runs of that length), the mean losses, their ratio with the 95 % interval
 of a paired bootstrap, the paired difference with its 95 % interval, and whether the goal is met.
 A kind plugs in by its lines in `LINES`, its controller by name or folder.

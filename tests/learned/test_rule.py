@@ -128,7 +128,7 @@ def test_numbers_can_be_differentiated_with_respect_to_weights() -> None:
 
 def test_a_controller_that_sees_the_time_needs_the_length_of_a_run() -> None:
     rule = ControllerRule(MLPController())
-    with pytest.raises(ValueError, match="say its length by `total_steps"):
+    with pytest.raises(ValueError, match="say the length of the run by `total_steps"):
         StackOptimizer(rule, torch.ones(2, 8), total_steps=None, layout=[(8,)])
 
 

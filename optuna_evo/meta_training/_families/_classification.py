@@ -39,7 +39,10 @@ def batches(n_rows: int, size: int, n_batches: int, random: torch.Generator) -> 
 
 
 def rows_of(
-    arrays: Mapping[str, Tensor], batch: Tensor | None, split: SplitName, spans: Mapping[str, slice]
+    arrays: Mapping[str, Tensor],
+    batch: Tensor | None,
+    split: SplitName,
+    spans: Mapping[str, slice],
 ) -> tuple[Tensor, Tensor]:
     """Return the inputs (M, B, ...) and labels (M, B) of a batch or of a whole split.
 
@@ -64,7 +67,7 @@ def rows_of(
 def tensors(weights: Tensor, layout: Sequence[tuple[int, ...]]) -> list[Tensor]:
     """Return the T tensors of members, (M, *shape) each, as views."""
     parts = torch.split(weights, [math.prod(shape) for shape in layout], dim=1)
-    return [part.unflatten(1, shape) for part, shape in zip(parts, layout, strict=True)]
+    return [p.view(len(weights), *s) for p, s in zip(parts, layout, strict=True)]
 
 
 def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:

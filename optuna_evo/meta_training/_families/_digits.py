@@ -112,7 +112,7 @@ class DigitsMLP(TaskFamily):
     @property
     def layout(self) -> Layout:
         """Weights (out, in) and bias of each layer, as in `nn.Linear`."""
-        return self._layout  # type: ignore[return-value]
+        return self._layout
 
     def settings(self) -> dict[str, Any]:
         """Return the keyword arguments."""
@@ -137,7 +137,7 @@ class DigitsMLP(TaskFamily):
         """Return the mean cross-entropy of each member."""
         x, y = rows_of(arrays, batch, split, _SPANS)
         hidden = x.to(weights)
-        parts = tensors(weights, self._layout)  # type: ignore[arg-type]
+        parts = tensors(weights, self._layout)
         activation = _ACTIVATIONS[self._activation]
         for i in range(0, len(parts), 2):
             matrix, bias = parts[i], parts[i + 1]
@@ -209,11 +209,9 @@ class DigitsCNN(TaskFamily):
         x, y = rows_of(arrays, batch, split, _SPANS)
         n = len(weights)
         parts = tensors(weights, [*self.layout])
-        images = x.to(weights).unflatten(2, (8, 8)).transpose(0, 1)  # (B, M channels, 8, 8)
+        images = x.to(weights).view(n, -1, 8, 8).transpose(0, 1)  # (B, M channels, 8, 8)
         for kernel, bias in (parts[0:2], parts[2:4]):
-            images = F.conv2d(
-                images, kernel.flatten(0, 1), bias.reshape(-1), padding=1, groups=n
-            )
+            images = F.conv2d(images, kernel.flatten(0, 1), bias.reshape(-1), padding=1, groups=n)
             images = F.max_pool2d(_ACTIVATIONS[self._activation](images), 2)
-        features = images.unflatten(1, (n, -1)).transpose(0, 1).flatten(2)  # (M, B, 4 b)
+        features = images.view(len(images), n, -1).transpose(0, 1)  # (M, B, 4 b)
         return cross_entropies(torch.baddbmm(parts[5].unsqueeze(1), features, parts[4].mT), y)

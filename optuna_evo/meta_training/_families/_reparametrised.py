@@ -1,8 +1,8 @@
 """Augmentation: a task in other units, as in "Celo" (arXiv:2501.12670) and learned_optimization.
 
-A weight w is trained as u = w / s with a scale s for the whole task, each tensor or each weight,
-its logarithm uniform. The loss as a function of w is the same; a rule that relies on the usual size
-of weights and gradients is not.
+A weight w is trained as u = w / s, with a scale s for the whole task, each tensor or each weight;
+its logarithm is uniform. The loss as a function of w is the same, but weights and gradients have
+other sizes than usual, so a rule cannot rely on those.
 """
 
 from collections.abc import Mapping
