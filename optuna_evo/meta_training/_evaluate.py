@@ -110,6 +110,7 @@ def evaluate(
     marks: Sequence[int] = (),
     n_tasks: int = 64,
     baselines: Mapping[str, Genome] | None = None,
+    rivals: Mapping[str, Controller] | None = None,
     splits: Sequence[SplitName] = _SPLITS,
     device: torch.device | str = "cpu",
 ) -> Evaluation:
@@ -122,6 +123,7 @@ def evaluate(
         marks: Steps after which to measure, besides the last.
         n_tasks: How many tasks.
         baselines: Genomes to compare with, by name; None: `tuned_baselines` for this length.
+        rivals: Other controllers to compare with, by name.
         splits: What to measure on.
         device: Where to train.
 
@@ -135,7 +137,8 @@ def evaluate(
     all_marks = tuple(sorted({*marks, steps}))
     how = {"marks": all_marks, "total_steps": steps, "splits": splits}
     losses: dict[str, Mapping[SplitName, Tensor]] = {
-        "controller": held_out_losses(ControllerRule(controller), tasks, **how)  # type: ignore[arg-type]
+        name: held_out_losses(ControllerRule(each), tasks, **how)  # type: ignore[arg-type]
+        for name, each in {"controller": controller, **(rivals or {})}.items()
     }
     for name, genome in {"untrained": controller.genome, **baselines}.items():
         losses[name] = constant_losses(tasks, genome, **how)  # type: ignore[arg-type]

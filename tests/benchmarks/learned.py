@@ -12,6 +12,7 @@ A kind plugs in by its lines in `LINES`, its controller by name or folder.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 import json
 import math
 from typing import Any
@@ -55,7 +56,7 @@ MLP = {"name": "digits_mlp", "width": 32}
 WIDE = {"name": "digits_mlp", "width": 64}
 QUADRATICS = {"name": "quadratics", "size": 10}
 NOISY = {"name": "quadratics", "size": 10, "noise": 0.5, "density": 0.2}
-SCALES = {"low": 0.1, "high": 10.0, "per": "tensor"}
+SCALES = {"low": 0.01, "high": 100.0, "per": "tensor"}
 
 DIGITS = (
     Line(name="digits at K", family=MLP, at_most=0.6),
@@ -86,6 +87,7 @@ HEAD = ("line", "K", "at", "loss", "controller", "against", "", "ratio", "95 %",
 @click.command()
 @click.option("--kind", type=click.Choice(sorted(LINES)), default="mlp", show_default=True)
 @click.option("--controller", help="Name or folder. [default: the kind's name]")
+@click.option("--rival", help="Another controller to compare with: an ablation, by its folder.")
 @click.option("--tasks", "n_tasks", default=64, show_default=True)
 @click.option("--only", multiple=True, help="Lines; default: all of the kind.")
 @click.option("--device", default="cpu", show_default=True)
@@ -93,6 +95,7 @@ HEAD = ("line", "K", "at", "loss", "controller", "against", "", "ratio", "95 %",
 def main(
     kind: str,
     controller: str | None,
+    rival: str | None,
     n_tasks: int,
     only: tuple[str, ...],
     device: str,
@@ -116,9 +119,12 @@ def main(
                 marks=sorted({25, 50, line.steps // 2, line.mark or line.steps}),
                 n_tasks=n_tasks,
                 baselines=tuned_baselines(family, steps=line.steps, device=device),
+                rivals={"rival": resolve(rival)} if rival else {},
                 device=device,
             )
         print(row(line, known[key]), flush=True)
+        if rival:
+            print(row(replace(line, against="rival", at_most=None), known[key]), flush=True)
     for key, evaluation in known.items():
         print(f"\n{key}")
         for name, losses in evaluation.losses.items():
