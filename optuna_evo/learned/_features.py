@@ -13,6 +13,7 @@ from typing import Final
 from typing import NamedTuple
 
 import torch
+from torch import nn
 from torch import Tensor
 
 from optuna_evo.learned._reading import Reading
@@ -20,7 +21,14 @@ from optuna_evo.learned._reading import State
 from optuna_evo.rules import Layout
 
 
-__all__ = ["N_FEATURES", "normalised", "over_tensors", "parameter_features", "start_features"]
+__all__ = [
+    "N_FEATURES",
+    "normalised",
+    "of_features",
+    "over_tensors",
+    "parameter_features",
+    "start_features",
+]
 
 N_FEATURES: Final = 30
 MOMENTUM_DECAYS: Final = (0.9, 0.99, 0.999)
@@ -28,7 +36,6 @@ SQUARE_DECAY: Final = 0.95
 FACTORED_DECAYS: Final = (0.9, 0.99, 0.999)
 _LEAST = 1e-6  # of a second moment, as a share of its mean in the tensor: dead units have none
 _TINY = 1e-30
-_MOST = 8.0
 
 
 class _Geometry(NamedTuple):
@@ -54,7 +61,10 @@ def start_features(layout: Layout) -> State:
 
 
 def parameter_features(reading: Reading, state: State) -> tuple[Tensor, State]:
-    """Return the features of each parameter, (..., N, 30), and the averages after the step."""
+    """Return the features of each parameter, (..., 30, N), and the averages after the step.
+
+    They are in the sizes that they have: `of_features` divides them.
+    """
     g, p = reading.flat["grads"], reading.flat["params"]
     layout = reading.layout
     place = _geometry(_key(layout), g.device)
@@ -74,8 +84,32 @@ def parameter_features(reading: Reading, state: State) -> tuple[Tensor, State]:
     clipped = normalised(g, layout).clamp(-0.1, 0.1)
     parts = [g, p, momenta, v, momenta * root_v, root_v, g * factored, row, column]
     parts += [root_row, root_column, momenta * factored, clipped, g * root_v]
-    found = normalised(torch.cat(parts, dim=-2), layout).clamp(-_MOST, _MOST)
-    return found.transpose(-1, -2), after
+    return torch.cat(parts, dim=-2), after
+
+
+def of_features(net: nn.Sequential, features: Tensor, layout: Layout) -> Tensor:
+    """Return what a perceptron makes of features, (..., N); its last layer has one unit.
+
+    Features (..., 30, N) are divided by their root mean square over each tensor. That is done to
+    the weights of the first layer, which are fewer.
+    """
+    first, *rest = net
+    assert isinstance(first, nn.Linear)
+    outputs = []
+    for part in torch.split(features, [math.prod(shape) for shape in layout], dim=-1):
+        if not part.shape[-1]:
+            outputs.append(part[..., 0, :])
+            continue
+        mean_squares = torch.linalg.vector_norm(part, dim=-1).square() / part.shape[-1]
+        scale = (mean_squares + _TINY).rsqrt().unsqueeze(-2)  # (..., 1, 30)
+        x = torch.matmul(first.weight * scale, part) + first.bias.unsqueeze(-1)
+        for layer in rest:
+            if isinstance(layer, nn.Linear):
+                x = torch.matmul(layer.weight, x) + layer.bias.unsqueeze(-1)
+            else:
+                x = layer(x)
+        outputs.append(x.squeeze(-2))
+    return torch.cat(outputs, dim=-1)
 
 
 def over_tensors(values: Tensor, layout: Layout) -> Tensor:

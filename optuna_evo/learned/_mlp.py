@@ -15,6 +15,7 @@ from optuna_evo.learned._controller import Dense
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._controller import zero_
 from optuna_evo.learned._features import N_FEATURES
+from optuna_evo.learned._features import of_features
 from optuna_evo.learned._features import over_tensors
 from optuna_evo.learned._features import parameter_features
 from optuna_evo.learned._features import start_features
@@ -103,7 +104,7 @@ class MLPController(Controller):
             out = self.net(with_time(reading, self.needs_total_steps))
             return Answer(log_lr=bounded(out[..., 0], 6.0), mix=out[..., 1:]), state
         features, after = parameter_features(reading, state)
-        direction = evened(self.net(features).squeeze(-1), reading.layout)
+        direction = evened(of_features(self.net, features, reading.layout), reading.layout)
         is_matrix = [float(len(shape) > 1) for shape in reading.layout]
         rows = torch.stack([self.fixed[..., int(kind), :] for kind in is_matrix], dim=-2)
         rows = rows.expand(*reading.statistics.shape[:-1], rows.shape[-1])

@@ -51,4 +51,4 @@ class Selection:
 
 
 def _log_mean(losses: Tensor) -> Tensor:
-    return losses.clamp(min=1e-30).log().mean()
+    return losses.clamp(min=1e-30).log().mean().cpu()

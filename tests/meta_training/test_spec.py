@@ -14,7 +14,8 @@ from optuna_evo.rules import Genome
 from tests.meta_training.small import small_spec
 
 
-SHIPPED = Path(__file__).parents[2] / "studies" / "learned_optimizer.toml"
+STUDIES = Path(__file__).parents[2] / "studies"
+SHIPPED = STUDIES / "learned_optimizer.toml"
 
 
 def test_the_spec_that_ships_is_named_like_its_file_and_can_be_built() -> None:
@@ -23,6 +24,15 @@ def test_the_spec_that_ships_is_named_like_its_file_and_can_be_built() -> None:
     genome = Genome.from_dict(spec.controller_settings()["genome"])
     assert genome.lr == 0.128 and genome.use_cosine_decay
     assert MetaTraining(spec).number == 0
+
+
+@pytest.mark.parametrize(
+    "path", sorted((STUDIES / "controllers").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_the_specs_of_kinds_are_named_like_their_files(path: Path) -> None:
+    spec = load_meta_spec(path)
+    assert spec.name == spec.controller.name == path.stem
+    assert spec.controller_settings()["genome"]["lr"] > 0
 
 
 def test_a_spec_is_written_so_that_it_reads_the_same() -> None:

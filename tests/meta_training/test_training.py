@@ -203,3 +203,21 @@ def test_it_starts_from_a_controller_that_was_trained_elsewhere(tmp_path: Path) 
     first = meta_train(small_spec(), tmp_path / "first")
     again = MetaTraining(small_spec(seed=5), start=load_controller(first))
     assert torch.equal(again.theta, weights_of(first))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("estimator", ["pes", "truncated_backprop"])
+def test_on_a_gpu_it_does_what_it_does_on_a_cpu(estimator: str, tmp_path: Path) -> None:
+    stacks = 1 if estimator == "truncated_backprop" else 2
+    spec = small_spec(outer={"estimator": estimator, "stacks": stacks}, families=MIXTURE)
+    thetas = []
+    for device in ("cpu", "cuda"):
+        training = MetaTraining(spec, device=device)
+        for _ in range(3):
+            training.step()
+        training.select()
+        thetas.append(training.theta)
+    torch.testing.assert_close(*thetas, rtol=1e-2, atol=1e-2)
+    cut = meta_train(spec, tmp_path / "cut", device="cuda", outer_steps=4)
+    meta_train(spec, cut, device="cuda")
+    assert bool(weights_of(cut).isfinite().all())
