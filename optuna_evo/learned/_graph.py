@@ -180,13 +180,14 @@ class GraphController(Controller):
                 parts[place.out][0] = parts[place.out][0] + sizes.mean(dim=(1, 2))
                 parts[place.into][1] = parts[place.into][1] + sizes.mean(dim=(0, 2))
         return [
-            torch.tanh(
-                self.embed(
-                    torch.cat([(own[0] + 0.01).log(), (own[1] + 0.01).log(), own[2]], dim=-1)
-                )
-            )
+            torch.tanh(self.embed(torch.cat([_log(own[0]), _log(own[1]), own[2]], dim=-1)))
             for own in parts
         ]
+
+
+def _log(sizes: Tensor) -> Tensor:
+    """Return mean squares, 0 where there are none, as numbers of the order of 1."""
+    return (sizes + 0.01).log() / 4
 
 
 def _features(reading: Reading, t: int, place: Place) -> Tensor:

@@ -11,6 +11,7 @@ from scipy import stats
 __all__ = ["compare", "Comparison"]
 
 _RESAMPLES = 10_000
+_LEAST = 1e-12  # of losses whose logarithm is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class Comparison:
         ratio_interval: Its 95 % interval, by paired bootstrap over tasks.
         difference: Mean of the paired differences, first minus second.
         difference_interval: Its 95 % interval, Student's t over tasks.
+        geometric: Geometric mean of the ratios on single tasks, on which one task that diverged
+            weighs no more than another.
+        geometric_interval: Its 95 % interval, Student's t over the logarithms.
         n_tasks: Number of tasks.
     """
 
@@ -33,6 +37,8 @@ class Comparison:
     ratio_interval: tuple[float, float]
     difference: float
     difference_interval: tuple[float, float]
+    geometric: float
+    geometric_interval: tuple[float, float]
     n_tasks: int
 
     @property
@@ -58,7 +64,10 @@ def compare(losses: ArrayLike, others: ArrayLike) -> Comparison:
             f"{b.shape}."
         )
     d, n = a - b, len(a)
-    half = float(stats.t.ppf(0.975, n - 1) * d.std(ddof=1) / math.sqrt(n))
+    wide = float(stats.t.ppf(0.975, n - 1)) / math.sqrt(n)
+    half = wide * float(d.std(ddof=1))
+    logs = np.log(np.maximum(a, _LEAST)) - np.log(np.maximum(b, _LEAST))
+    middle, half_log = float(logs.mean()), wide * float(logs.std(ddof=1))
     rows = np.random.default_rng(0).integers(n, size=(_RESAMPLES, n))
     ratios = a[rows].mean(1) / b[rows].mean(1)
     low, high = np.quantile(ratios, [0.025, 0.975])
@@ -69,5 +78,7 @@ def compare(losses: ArrayLike, others: ArrayLike) -> Comparison:
         ratio_interval=(float(low), float(high)),
         difference=float(d.mean()),
         difference_interval=(float(d.mean()) - half, float(d.mean()) + half),
+        geometric=math.exp(middle),
+        geometric_interval=(math.exp(middle - half_log), math.exp(middle + half_log)),
         n_tasks=n,
     )

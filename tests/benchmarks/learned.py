@@ -81,7 +81,20 @@ LINES: Mapping[str, tuple[Line, ...]] = {
         Line(name="sparse, noisy, against Adam", family=NOISY),
     ),
 }
-HEAD = ("line", "K", "at", "loss", "controller", "against", "", "ratio", "95 %", "difference", "")
+HEAD = (
+    "line",
+    "K",
+    "at",
+    "loss",
+    "controller",
+    "against",
+    "",
+    "ratio",
+    "95 %",
+    "geometric",
+    "difference",
+    "",
+)
 
 
 @click.command()
@@ -156,6 +169,7 @@ def row(line: Line, evaluation: Evaluation) -> str:
         f"{found.other_mean:.4g}",
         f"{found.ratio:.3f}",
         f"{low:.3f}..{high:.3f}" if math.isfinite(low) else "-",
+        "{:.3f} ({:.3f}..{:.3f})".format(found.geometric, *found.geometric_interval),
         f"{found.difference:+.4f} ({low_d:+.4f}..{high_d:+.4f})",
         f"{goal}: {verdict}",
     ]
