@@ -15,6 +15,7 @@ import click
 
 from optuna_evo.cli._completion import add_completion
 from optuna_evo.cli._dashboard import dashboard
+from optuna_evo.cli._optimizer import optimizer
 from optuna_evo.cli._study import study
 from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import TableWarning
@@ -102,5 +103,6 @@ def cli() -> None:
 
 
 cli.add_command(dashboard)
+cli.add_command(optimizer)
 cli.add_command(study)
 add_completion(cli)

@@ -1,5 +1,6 @@
 """What one trial trains with: the plain values between a search space and an objective."""
 
+from optuna_evo.config._controller import ControllerConfig
 from optuna_evo.config._estimator import EstimatorConfig
 from optuna_evo.config._named import NamedOptimizer
 from optuna_evo.config._named import ParamGroup
@@ -13,6 +14,7 @@ from optuna_evo.config._training import TrainingConfig
 
 __all__ = [
     "Config",
+    "ControllerConfig",
     "EstimatorConfig",
     "NamedOptimizer",
     "optimizer_from_dict",

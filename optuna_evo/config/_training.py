@@ -8,6 +8,7 @@ from typing import Any
 from typing import Protocol
 from typing import Self
 
+from optuna_evo.config._controller import ControllerConfig
 from optuna_evo.config._digest import digest
 from optuna_evo.config._named import NamedOptimizer
 from optuna_evo.errors import UsageError
@@ -23,11 +24,12 @@ __all__ = [
     "TrainingConfig",
 ]
 
-OptimizerConfig = Genome | NamedOptimizer
+OptimizerConfig = Genome | NamedOptimizer | ControllerConfig
 """What optimizer a training has. Each kind is frozen data with `to_dict`, `from_dict`,
 `fingerprint` and `equation`; `_KINDS` names it in stored configurations."""
 
-_KINDS: Mapping[str, type[Genome] | type[NamedOptimizer]] = {
+_KINDS: Mapping[str, type[Genome] | type[NamedOptimizer] | type[ControllerConfig]] = {
+    "controller": ControllerConfig,
     "genome": Genome,
     "torch": NamedOptimizer,
 }
@@ -66,7 +68,7 @@ class TrainingConfig:
     """The optimizer and hyperparameters of one training run.
 
     Args:
-        optimizer: A genome, or optimizers of torch by their names.
+        optimizer: A genome, optimizers of torch by their names, or a controller.
         genome: The same as `optimizer`, for genomes; where both are given this one counts, so that
             `dataclasses.replace(config, genome=other)` does what it says.
         batch_size: Examples per step; None: the task's own.
@@ -100,8 +102,9 @@ class TrainingConfig:
         chosen = optimizer if genome is None else genome
         if not isinstance(chosen, OptimizerConfig):
             raise UsageError(
-                "`optimizer` must be a Genome or a NamedOptimizer, such as "
-                f'NamedOptimizer.of("AdamW", lr=1e-3); got {chosen!r}.'
+                "`optimizer` must be a Genome, a NamedOptimizer, such as "
+                'NamedOptimizer.of("AdamW", lr=1e-3), or a ControllerConfig; got '
+                f"{chosen!r}."
             )
         values = {"optimizer": chosen, "batch_size": batch_size, "epochs": epochs}
         for name, value in {**values, "model": model or {}}.items():

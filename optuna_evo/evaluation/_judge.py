@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass
 import math
+from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ import numpy as np
 import optuna
 from scipy import stats
 
+from optuna_evo.config import ControllerConfig
 from optuna_evo.config import optimizer_from_dict
 from optuna_evo.config import optimizer_to_dict
 from optuna_evo.config import OptimizerConfig
@@ -136,7 +138,8 @@ def judge(
     """Compare an optimizer with the classic ones on test data.
 
     Args:
-        optimizer: The genome that is judged, or optimizers of torch (`NamedOptimizer`).
+        optimizer: The genome that is judged, optimizers of torch (`NamedOptimizer`), or a learned
+            one (`ControllerConfig`).
         objective: Tasks, steps and device, as the search had them; baselines are tuned on it.
         seeds: Number of fresh seeds for each task.
         tuning_trials: Number of trials that tune each baseline.
@@ -245,6 +248,8 @@ def tune_baseline(
 def _judged(optimizer: OptimizerConfig) -> tuple[str, str, OptimizerConfig]:
     if isinstance(optimizer, Genome):
         return "evolved", "evolved", optimizer
+    if isinstance(optimizer, ControllerConfig):
+        return f"learned {Path(optimizer.controller).name}", "given", optimizer
     names = " + ".join(group.optimizer for group in optimizer.groups)
     return f"torch {names}", "given", optimizer
 

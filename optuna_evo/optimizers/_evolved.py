@@ -1,6 +1,7 @@
 """An update rule as an ordinary `torch.optim.Optimizer`."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 from typing import overload
 
@@ -232,6 +233,11 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             lambda state: check_averages(state, self._needs, self.genome),
         )
 
+    def load_coefficients(self, states: Sequence[dict[str, Any]]) -> None:
+        """Go on from the "coefficients" of a rule's `state_dict`, one for each group."""
+        for i, state in enumerate(states):
+            self._start(i).load_state_dict(state)
+
     def __getstate__(self) -> dict[str, Any]:
         # torch's own keeps only what every optimizer has: a copy would not know its rule
         own = ("genome", "_rule", "_needs", "_started", "_foreach", "_fused", "_capturable")
@@ -255,8 +261,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         def first(optimizer: torch.optim.Optimizer) -> None:
             restore_averages(self, final)
             if self._rule is None:
-                for i, coefficients in enumerate(final["coefficients"]):
-                    self._start(i).load_state_dict(coefficients)
+                # the averages of a genome may be gone on from; coefficients then begin
+                self.load_coefficients(final.get("coefficients", ()))
 
         handles = (
             self.register_load_state_dict_pre_hook(last),
@@ -311,11 +317,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             plain = type(grads[0]) is Tensor
             grads = list(torch._foreach_neg(grads)) if plain else [-g for g in grads]
         update_tensors(
-            params,
-            grads,
-            bucket.averages,
-            numbers,
-            directions,
+            *(params, grads, bucket.averages, numbers, directions),
             foreach=self._foreach,
             fused=fused,
             capturable=self._capturable,

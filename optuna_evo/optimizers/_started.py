@@ -31,7 +31,10 @@ class Plan:
         """Return one row for each parameter, or one for all."""
         device = params[0].device
         there = self._numbers if device.type == "meta" else self._numbers.to(device)
-        return there if len(there) == 1 else there[[self._at[id(p)] for p in params]]
+        places = [self._at[id(p)] for p in params]
+        # an index that is sent to a GPU would be waited for
+        is_whole = places == [*range(len(there))]
+        return there if len(there) == 1 or is_whole else there[places]
 
     def directions(self, params: list[Tensor]) -> list[Tensor] | None:
         """Return the dense direction of each parameter, if the rule has some."""
@@ -88,8 +91,9 @@ class StartedRule:
     def _observe(self, group: Mapping[str, Any], state: Mapping[Tensor, Any]) -> Observation:
         """Return views (1, *shape) of what there is; 0 stands for what a parameter lacks."""
         params = group["params"]
-        sign = -1 if group["maximize"] else 1
-        grads = [torch.zeros_like(p) if p.grad is None else sign * p.grad for p in params]
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
+        if group["maximize"]:
+            grads = [-g for g in grads]
         averages = {
             symbol: [
                 state[p][AVERAGES[symbol].state] if p in state else torch.zeros_like(p)

@@ -6,10 +6,12 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from optuna_evo.config import ControllerConfig
 from optuna_evo.config import NamedOptimizer
 from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import CheckpointError
+from optuna_evo.learned import build_learned
 from optuna_evo.optimizers import build_named
 from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.optimizers import TorchOptimizers
@@ -65,6 +67,8 @@ def build_optimizer(
     """
     if isinstance(config, NamedOptimizer):
         return build_named(config, model, total_steps=total_steps)
+    if isinstance(config, ControllerConfig):
+        return build_learned(config, model.parameters(), total_steps=total_steps)
     return EvolvedOptimizer(model.parameters(), config, total_steps=total_steps)
 
 

@@ -1,11 +1,16 @@
 """How long an optimizer step takes: evolved rules beside torch's fused AdamW.
 
     python -m tests.benchmarks.step [--device cuda] [--threads 1,2] [--rounds 30]
+    python -m tests.benchmarks.step --controllers [--only mlp]
 
 Peer and rule step in turns on twins of the same parameters, so that a busy machine hits both
 alike. Shown are the median time of a step and the median of the ratios of neighbours. A whole
 training step is forward, backward and step on 128 images, in the layout that the trainers use. At
 the end: the CPU time of first steps with a fresh cache, the build of the kernel in them.
+
+With `--controllers`: learned optimizers, all weights of the controller moved at random, so that
+every direction is in the step, beside AdamW(fused) and AdamW(foreach); then how many steps a
+second a stack of small perceptrons does (optimizer steps alone).
 """
 
 from collections.abc import Callable
@@ -27,6 +32,7 @@ from optuna_evo import Genome
 from optuna_evo import suggest_genome
 from optuna_evo import tasks
 from optuna_evo import TermType
+from tests.benchmarks import controllers
 
 
 Build = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
@@ -68,8 +74,12 @@ TRAINED = ("4 terms, m and v", "4 terms, m and v: foreach", "4 terms, m and v: r
 @click.option("--threads", default="1", show_default=True, help="Numbers of threads, by commas.")
 @click.option("--rounds", default=30, show_default=True, help="Timed pairs of each row.")
 @click.option("--only", default="", help="Rows whose name contains this.")
-def main(device: str, threads: str, rounds: int, only: str) -> None:
+@click.option("--controllers", "learned", is_flag=True, help="Learned optimizers instead.")
+def main(device: str, threads: str, rounds: int, only: str, learned: bool) -> None:
     """Print one table."""
+    if learned:
+        controllers.show(device, rounds, only)
+        return
     where = (
         torch.cuda.get_device_name()
         if device == "cuda"

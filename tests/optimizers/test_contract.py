@@ -20,8 +20,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import Genome
+from optuna_evo.learned import ControllerRule
 from optuna_evo.optimizers import ConstantRule
 from optuna_evo.rules import UpdateRule
+from tests.learned.test_contract import CONTROLLERS
+from tests.learned.test_contract import trained
 from tests.optimizers.rules import Orthogonal
 from tests.optimizers.rules import TrustRatio
 from tests.optimizers.test_evolved import assert_equal
@@ -57,6 +60,8 @@ INFOS = {
     "constant": Info(ConstantRule([catalog["adamw"].rule])),
     "trust ratio": Info(TrustRatio()),
     "orthogonal": Info(Orthogonal()),
+    # of every kind one whose weights were moved a little: near its base, but no genome
+    **{kind: Info(ControllerRule(trained(kind, 0.01))) for kind in CONTROLLERS},
 }
 
 

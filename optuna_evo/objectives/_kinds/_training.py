@@ -147,7 +147,7 @@ def _check_stack(spec: StudySpec, config: TrainingConfig) -> None:
     if not isinstance(config.optimizer, Genome):
         raise SpecError(
             '`trainer.kind` "population" stacks genomes; the space '
-            f'{spec.space.name!r} trains with optimizers of torch: use "auto" or "sequential".'
+            f'{spec.space.name!r} trains with other optimizers: use "auto" or "sequential".'
         )
     if spec.trainer.precision == "float16":
         raise SpecError(
