@@ -76,12 +76,9 @@ def fused_update(
         table += [t.data_ptr() for t in dense[name]] if name in dense else [0] * len(params)
     table += sizes
     if params[0].is_cuda:
-        if not isinstance(numbers, Tensor):
-            # from pinned memory: the host need not wait until the GPU has come this far
-            pinned = torch.tensor(numbers, dtype=torch.float64, pin_memory=True)
-            numbers = pinned.to(params[0].device, non_blocking=True)
-        with torch.cuda.device(params[0].device):
-            _triton().launch(dtype, table, numbers, one_by_one=capturable)
+        device = params[0].device
+        with torch.cuda.device(device):
+            _triton().launch(dtype, table, numbers, device, one_by_one=capturable)
     else:
         _native.launch(dtype, table, numbers)
     if dense is not columns:

@@ -5,7 +5,8 @@ compiles a kernel for each dtype and each set of averages that exist, never for 
 data. A CUDA graph cannot capture that a table is sent: for one, each tensor has its own launch.
 
 In the kernels, `tensors` holds the addresses of first elements in the order of `COLUMNS`, and
-`numbers` points to the numbers of the rule, in the order of `NUMBERS`.
+`numbers` points to the numbers of the rule, in the order of `NUMBERS`, or holds them: what the
+host knows travels with the launch, so it never waits for the GPU.
 """
 
 from collections import namedtuple
@@ -14,6 +15,8 @@ import functools
 import inspect
 import itertools
 import re
+import struct
+from typing import Any
 from typing import NamedTuple
 
 import torch
@@ -35,6 +38,7 @@ TYPES = {
     torch.float16: (tl.float16, tl.float32),
 }
 _BLOCK = 2048  # elements of a program
+_FLIP = 0x5555_5555_5555_5555
 _ALIGNMENT = 16  # bytes that a thread loads at once
 _Numbers = namedtuple("_Numbers", NUMBERS)  # type: ignore[misc]
 _Columns = namedtuple("_Columns", COLUMNS)  # type: ignore[misc]
@@ -47,36 +51,58 @@ class Kind(NamedTuple):
     real: tl.dtype  # of averages and arithmetic
     has: tuple[bool, ...]  # which of the columns there are
     aligned: bool
+    by_value: bool  # whether the numbers travel with the launch
     n: _Numbers = _Numbers(*range(len(NUMBERS)))  # at which place
     c: _Columns = _Columns(*range(len(COLUMNS)))
 
 
 def launch(
-    dtype: torch.dtype, table: Sequence[int], numbers: Tensor, *, one_by_one: bool = False
+    dtype: torch.dtype,
+    table: Sequence[int],
+    numbers: Tensor | Sequence[float],
+    device: torch.device,
+    *,
+    one_by_one: bool = False,
 ) -> None:
     """Do one step over tensors given by their addresses (see `_native.launch`).
 
     Args:
         dtype: Type of parameters and gradients; averages are float32 for types of 16 bits.
         table: As there.
-        numbers: As there, float64, on the GPU.
+        numbers: As there; a tensor is float64 and on the GPU.
+        device: Where the tensors are.
         one_by_one: Whether each tensor has its own launch, and no table is sent.
     """
-    stride = numbers.shape[-1] if numbers.ndim == 2 else 0
+    by_value = not isinstance(numbers, Tensor)
+    given: Any = _bits(numbers) if by_value else numbers
+    stride = given.shape[-1] if not by_value and given.ndim == 2 else 0
     if not one_by_one:
-        stream = torch.cuda.current_stream(numbers.device).cuda_stream if numbers.is_cuda else 0
-        sent = _send(tuple(table), dtype, numbers.device, stream)
+        stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+        sent = _send(tuple(table), dtype, by_value, device, stream)
         if sent.blocks:
-            _step_all[(sent.blocks,)](sent.there, sent.n, numbers, stride, sent.kind, _BLOCK)
+            _step_all[(sent.blocks,)](sent.there, sent.n, given, stride, sent.kind, _BLOCK)
         return
     width = len(COLUMNS) - 1
     n = len(table) // len(COLUMNS)
-    kind, sizes = _kind(table, dtype), table[width * n :]
+    kind, sizes = _kind(table, dtype, by_value), table[width * n :]
     for t, size in enumerate(sizes):
         if size:
             addresses = tuple(table[t : width * n : n])
-            row = numbers[t] if stride else numbers
+            row = given[t] if stride else given
             _step_one[(triton.cdiv(size, _BLOCK),)](addresses, size, row, kind, _BLOCK)
+
+
+def _bits(numbers: Sequence[float]) -> tuple[int, ...]:
+    """Return float64 numbers as integers of 64 bits, which a launch does not round.
+
+    Triton passes an integer that is small enough as one of 32 bits, and compiles a kernel for each
+    pattern of them: flipped by `_FLIP`, none of the numbers of a step is.
+    """
+    return tuple(bits ^ _FLIP for bits in struct.unpack(f"{len(numbers)}q", _packed(numbers)))
+
+
+def _packed(numbers: Sequence[float]) -> bytes:
+    return struct.pack(f"{len(numbers)}d", *numbers)
 
 
 class _Sent(NamedTuple):
@@ -89,7 +115,9 @@ class _Sent(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _send(table: tuple[int, ...], dtype: torch.dtype, device: torch.device, stream: int) -> _Sent:
+def _send(
+    table: tuple[int, ...], dtype: torch.dtype, by_value: bool, device: torch.device, stream: int
+) -> _Sent:
     """Send a table, and at which block each tensor starts, once.
 
     Weights and averages stay where they are, and an allocator gives gradients the same places
@@ -99,19 +127,19 @@ def _send(table: tuple[int, ...], dtype: torch.dtype, device: torch.device, stre
     blocks = [triton.cdiv(size, _BLOCK) for size in table[len(table) - n :]]
     *starts, total = itertools.accumulate(blocks, initial=0)
     there = torch.tensor([*table, *starts], dtype=torch.int64).to(device)
-    return _Sent(there, n, total, _kind(table, dtype))
+    return _Sent(there, n, total, _kind(table, dtype, by_value))
 
 
-def _kind(table: Sequence[int], dtype: torch.dtype) -> Kind:
+def _kind(table: Sequence[int], dtype: torch.dtype, by_value: bool) -> Kind:
     width = len(COLUMNS) - 1
     n = len(table) // len(COLUMNS)
     aligned = all(address % _ALIGNMENT == 0 for address in table[: width * n])
     # an empty tensor has no address
     has = tuple(any(table[column * n : (column + 1) * n]) for column in range(width))
-    return Kind(*TYPES[dtype], has, aligned)
+    return Kind(*TYPES[dtype], has, aligned, by_value)
 
 
-@triton.jit(do_not_specialize=["n", "stride"])
+@triton.jit(do_not_specialize=["n", "numbers", "stride"])
 def _step_all(table, n, numbers, stride, KIND: tl.constexpr, BLOCK: tl.constexpr):
     """Step the block that this program is for, of the tensor that it belongs to."""
     block = tl.program_id(0)
@@ -127,10 +155,13 @@ def _step_all(table, n, numbers, stride, KIND: tl.constexpr, BLOCK: tl.constexpr
     for column in tl.static_range(width):
         tensors = tensors + (tl.load(at + column * n),)
     size, block = tl.load(at + width * n), block - tl.load(starts + tensor)
-    _step_block(tensors, size, numbers + tensor * stride, block, KIND, BLOCK)
+    if KIND.by_value:
+        _step_block(tensors, size, numbers, block, KIND, BLOCK)
+    else:
+        _step_block(tensors, size, numbers + tensor * stride, block, KIND, BLOCK)
 
 
-@triton.jit(do_not_specialize=["tensors", "size"])
+@triton.jit(do_not_specialize=["tensors", "size", "numbers"])
 def _step_one(tensors, size, numbers, KIND: tl.constexpr, BLOCK: tl.constexpr):
     """Step the block that this program is for, of the only tensor."""
     _step_block(tensors, size, numbers, tl.program_id(0), KIND, BLOCK)
@@ -152,48 +183,57 @@ def _step_elements(tensors, numbers, at, inside, KIND: tl.constexpr):
     p_at = _pointer(tensors[KIND.c.params], KIND.param, KIND.aligned) + at
     g_at = _pointer(tensors[KIND.c.grads], KIND.param, KIND.aligned) + at
     g = tl.load(g_at, mask=inside, other=0.0).to(real)
-    clip = tl.load(numbers + KIND.n.clip).to(real)
+    clip = _number(numbers, KIND.n.clip, KIND.by_value).to(real)
     g = tl.where(g > clip, clip, g)  # NaN stays NaN
     g = tl.where(g < -clip, -clip, g)
-    step = _share(numbers, KIND.n.grad, g)
-    step += _share(numbers, KIND.n.sign_grad, _sign(g))
-    over_abs = _share(numbers, KIND.n.sqrt_grad, g)
-    over_rms = _share(numbers, KIND.n.rms_norm, g)
+    step = _share(numbers, KIND.n.grad, KIND.by_value, g)
+    step += _share(numbers, KIND.n.sign_grad, KIND.by_value, _sign(g))
+    over_abs = _share(numbers, KIND.n.sqrt_grad, KIND.by_value, g)
+    over_rms = _share(numbers, KIND.n.rms_norm, KIND.by_value, g)
     if KIND.has[KIND.c.exp_avg]:
         m_at = _pointer(tensors[KIND.c.exp_avg], real, KIND.aligned) + at
         m = tl.load(m_at, mask=inside, other=0.0)
-        m += tl.load(numbers + KIND.n.m_share).to(real) * (g - m)
+        m += _number(numbers, KIND.n.m_share, KIND.by_value).to(real) * (g - m)
         tl.store(m_at, m, mask=inside)
-        step += _share(numbers, KIND.n.momentum, m)
-        step += _share(numbers, KIND.n.agreement, tl.where(_sign(g) == _sign(m), m, 0.0))
-        step += _share(numbers, KIND.n.sign_momentum, _sign(m))
-        over_abs += _share(numbers, KIND.n.momentum_over_abs, m)
-        over_rms += _share(numbers, KIND.n.adam_term, m)
+        step += _share(numbers, KIND.n.momentum, KIND.by_value, m)
+        step += _share(
+            numbers, KIND.n.agreement, KIND.by_value, tl.where(_sign(g) == _sign(m), m, 0.0)
+        )
+        step += _share(numbers, KIND.n.sign_momentum, KIND.by_value, _sign(m))
+        over_abs += _share(numbers, KIND.n.momentum_over_abs, KIND.by_value, m)
+        over_rms += _share(numbers, KIND.n.adam_term, KIND.by_value, m)
     if KIND.has[KIND.c.exp_avg_slow]:
         s_at = _pointer(tensors[KIND.c.exp_avg_slow], real, KIND.aligned) + at
         s = tl.load(s_at, mask=inside, other=0.0)
-        between = s + tl.load(numbers + KIND.n.m_share).to(real) * (g - s)
-        step += _share(numbers, KIND.n.lion, _sign(between))
-        s += tl.load(numbers + KIND.n.v_share).to(real) * (g - s)
+        between = s + _number(numbers, KIND.n.m_share, KIND.by_value).to(real) * (g - s)
+        step += _share(numbers, KIND.n.lion, KIND.by_value, _sign(between))
+        s += _number(numbers, KIND.n.v_share, KIND.by_value).to(real) * (g - s)
         tl.store(s_at, s, mask=inside)
     if KIND.has[KIND.c.directions]:
         d_at = _pointer(tensors[KIND.c.directions], real, KIND.aligned) + at
-        step += _share(numbers, KIND.n.dense, tl.load(d_at, mask=inside, other=0.0))
-    eps = tl.load(numbers + KIND.n.eps).to(real)
+        step += _share(numbers, KIND.n.dense, KIND.by_value, tl.load(d_at, mask=inside, other=0.0))
+    eps = _number(numbers, KIND.n.eps, KIND.by_value).to(real)
     if KIND.has[KIND.c.exp_avg_sq]:
         v_at = _pointer(tensors[KIND.c.exp_avg_sq], real, KIND.aligned) + at
         v = tl.load(v_at, mask=inside, other=0.0)
-        v_decay, v_share = tl.load(numbers + KIND.n.v_decay), tl.load(numbers + KIND.n.v_share)
+        v_decay, v_share = (
+            _number(numbers, KIND.n.v_decay, KIND.by_value),
+            _number(numbers, KIND.n.v_share, KIND.by_value),
+        )
         v = v_decay.to(real) * v + v_share.to(real) * g * g
         tl.store(v_at, v, mask=inside)
-        rms = tl.load(numbers + KIND.n.rms_scale).to(real) * tl.sqrt(v) + eps
-        step += tl.where(_reads(numbers, KIND.n.rms_norm, KIND.n.adam_term), over_rms / rms, 0.0)
+        rms = _number(numbers, KIND.n.rms_scale, KIND.by_value).to(real) * tl.sqrt(v) + eps
+        step += tl.where(
+            _reads(numbers, KIND.n.rms_norm, KIND.n.adam_term, KIND.by_value), over_rms / rms, 0.0
+        )
     size = tl.abs(g) + eps
     step += tl.where(
-        _reads(numbers, KIND.n.sqrt_grad, KIND.n.momentum_over_abs), over_abs / size, 0.0
+        _reads(numbers, KIND.n.sqrt_grad, KIND.n.momentum_over_abs, KIND.by_value),
+        over_abs / size,
+        0.0,
     )
     p = tl.load(p_at, mask=inside, other=0.0).to(real)
-    p = tl.load(numbers + KIND.n.decay).to(real) * p - step
+    p = _number(numbers, KIND.n.decay, KIND.by_value).to(real) * p - step
     tl.store(p_at, p.to(KIND.param), mask=inside)
 
 
@@ -213,13 +253,21 @@ def _pointer(address, TYPE: tl.constexpr, ALIGNED: tl.constexpr):
 
 
 @triton.jit
-def _share(numbers, number: tl.constexpr, direction):
+def _number(numbers, number: tl.constexpr, BY_VALUE: tl.constexpr):
+    if BY_VALUE:
+        return (numbers[number].to(tl.int64) ^ 0x5555555555555555).to(tl.float64, bitcast=True)
+    else:
+        return tl.load(numbers + number)
+
+
+@triton.jit
+def _share(numbers, number: tl.constexpr, BY_VALUE: tl.constexpr, direction):
     """Return number * direction; a number of 0 is nothing even times inf."""
-    k = tl.load(numbers + number).to(direction.dtype)
+    k = _number(numbers, number, BY_VALUE).to(direction.dtype)
     return tl.where(k == 0, 0.0, k * direction)
 
 
 @triton.jit
-def _reads(numbers, first: tl.constexpr, second: tl.constexpr):
+def _reads(numbers, first: tl.constexpr, second: tl.constexpr, BY_VALUE: tl.constexpr):
     """Tell whether the rule reads one of two directions."""
-    return (tl.load(numbers + first) != 0) | (tl.load(numbers + second) != 0)
+    return (_number(numbers, first, BY_VALUE) != 0) | (_number(numbers, second, BY_VALUE) != 0)

@@ -11,6 +11,7 @@ import torch
 
 from optuna_evo.optimizers._columns import COLUMNS
 from optuna_evo.rules import AVERAGES
+from optuna_evo.rules import NUMBERS
 from tests.optimizers.steps import by_rows
 from tests.optimizers.steps import dense_direction
 from tests.optimizers.steps import gradients
@@ -24,7 +25,7 @@ from tests.optimizers.steps import TERMS
 SIZES = (19, 1, 0, 16)
 
 
-def interpret(one_by_one: bool) -> None:
+def interpret(one_by_one: bool, by_value: bool) -> None:
     """Train four tensors, each along its own terms, with the interpreted kernel in float64."""
     from optuna_evo.optimizers import _triton
 
@@ -45,7 +46,15 @@ def interpret(one_by_one: bool) -> None:
             none = [torch.empty(0)] * len(SIZES)
             table = [t.data_ptr() for name in COLUMNS[:-1] for t in columns.get(name, none)]
             numbers = torch.tensor([rows[step] for rows in four], dtype=torch.float64)
-            _triton.launch(torch.float64, [*table, *SIZES], numbers, one_by_one=one_by_one)
+            cpu = torch.device("cpu")
+            if not by_value:
+                _triton.launch(
+                    torch.float64, [*table, *SIZES], numbers, cpu, one_by_one=one_by_one
+                )
+                continue
+            for i, row in enumerate(four):  # each tensor alone: one row is for all
+                alone_table = [*table[i :: len(SIZES)], SIZES[i]]
+                _triton.launch(torch.float64, alone_table, row[step], cpu, one_by_one=one_by_one)
         for rows, p in zip(four, params, strict=True):
             expected = by_rows(rows, grads)[: len(p)]
             torch.testing.assert_close(p, expected, rtol=1e-12, atol=1e-12)
@@ -65,7 +74,8 @@ def batched(items: list[Any], size: int) -> Iterator[list[Any]]:
 def test_every_term_of_the_interpreted_kernel_is_its_row() -> None:
     pytest.importorskip("triton")
     environment = os.environ | {"TRITON_INTERPRET": "1"}
-    call = f"from {__name__} import interpret; interpret(True); interpret(False)"
+    ways = [(one, value) for one in (True, False) for value in (True, False)]
+    call = f"from {__name__} import interpret; [interpret(*way) for way in {ways}]"
     command = [sys.executable, "-c", call]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -74,19 +84,21 @@ def test_every_term_of_the_interpreted_kernel_is_its_row() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_the_kernels_compile_for_an_h100(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("by_value", [True, False])
+def test_the_kernels_compile_for_an_h100(dtype: torch.dtype, by_value: bool) -> None:
     triton = pytest.importorskip("triton")
     from triton.backends.compiler import GPUTarget
 
     from optuna_evo.optimizers import _triton
 
     width = len(COLUMNS) - 1
-    kind = _triton.Kind(*_triton.TYPES[dtype], (True,) * width, True)
+    kind = _triton.Kind(*_triton.TYPES[dtype], (True,) * width, True, by_value)
     constants = {"KIND": kind, "BLOCK": 2048}
     kinds = dict.fromkeys(constants, "constexpr")
+    numbers = ("i64",) * len(NUMBERS) if by_value else "*fp64"
     signatures = {
-        _triton._step_all: {"table": "*i64", "n": "i32", "numbers": "*fp64", "stride": "i32"},
-        _triton._step_one: {"tensors": ("i64",) * width, "size": "i64", "numbers": "*fp64"},
+        _triton._step_all: {"table": "*i64", "n": "i32", "numbers": numbers, "stride": "i32"},
+        _triton._step_one: {"tensors": ("i64",) * width, "size": "i64", "numbers": numbers},
     }
     for kernel, signature in signatures.items():
         source = triton.compiler.ASTSource(kernel, signature | kinds, constants)
