@@ -74,7 +74,7 @@ def launch(
         one_by_one: Whether each tensor has its own launch, and no table is sent.
     """
     by_value = not isinstance(numbers, Tensor)
-    given: Any = _bits(numbers) if by_value else numbers
+    given: Any = numbers if isinstance(numbers, Tensor) else _bits(numbers)
     stride = given.shape[-1] if not by_value and given.ndim == 2 else 0
     if not one_by_one:
         stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
