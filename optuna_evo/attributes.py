@@ -230,6 +230,22 @@ RECURRENCE_STUDY: Final = _system(
     "RecurrenceSampler:study", "study system", "That name, and a seed for no seed (table)."
 )
 
+# --- trials: written by storages
+WRITE: Final = Attribute(
+    key=_PREFIX + "write",
+    place="trial system",
+    meaning="Token of the write that made it or changed its state last, on servers (str).",
+    writer="search",
+    readers=("search",),
+)
+BEAT: Final = Attribute(
+    key=_PREFIX + "beat",
+    place="trial system",
+    meaning="Changes while its worker lives, where a storage has no heartbeat (str).",
+    writer="search",
+    readers=("search",),
+)
+
 # --- trials: measured by a user's objective, read by our samplers
 GRAD_NORM: Final = Attribute(
     key="grad_norm",

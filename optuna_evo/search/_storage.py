@@ -5,6 +5,7 @@ share one. Trials carry a heartbeat: see `optuna_evo.search._leases`.
 """
 
 from contextlib import closing
+import math
 import os
 from pathlib import Path
 import sqlite3
@@ -24,9 +25,15 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import SQLAlchemyError
 
 from optuna_evo.errors import StorageError
+from optuna_evo.errors import UsageError
 from optuna_evo.names import printable
 from optuna_evo.names import shown_url
 from optuna_evo.names import without_secrets
+from optuna_evo.search._mysql import widen
+from optuna_evo.search._others import is_other
+from optuna_evo.search._others import open_other
+from optuna_evo.search._others import path_of_journal
+from optuna_evo.search._resilient import ResilientStorage
 
 
 __all__ = ["database_exists", "default_url", "make_durable", "open_storage"]
@@ -35,6 +42,9 @@ _BUSY_TIMEOUT_S = 120
 _CONNECT_TIMEOUT_S = 10
 _HEARTBEAT_INTERVAL_S = 30
 _GRACE_PERIOD_S = 120
+_SILENCE_S = 60  # longer than MySQL waits for a lock
+_PATIENCE_S = 600
+_SERVERS = ("postgresql", "mysql", "mariadb")
 _EXAMPLES = "sqlite:///studies.db or postgresql://user@host/database"
 
 
@@ -44,32 +54,63 @@ def default_url() -> str:
 
 
 def database_exists(url: str) -> bool:
-    """Tell whether there is a file, for an SQLite URL; True for all others.
+    """Tell whether there is a file, for SQLite and journals; True for all others.
 
     Raises:
         StorageError: If the URL is wrong.
     """
+    if is_other(url):
+        path = path_of_journal(url)
+        return path is None or _is_there(path)
     parsed = _parse(url)
     is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
     return _is_there(Path(str(parsed.database))) if is_file else True
 
 
 def open_storage(
-    url: str | None = None, *, create: bool = True, read_only: bool = False
-) -> RDBStorage:
+    url: str | None = None,
+    *,
+    create: bool = True,
+    read_only: bool = False,
+    patience_s: float | None = None,
+) -> ResilientStorage:
     """Open a database by its URL.
 
     Args:
-        url: An SQLAlchemy URL; None: `default_url()`.
-        create: Whether an SQLite file that is not there may be made.
+        url: An SQLAlchemy URL, "journal://FILE" or "grpc://HOST:PORT" (see `search._others`);
+            None: `default_url()`.
+        create: Whether a file that is not there may be made.
         read_only: Whether to leave the database as it is: no tables, no journal mode, no
             heartbeats; an SQLite file may be one that cannot be written.
+        patience_s: How long a call is tried again while the database is away, >= 0; None:
+            `OPTUNA_EVO_PATIENCE`, in seconds, else ten minutes.
 
     Raises:
         StorageError: If the URL is wrong, the database cannot be reached or written, or was made
             by a newer Optuna.
     """
     url = url or default_url()
+    patience_s = _patience_s() if patience_s is None else patience_s
+    if is_other(url):
+        return open_other(url, create=create, read_only=read_only, patience_s=patience_s)
+    storage = _open_rdb(url, create=create, read_only=read_only)
+    if not read_only and storage.engine.name in ("mysql", "mariadb"):
+        widen(storage.engine)
+    return ResilientStorage(storage, url=url, patience_s=patience_s)
+
+
+def _patience_s() -> float:
+    text = os.environ.get("OPTUNA_EVO_PATIENCE") or str(_PATIENCE_S)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise UsageError(f"OPTUNA_EVO_PATIENCE must be seconds from 0 on, got {text!r:.40}.")
+    return seconds
+
+
+def _open_rdb(url: str, *, create: bool, read_only: bool) -> RDBStorage:
     options: dict[str, Any] = {"skip_table_creation": True} if read_only else _heartbeat_options()
     parsed = _parse(url)
     shown = shown_url(url)
@@ -84,9 +125,8 @@ def open_storage(
             _prepare_sqlite(path, create=create)
         arguments = {"timeout": _BUSY_TIMEOUT_S, "factory": _Connection}
         options["engine_kwargs"] = {"connect_args": arguments}
-    elif read_only and parsed.get_backend_name() in ("postgresql", "mysql", "mariadb"):
-        # what may be gone must not keep a worker waiting
-        options["engine_kwargs"] = {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
+    elif parsed.get_backend_name() in _SERVERS:
+        options["engine_kwargs"] = _server_options(parsed)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are, to Optuna
@@ -113,6 +153,20 @@ def open_storage(
             f"{shown} was written by another version of Optuna: {error} "
             "Install that version, or upgrade the database by `optuna storage upgrade`."
         ) from error
+
+
+def _server_options(url: URL) -> dict[str, Any]:
+    """Notice soon that a server is gone, also one that says nothing any more."""
+    arguments: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT_S}
+    driver = url.get_driver_name()
+    if driver.startswith("psycopg"):
+        arguments |= {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+        arguments["tcp_user_timeout"] = 1000 * _SILENCE_S
+    elif driver == "pymysql":
+        arguments |= {"read_timeout": _SILENCE_S, "write_timeout": _SILENCE_S}
+        arguments["charset"] = "utf8mb4"
+    given = {key: value for key, value in arguments.items() if key not in url.query}
+    return {"connect_args": given, "pool_pre_ping": True}
 
 
 def _parse(url: str) -> URL:
