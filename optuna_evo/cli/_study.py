@@ -8,6 +8,8 @@ import sys
 import click
 
 from optuna_evo.cli._compare import study_compare_samplers
+from optuna_evo.cli._databases import study_copy
+from optuna_evo.cli._databases import study_upgrade
 from optuna_evo.cli._definition import Definition
 from optuna_evo.cli._definition import definition_options
 from optuna_evo.cli._definition import is_function_of_file
@@ -293,25 +295,6 @@ def study_export(
         out.write_text(text + "\n", encoding="utf-8")
 
 
-@study.command("copy", short_help="Copy a study with its trials.")
-@click.argument("name")
-@click.argument("new_name")
-@storage_option
-def study_copy(name: str, new_name: str, storage: str | None) -> None:
-    """Copy a study as NEW_NAME, with its trials and all that is known of them.
-
-    A trial that is still running is run again in the copy.
-
-    \b
-    Example:
-      optuna_evo study copy digits_optimizer digits_longer
-    """
-    from optuna_evo.study import copy_study
-
-    copied = copy_study(name, new_name, open_database(storage))
-    click.echo(f"Copied {len(copied.get_trials(deepcopy=False))} trials to study {new_name!r}.")
-
-
 @study.command("delete")
 @click.argument("name")
 @storage_option
@@ -334,5 +317,7 @@ def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: b
 
 
 study.add_command(study_compare_samplers)
+study.add_command(study_copy)
 study.add_command(study_lineage)
 study.add_command(study_sources)
+study.add_command(study_upgrade)

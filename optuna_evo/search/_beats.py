@@ -43,7 +43,7 @@ class Beats:
         self._numbers = itertools.count()
         self._seen: dict[int, tuple[str, float]] = {}
 
-    def record(self, trial_id: int) -> None:
+    def record_heartbeat(self, trial_id: int) -> None:
         """Say that a trial's worker is alive."""
         value = f"{self._process}:{next(self._numbers)}"
         self._storage.set_trial_system_attr(trial_id, BEAT.key, value)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.exc import SQLAlchemyError
 
 
-__all__ = ["cause_of", "Fault", "fault_of"]
+__all__ = ["cause_of", "Fault", "fault_of", "NO_SPACE"]
 
 
 class Fault(enum.Enum):
@@ -50,7 +50,7 @@ _MYSQL_FULL: Final = frozenset({1021, 1114})
 _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 # What SQLite may say where the disk is full as well: it cannot make or extend a file beside.
 _SQLITE_MAYBE_FULL: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_SERVER: Final = frozenset(
     {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH}
 )
@@ -89,7 +89,7 @@ def cause_of(error: BaseException) -> str:
             return _first_line(str(details() or _grpc_code(each)))
     inner = next((c for c in causes if isinstance(c, DBAPIError) and c.orig is not None), None)
     told = inner.orig if inner is not None else causes[-1]
-    args = getattr(told, "args", ())
+    args: tuple[Any, ...] = getattr(told, "args", ())
     if len(args) > 1 and isinstance(args[0], int):  # MySQL's (number, text)
         return _first_line(f"{args[1]} ({args[0]})")
     return _first_line(str(told).strip() or type(told).__name__)
@@ -130,7 +130,7 @@ def _of_sqlite(error: sqlite3.Error, path: str | None) -> Fault:
 
 
 def _of_file(error: OSError) -> Fault | None:
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE:
         return Fault.FULL
     if error.errno in _NO_SERVER or isinstance(error, ConnectionError):
         return Fault.AWAY

@@ -8,14 +8,20 @@ and then looks for the token.
 
 from collections.abc import Iterator
 import contextlib
+import copy
 from dataclasses import dataclass
 from dataclasses import field
+import datetime
 import json
 import threading
 from typing import Any
 import uuid
 
+from optuna.storages import BaseStorage
 from optuna.storages import RDBStorage
+from optuna.trial import create_trial
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
 import sqlalchemy
 from sqlalchemy import column
 from sqlalchemy import event
@@ -25,12 +31,10 @@ from sqlalchemy.orm import Session
 from optuna_evo.attributes import WRITE
 
 
-__all__ = ["AlreadyMade", "Landings", "Write"]
+__all__ = ["AlreadyMade", "Landings", "made_by", "with_token", "Write"]
 
 # Optuna's tables, which it migrates by versions of its own; these columns are its oldest.
-_ATTRS = table(
-    "trial_system_attributes", column("trial_id"), column("key"), column("value_json")
-)
+_ATTRS = table("trial_system_attributes", column("trial_id"), column("key"), column("value_json"))
 _TRIALS = table("trials", column("trial_id"), column("study_id"))
 
 
@@ -58,6 +62,25 @@ class Write:
     study_id: int | None = None
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     n_tries: int = 0
+
+
+def with_token(template: FrozenTrial | None, write: Write) -> FrozenTrial:
+    """Return a trial to make, with a token; without a template, a running one as Optuna's are."""
+    if template is None:
+        trial = create_trial(state=TrialState.RUNNING)
+        trial.datetime_start = datetime.datetime.now()
+    else:
+        trial = copy.copy(template)
+    trial.system_attrs = {**trial.system_attrs, WRITE.key: write.token}
+    return trial
+
+
+def made_by(write: Write, storage: BaseStorage) -> int | None:
+    """Return the id of the trial that has the token; None if there is none."""
+    assert write.study_id is not None, "it makes a trial"
+    trials = storage.get_all_trials(write.study_id, deepcopy=False)
+    found = (t._trial_id for t in trials if WRITE.read(t.system_attrs) == write.token)
+    return next(found, None)
 
 
 class Landings:

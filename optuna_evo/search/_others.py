@@ -1,12 +1,13 @@
 """Storages that are no relational database: Optuna's journal file and its gRPC proxy.
 
-    journal://studies.log         a file in the working folder; journal:///srv/studies.log: elsewhere
-    grpc://host:13000             a proxy before a database (`optuna.storages.run_grpc_proxy_server`)
+    journal://studies.log         a file in the working folder
+    journal:///srv/studies.log    a file elsewhere
+    grpc://host:13000             Optuna's proxy before a database (`run_grpc_proxy_server`)
 
 A journal is a file that is only added to. It is made for folders on a network (NFS) where SQLite's
-locks do not work, and about as fast as SQLite; every process reads the whole file when it opens it.
-A proxy spares a database thousands of connections; it has no log-in, so it belongs into a network
-that only friends are in, and before a journal it does not work (Optuna's issue 6084).
+locks do not work; every process reads the whole file when it opens it. A proxy spares a database
+thousands of connections; it has no log-in, so it belongs into a network that only friends are in,
+and before a journal it does not work (Optuna's issue 6084).
 
 Neither has a heartbeat. Beats of our own take its place (`_beats`): a worker that falls silent is
 found by those who have been looking on for the grace period.
@@ -47,9 +48,7 @@ def path_of_journal(url: str) -> Path | None:
     return Path(url.removeprefix(_JOURNAL)) if url.startswith(_JOURNAL) else None
 
 
-def open_other(
-    url: str, *, create: bool, read_only: bool, patience_s: float
-) -> ResilientStorage:
+def open_other(url: str, *, create: bool, read_only: bool, patience_s: float) -> ResilientStorage:
     """Open a journal or a proxy; as `search.open_storage`."""
     path = path_of_journal(url)
     storage = _open_proxy(url) if path is None else _open_journal(path, create=create)
@@ -76,7 +75,9 @@ def _open_journal(path: Path, *, create: bool) -> BaseStorage:
     except OSError as error:
         raise StorageError(f"Cannot open journal {shown}: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise StorageError(f"{shown} is no journal of Optuna, or is damaged: {error!r:.80}.") from error
+        raise StorageError(
+            f"{shown} is no journal of Optuna, or is damaged: {error!r:.80}."
+        ) from error
 
 
 def _open_proxy(url: str) -> BaseStorage:
@@ -87,9 +88,7 @@ def _open_proxy(url: str) -> BaseStorage:
     try:
         import grpc  # noqa: F401
     except ImportError as error:
-        raise StorageError(
-            "grpc:// needs grpcio: pip install 'optuna-evo[grpc]'."
-        ) from error
+        raise StorageError("grpc:// needs grpcio: pip install 'optuna-evo[grpc]'.") from error
     from optuna.storages import GrpcStorageProxy
 
     with warnings.catch_warnings():

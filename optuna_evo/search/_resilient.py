@@ -1,21 +1,19 @@
 """A storage that outlives the restart of its database.
 
-It stands before any of Optuna's storages and has their interface and nothing else. A call that
-fails because the database is away is tried again, with growing pauses, until the database is back
-or the patience is at an end. Reads, attributes, parameters and reports say the same twice; what
-must be done exactly once - to make, take or finish a trial - carries a token (`_landing`), by which
-a lost answer is found out about.
+It stands before any of Optuna's storages and has their interface. A call that fails because the
+database is away is tried again, with growing pauses, until the database is back or the patience is
+at an end. Reads, attributes, parameters and reports say the same twice; what must be done exactly
+once - to make, take or finish a trial - carries a token (`_landing`), by which it is found out
+whether what was not answered was done.
 """
 
 from collections.abc import Callable
 from collections.abc import Container
 from collections.abc import Sequence
 import contextlib
-import copy
-import datetime
 import time
 from typing import Any
-from typing import TypeVar
+from typing import cast
 import uuid
 
 import optuna
@@ -33,18 +31,17 @@ from optuna.trial import TrialState
 import sqlalchemy
 
 from optuna_evo.attributes import WRITE
-from optuna_evo.names import shown_url
 from optuna_evo.search._beats import Beats
-from optuna_evo.search._faults import fault_of
 from optuna_evo.search._landing import AlreadyMade
 from optuna_evo.search._landing import Landings
+from optuna_evo.search._landing import made_by
+from optuna_evo.search._landing import with_token
 from optuna_evo.search._landing import Write
 from optuna_evo.search._outage import Outage
 
 
 __all__ = ["ResilientStorage"]
 
-_T = TypeVar("_T")
 _UNNAMED = "no-name-"  # what Optuna's storages call a study without a name, and a UUID
 _FILE = "sqlite"
 
@@ -92,17 +89,14 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
 
     def _set_up(self) -> None:
         inner = self._backing
-        self._inner: Any = get_storage(inner)  # with Optuna's cache before a database
-        self._outage = Outage(
-            shown_url(self.url), self.url, patience_s=self._patience_s, pause=self._pause
-        )
-        self._landings = None
-        self._path = None
+        self._inner: BaseStorage = get_storage(inner)  # with Optuna's cache before a database
+        self._landings, path = None, None
         if isinstance(inner, RDBStorage):
             if inner.engine.name != _FILE:
                 self._landings = Landings(inner)
             else:
-                self._path = inner.engine.url.database
+                path = inner.engine.url.database
+        self._outage = Outage(self.url, path=path, patience_s=self._patience_s, pause=self._pause)
         # what tells a trial from others on a server: its answers can get lost
         self._has_tokens = self._landings is not None or not _is_local(inner)
         self._beats = None
@@ -150,17 +144,17 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
 
         def create(n_before: int) -> int:
             try:
-                return int(self._inner.create_new_study(directions, name))
+                return self._inner.create_new_study(directions, name)
             except DuplicatedStudyError:
                 if n_before and (made := self._blank_study(name)) is not None:
                     return made
                 raise
 
-        return self._again(create)
+        return self._outage.again(create)
 
     def _blank_study(self, name: str) -> int | None:
         """Return the study of a name if nobody has written anything on it."""
-        study_id: int = self._inner.get_study_id_from_name(name)
+        study_id = self._inner.get_study_id_from_name(name)
         has_attrs = self._inner.get_study_user_attrs(study_id)
         is_blank = not has_attrs and not self._inner.get_all_trials(study_id, deepcopy=False)
         return study_id if is_blank else None
@@ -171,60 +165,54 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
             with contextlib.suppress(*([KeyError] if n_before else [])):
                 self._inner.delete_study(study_id)
 
-        self._again(delete)
+        self._outage.again(delete)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._do(self._inner.set_study_user_attr, study_id, key, value)
+        self._outage.do(self._inner.set_study_user_attr, study_id, key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._do(self._inner.set_study_system_attr, study_id, key, value)
+        self._outage.do(self._inner.set_study_system_attr, study_id, key, value)
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        return self._do(self._inner.get_study_id_from_name, study_name)
+        return self._outage.do(self._inner.get_study_id_from_name, study_name)
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        return self._do(self._inner.get_study_name_from_id, study_id)
+        return self._outage.do(self._inner.get_study_name_from_id, study_id)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return self._do(self._inner.get_study_directions, study_id)
+        return self._outage.do(self._inner.get_study_directions, study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._do(self._inner.get_study_user_attrs, study_id)
+        return self._outage.do(self._inner.get_study_user_attrs, study_id)
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._do(self._inner.get_study_system_attrs, study_id)
+        return self._outage.do(self._inner.get_study_system_attrs, study_id)
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        return self._do(self._inner.get_all_studies)
+        return self._outage.do(self._inner.get_all_studies)
 
     # --- trials: what is done exactly once
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         if not self._has_tokens:
-            return self._do(self._inner.create_new_trial, study_id, template_trial)
+            return self._outage.do(self._inner.create_new_trial, study_id, template_trial)
         write = Write(study_id)
-        template = _with_token(template_trial, write)
+        template = with_token(template_trial, write)
 
         def create(n_before: int) -> int:
             if self._landings is None:  # a proxy: nobody else makes a trial of this token
-                made = self._made(study_id, write) if n_before else None
-                return made if made is not None else self._create(study_id, template)
+                made = made_by(write, self._inner) if n_before else None
+                if made is not None:
+                    return made
+                return self._inner.create_new_trial(study_id, template)
             try:
                 with self._landings.of(write):
-                    return self._create(study_id, template)
+                    return self._inner.create_new_trial(study_id, template)
             except AlreadyMade as made:
                 self._inner.get_all_trials(study_id, deepcopy=False)  # so that the cache has it
                 return made.trial_id
 
-        return self._again(create)
-
-    def _create(self, study_id: int, template: FrozenTrial) -> int:
-        return int(self._inner.create_new_trial(study_id, template))
-
-    def _made(self, study_id: int, write: Write) -> int | None:
-        trials = self._inner.get_all_trials(study_id, deepcopy=False)
-        found = (t._trial_id for t in trials if WRITE.read(t.system_attrs) == write.token)
-        return next(found, None)
+        return self._outage.again(create)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -243,7 +231,7 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
                 raise
             return bool(n_before) and self._has_changed(trial_id, write, state, values)
 
-        return self._again(change)
+        return self._outage.again(change)
 
     def _has_changed(
         self, trial_id: int, write: Write, state: TrialState, values: Sequence[float] | None
@@ -253,7 +241,7 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
             return self._landings.has_landed(write, trial_id)
         # A proxy has no token. Who has taken a trial cannot be known: then it was somebody else,
         # and if it was not, the trial comes back as that of a silent worker.
-        trial: FrozenTrial = self._inner.get_trial(trial_id)
+        trial = self._inner.get_trial(trial_id)
         told = None if values is None else list(values)
         return state.is_finished() and trial.state == state and trial.values == told
 
@@ -266,51 +254,50 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        arguments = (trial_id, param_name, param_value_internal, distribution)
-        self._tell(self._inner.set_trial_param, arguments, lambda t: param_name in t.params)
+        function = self._inner.set_trial_param
+        more = (param_name, param_value_internal, distribution)
+        self._tell(lambda t: param_name in t.params, function, trial_id, *more)
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
-        arguments = (trial_id, step, intermediate_value)
-        self._tell(
-            self._inner.set_trial_intermediate_value,
-            arguments,
-            lambda t: step in t.intermediate_values,
-        )
+        function = self._inner.set_trial_intermediate_value
+        more = (step, intermediate_value)
+        self._tell(lambda t: step in t.intermediate_values, function, trial_id, *more)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        arguments = (trial_id, key, value)
-        self._tell(self._inner.set_trial_user_attr, arguments, lambda t: key in t.user_attrs)
+        function = self._inner.set_trial_user_attr
+        self._tell(lambda t: key in t.user_attrs, function, trial_id, key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        arguments = (trial_id, key, value)
-        self._tell(self._inner.set_trial_system_attr, arguments, lambda t: key in t.system_attrs)
+        function = self._inner.set_trial_system_attr
+        self._tell(lambda t: key in t.system_attrs, function, trial_id, key, value)
 
     def _tell(
         self,
-        function: Callable[..., None],
-        arguments: tuple[Any, ...],
         is_there: Callable[[FrozenTrial], bool],
+        function: Callable[..., None],
+        trial_id: int,
+        *more: Any,
     ) -> None:
         def tell(n_before: int) -> None:
             try:
-                function(*arguments)
+                function(trial_id, *more)
             except UpdateFinishedTrialError:
                 # written before the answer was lost, and finished by another one since
-                if not n_before or not is_there(self._inner.get_trial(arguments[0])):
+                if not n_before or not is_there(self._inner.get_trial(trial_id)):
                     raise
 
-        self._again(tell)
+        self._outage.again(tell)
 
     # --- trials: reading
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         function = self._inner.get_trial_id_from_study_id_trial_number
-        return self._do(function, study_id, trial_number)
+        return self._outage.do(function, study_id, trial_number)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self._clean(self._do(self._inner.get_trial, trial_id))
+        return self._clean(self._outage.do(self._inner.get_trial, trial_id))
 
     def get_all_trials(
         self,
@@ -318,14 +305,14 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        trials = self._do(self._inner.get_all_trials, study_id, deepcopy, states)
+        trials = self._outage.do(self._inner.get_all_trials, study_id, deepcopy, states)
         if self._has_tokens:
             for trial in trials:
                 self._clean(trial)
         return trials
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
-        return self._clean(self._do(self._inner.get_best_trial, study_id))
+        return self._clean(self._outage.do(self._inner.get_best_trial, study_id))
 
     def _clean(self, trial: FrozenTrial) -> FrozenTrial:
         """Take our token off a trial: it is nobody's business."""
@@ -338,81 +325,36 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
 
     # --- heartbeats
 
+    @property
+    def _heartbeat(self) -> BaseHeartbeat | None:
+        """Optuna's own, where our beats do not take its place."""
+        has_own = self._beats is None and isinstance(self._inner, BaseHeartbeat)
+        return cast(BaseHeartbeat, self._inner) if has_own else None
+
     def record_heartbeat(self, trial_id: int) -> None:
-        record = self._beats.record if self._beats else self._inner.record_heartbeat
+        heartbeat = self._beats or self._heartbeat
+        assert heartbeat is not None, "there is an interval"
         # a beat that comes after the next one is worth nothing
-        self._again(lambda _: record(trial_id), patience_s=float(self.heartbeat_interval or 0))
+        patience_s = float(self.heartbeat_interval or 0)
+        self._outage.again(lambda _: heartbeat.record_heartbeat(trial_id), patience_s=patience_s)
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         if self._beats is not None:
-            return self._do(self._beats.stale, study_id)
-        return self._do(self._inner._get_stale_trial_ids, study_id)
+            return self._outage.do(self._beats.stale, study_id)
+        assert self._heartbeat is not None, "there is an interval"
+        return self._outage.do(self._heartbeat._get_stale_trial_ids, study_id)
 
     def get_heartbeat_interval(self) -> int | None:
-        if self._beats is not None or not isinstance(self._inner, BaseHeartbeat):
-            return self._beat_interval_s
-        return self._inner.get_heartbeat_interval()
+        heartbeat = self._heartbeat
+        return heartbeat.get_heartbeat_interval() if heartbeat else self._beat_interval_s
 
     def get_heartbeat_stale_trial_callback(
         self,
     ) -> Callable[[optuna.Study, FrozenTrial], None] | None:
-        if self._beats is not None or not isinstance(self._inner, BaseHeartbeat):
-            return self._on_stale
-        return self._inner.get_heartbeat_stale_trial_callback()
-
-    # --- trying again
-
-    def _do(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        try:
-            result = function(*arguments)
-        except Exception as error:
-            first = error
-        else:
-            if self._outage.is_on:
-                self._outage.end()
-            return result
-        return self._again(lambda _: function(*arguments), first=first)
-
-    def _again(
-        self,
-        function: Callable[[int], _T],
-        *,
-        first: Exception | None = None,
-        patience_s: float | None = None,
-    ) -> _T:
-        """Call a function with the number of tries before until it returns, or raise."""
-        n_tries, since = 0, 0.0
-        error = first
-        while True:
-            if error is None:
-                try:
-                    result = function(n_tries)
-                except Exception as raised:
-                    error = raised
-                else:
-                    if self._outage.is_on:
-                        self._outage.end()
-                    return result
-            fault = fault_of(error, path=self._path)
-            if fault is None:
-                raise error
-            since = since or time.monotonic()
-            n_tries += 1
-            patience = self._patience_s if patience_s is None else patience_s
-            self._outage.wait(error, fault, n_tries, since=since, patience_s=patience)
-            error = None
+        heartbeat = self._heartbeat
+        return heartbeat.get_heartbeat_stale_trial_callback() if heartbeat else self._on_stale
 
 
 def _is_local(storage: BaseStorage) -> bool:
     """Tell whether a storage is a file or in memory, so that no answer of it gets lost."""
     return not type(storage).__module__.startswith("optuna.storages._grpc")
-
-
-def _with_token(template: FrozenTrial | None, write: Write) -> FrozenTrial:
-    if template is None:
-        trial = optuna.trial.create_trial(state=TrialState.RUNNING)
-        trial.datetime_start = datetime.datetime.now()
-    else:
-        trial = copy.copy(template)
-    trial.system_attrs = {**trial.system_attrs, WRITE.key: write.token}
-    return trial

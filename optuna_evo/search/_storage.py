@@ -44,7 +44,8 @@ _HEARTBEAT_INTERVAL_S = 30
 _GRACE_PERIOD_S = 120
 _SILENCE_S = 60  # longer than MySQL waits for a lock
 _PATIENCE_S = 600
-_SERVERS = ("postgresql", "mysql", "mariadb")
+_MYSQL = ("mysql", "mariadb")
+_SERVERS = ("postgresql", *_MYSQL)
 _EXAMPLES = "sqlite:///studies.db or postgresql://user@host/database"
 
 
@@ -94,9 +95,38 @@ def open_storage(
     if is_other(url):
         return open_other(url, create=create, read_only=read_only, patience_s=patience_s)
     storage = _open_rdb(url, create=create, read_only=read_only)
-    if not read_only and storage.engine.name in ("mysql", "mariadb"):
+    if not read_only and storage.engine.name in _MYSQL:
         widen(storage.engine)
     return ResilientStorage(storage, url=url, patience_s=patience_s)
+
+
+def upgrade_tables(url: str | None = None) -> list[str]:
+    """Bring Optuna's tables, and what MySQL needs of them, up to date; say what was done.
+
+    Args:
+        url: The database; None: `default_url()`.
+
+    Raises:
+        StorageError: If it cannot be opened, or was made by a newer Optuna.
+    """
+    url = url or default_url()
+    if is_other(url):
+        return []
+    storage = _open_rdb(url, create=False, read_only=False, any_version=True)
+    done = []
+    version = storage.get_current_version()
+    if version not in storage.get_all_versions():
+        raise StorageError(
+            f"{shown_url(url)} was made by a newer Optuna (tables {version}): pip install "
+            "--upgrade optuna."
+        )
+    if version != storage.get_head_version():
+        storage.upgrade()
+        done.append(f"Optuna's tables: {version} -> {storage.get_head_version()}.")
+    if storage.engine.name in _MYSQL and widen(storage.engine, also_filled=True):
+        done.append("Texts of any length, exact names and times.")
+    storage.engine.dispose()
+    return done
 
 
 def _patience_s() -> float:
@@ -110,7 +140,7 @@ def _patience_s() -> float:
     return seconds
 
 
-def _open_rdb(url: str, *, create: bool, read_only: bool) -> RDBStorage:
+def _open_rdb(url: str, *, create: bool, read_only: bool, any_version: bool = False) -> RDBStorage:
     options: dict[str, Any] = {"skip_table_creation": True} if read_only else _heartbeat_options()
     parsed = _parse(url)
     shown = shown_url(url)
@@ -130,7 +160,7 @@ def _open_rdb(url: str, *, create: bool, read_only: bool) -> RDBStorage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are, to Optuna
-            return RDBStorage(url, **options)
+            return RDBStorage(url, skip_compatibility_check=any_version, **options)
     except (NoSuchModuleError, ArgumentError) as error:
         raise StorageError(
             f"{shown!r} names no database we can open; write {_EXAMPLES}."
@@ -151,7 +181,7 @@ def _open_rdb(url: str, *, create: bool, read_only: bool) -> RDBStorage:
     except RuntimeError as error:  # what Optuna raises for a schema it does not know
         raise StorageError(
             f"{shown} was written by another version of Optuna: {error} "
-            "Install that version, or upgrade the database by `optuna storage upgrade`."
+            "Install that version, or upgrade the database by `optuna_evo study upgrade`."
         ) from error
 
 

@@ -284,7 +284,11 @@ def test_pauses_grow_and_end() -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "told"),
     [
-        (OSError(28, "No space left on device"), DiskFullError, "The disk of journal://a.log is full"),
+        (
+            OSError(28, "No space left on device"),
+            DiskFullError,
+            "The disk of journal://a.log is full",
+        ),
         (OSError(13, "Permission denied"), StorageError, "journal://a.log refused: Permission"),
     ],
 )
