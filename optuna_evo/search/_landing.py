@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 from optuna_evo.attributes import WRITE
 
 
-__all__ = ["AlreadyMade", "Landings", "made_by", "with_token", "Write"]
+__all__ = ["AlreadyMade", "blank_study", "Landings", "made_by", "with_token", "Write"]
 
 # Optuna's tables, which it migrates by versions of its own; these columns are its oldest.
 _ATTRS = table("trial_system_attributes", column("trial_id"), column("key"), column("value_json"))
@@ -73,6 +73,14 @@ def with_token(template: FrozenTrial | None, write: Write) -> FrozenTrial:
         trial = copy.copy(template)
     trial.system_attrs = {**trial.system_attrs, WRITE.key: write.token}
     return trial
+
+
+def blank_study(name: str, storage: BaseStorage) -> int | None:
+    """Return the id of a study if nobody has written anything on it yet."""
+    study_id = storage.get_study_id_from_name(name)
+    has_attrs = storage.get_study_user_attrs(study_id)
+    is_blank = not has_attrs and not storage.get_all_trials(study_id, deepcopy=False)
+    return study_id if is_blank else None
 
 
 def made_by(write: Write, storage: BaseStorage) -> int | None:

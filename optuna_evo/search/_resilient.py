@@ -33,6 +33,7 @@ import sqlalchemy
 from optuna_evo.attributes import WRITE
 from optuna_evo.search._beats import Beats
 from optuna_evo.search._landing import AlreadyMade
+from optuna_evo.search._landing import blank_study
 from optuna_evo.search._landing import Landings
 from optuna_evo.search._landing import made_by
 from optuna_evo.search._landing import with_token
@@ -98,7 +99,7 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
                 path = inner.engine.url.database
         self._outage = Outage(self.url, path=path, patience_s=self._patience_s, pause=self._pause)
         # what tells a trial from others on a server: its answers can get lost
-        self._has_tokens = self._landings is not None or not _is_local(inner)
+        self._has_tokens = self._landings is not None or self.url.startswith("grpc:")
         self._beats = None
         if self._beat_interval_s is not None and self._grace_period_s is not None:
             self._beats = Beats(self._inner, grace_period_s=self._grace_period_s)
@@ -146,18 +147,11 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
             try:
                 return self._inner.create_new_study(directions, name)
             except DuplicatedStudyError:
-                if n_before and (made := self._blank_study(name)) is not None:
+                if n_before and (made := blank_study(name, self._inner)) is not None:
                     return made
                 raise
 
         return self._outage.again(create)
-
-    def _blank_study(self, name: str) -> int | None:
-        """Return the study of a name if nobody has written anything on it."""
-        study_id = self._inner.get_study_id_from_name(name)
-        has_attrs = self._inner.get_study_user_attrs(study_id)
-        is_blank = not has_attrs and not self._inner.get_all_trials(study_id, deepcopy=False)
-        return study_id if is_blank else None
 
     def delete_study(self, study_id: int) -> None:
         def delete(n_before: int) -> None:
@@ -353,8 +347,3 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
     ) -> Callable[[optuna.Study, FrozenTrial], None] | None:
         heartbeat = self._heartbeat
         return heartbeat.get_heartbeat_stale_trial_callback() if heartbeat else self._on_stale
-
-
-def _is_local(storage: BaseStorage) -> bool:
-    """Tell whether a storage is a file or in memory, so that no answer of it gets lost."""
-    return not type(storage).__module__.startswith("optuna.storages._grpc")
