@@ -16,7 +16,7 @@ from optuna_evo.study import create_study
 from optuna_evo.study import upgrade_studies
 from tests.cli.test_cli import call
 from tests.study.test_old_database import STUDIES
-from tests.study.test_old_database import url as url  # noqa: PLC0414  # a fixture
+from tests.study.test_old_database import url as url  # a fixture
 from tests.study.test_schema1 import assert_as_before
 from tests.study.test_schema1 import EXPECTED
 from tests.study.test_schema1 import go_on
@@ -60,9 +60,7 @@ def test_an_upgraded_study_means_the_same_and_has_no_old_keys(
 
 
 @pytest.mark.parametrize("name", ["genomes", "tuned"])
-def test_an_upgraded_study_goes_on_as_it_would_have(
-    url: str, tmp_path: Path, name: str
-) -> None:
+def test_an_upgraded_study_goes_on_as_it_would_have(url: str, tmp_path: Path, name: str) -> None:
     list(upgrade_studies(open_storage(url), [name]))
     assert_as_before(go_on(url, tmp_path, name), len(EXPECTED[name]))
 
