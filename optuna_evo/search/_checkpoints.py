@@ -206,7 +206,7 @@ def _open_s3(bucket: str) -> Boto3ArtifactStore:
 
 def _beside(storage: "BaseStorage") -> str:
     backend: Any = getattr(storage, "_backend", storage)  # Optuna puts a cache before it
-    text = getattr(backend, "url", "sqlite://")
+    text = str(getattr(storage, "url", None) or getattr(backend, "url", "sqlite://"))
     if (journal := path_of_journal(text)) is not None:
         return str(journal.with_suffix(".checkpoints"))
     url = sqlalchemy.make_url(text)

@@ -14,6 +14,7 @@ import contextlib
 import time
 from typing import Any
 from typing import cast
+from typing import TypeVar
 import uuid
 
 import optuna
@@ -32,17 +33,15 @@ import sqlalchemy
 
 from optuna_evo.attributes import WRITE
 from optuna_evo.search._beats import Beats
-from optuna_evo.search._landing import AlreadyMade
 from optuna_evo.search._landing import blank_study
 from optuna_evo.search._landing import Landings
-from optuna_evo.search._landing import made_by
-from optuna_evo.search._landing import with_token
-from optuna_evo.search._landing import Write
+from optuna_evo.search._once import ExactlyOnce
 from optuna_evo.search._outage import Outage
 
 
 __all__ = ["ResilientStorage"]
 
+_T = TypeVar("_T")
 _UNNAMED = "no-name-"  # what Optuna's storages call a study without a name, and a UUID
 _FILE = "sqlite"
 
@@ -100,13 +99,16 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
         self._outage = Outage(self.url, path=path, patience_s=self._patience_s, pause=self._pause)
         # what tells a trial from others on a server: its answers can get lost
         self._has_tokens = self._landings is not None or self.url.startswith("grpc:")
+        self._once = ExactlyOnce(
+            self._inner, self._outage, self._landings, has_tokens=self._has_tokens
+        )
         self._beats = None
         if self._beat_interval_s is not None and self._grace_period_s is not None:
             self._beats = Beats(self._inner, grace_period_s=self._grace_period_s)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("_inner", "_outage", "_landings", "_beats"):
+        for name in ("_inner", "_outage", "_landings", "_once", "_beats"):
             del state[name]
         return state
 
@@ -118,6 +120,8 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
     def backing(self) -> BaseStorage:
         """The storage that it stands before, without Optuna's cache."""
         return self._backing
+
+    _backend = backing  # where Optuna's cache has it: one way to the database for all storages
 
     @property
     def engine(self) -> sqlalchemy.Engine | None:
@@ -188,56 +192,51 @@ class ResilientStorage(BaseStorage, BaseHeartbeat):
     # --- trials: what is done exactly once
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        if not self._has_tokens:
-            return self._outage.do(self._inner.create_new_trial, study_id, template_trial)
-        write = Write(study_id)
-        template = with_token(template_trial, write)
-
-        def create(n_before: int) -> int:
-            if self._landings is None:  # a proxy: nobody else makes a trial of this token
-                made = made_by(write, self._inner) if n_before else None
-                if made is not None:
-                    return made
-                return self._inner.create_new_trial(study_id, template)
-            try:
-                with self._landings.of(write):
-                    return self._inner.create_new_trial(study_id, template)
-            except AlreadyMade as made:
-                self._inner.get_all_trials(study_id, deepcopy=False)  # so that the cache has it
-                return made.trial_id
-
-        return self._outage.again(create)
+        return self.make_once(
+            study_id,
+            template_trial,
+            lambda template: self._inner.create_new_trial(study_id, template),
+        )
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        write = Write()
-
-        def change(n_before: int) -> bool:
-            marked = self._landings.of(write) if self._landings else contextlib.nullcontext()
-            try:
-                with marked:
-                    if self._inner.set_trial_state_values(trial_id, state, values):
-                        return True
-            except UpdateFinishedTrialError:
-                if n_before and self._has_changed(trial_id, write, state, values):
-                    return True
-                raise
-            return bool(n_before) and self._has_changed(trial_id, write, state, values)
-
-        return self._outage.again(change)
-
-    def _has_changed(
-        self, trial_id: int, write: Write, state: TrialState, values: Sequence[float] | None
-    ) -> bool:
-        """Tell whether a change of state whose answer was lost was made."""
-        if self._landings is not None:
-            return self._landings.has_landed(write, trial_id)
-        # A proxy has no token. Who has taken a trial cannot be known: then it was somebody else,
-        # and if it was not, the trial comes back as that of a silent worker.
-        trial = self._inner.get_trial(trial_id)
         told = None if values is None else list(values)
-        return state.is_finished() and trial.state == state and trial.values == told
+        # A proxy has no tokens. Who has taken a trial cannot be known there: then it was somebody
+        # else, and if it was not, the trial comes back as that of a silent worker.
+        return self._once.change(
+            trial_id,
+            lambda: self._inner.set_trial_state_values(trial_id, state, values),
+            looks_done=lambda t: state.is_finished() and t.state == state and t.values == told,
+        )
+
+    def make_once(
+        self,
+        study_id: int,
+        template: FrozenTrial | None,
+        function: Callable[[FrozenTrial | None], _T],
+    ) -> _T | int:
+        """Make a trial by a transaction on `backing`; tried again, and never made twice.
+
+        Args:
+            study_id: Its study.
+            template: What it is made from; None: a running one.
+            function: Makes it from the template that it is given, and returns its id or None.
+        """
+        return self._once.make(study_id, template, function)
+
+    def change_once(self, trial_id: int, function: Callable[[], bool]) -> bool:
+        """Change a trial's state by a transaction on `backing`; tried again, never done twice.
+
+        Args:
+            trial_id: The trial.
+            function: Changes the state, and tells whether it did.
+        """
+        return self._once.change(trial_id, function)
+
+    def ask_again(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """Call a function that reads from `backing`, tried again while it is away."""
+        return self._outage.do(function, *arguments)
 
     # --- trials: what says the same twice
 
