@@ -9,6 +9,7 @@ import math
 import os
 from pathlib import Path
 import sqlite3
+import time
 from typing import Any
 from urllib.parse import quote
 import warnings
@@ -48,6 +49,7 @@ _HEARTBEAT_INTERVAL_S = 30
 _GRACE_PERIOD_S = 120
 _SILENCE_S = 60  # longer than MySQL waits for a lock
 _PATIENCE_S = 600
+_OPENING_S, _OPENING_PAUSE_S = 3.0, 0.3
 _MYSQL = ("mysql", "mariadb")
 _SERVERS = ("postgresql", *_MYSQL)
 _EXAMPLES = "sqlite:///studies.db or postgresql://user@host/database"
@@ -98,10 +100,23 @@ def open_storage(
     patience_s = _patience_s() if patience_s is None else patience_s
     if is_other(url):
         return open_other(url, create=create, read_only=read_only, patience_s=patience_s)
-    storage = _open_rdb(url, create=create, read_only=read_only)
+    storage = _open_when_there(url, create=create, read_only=read_only, patience_s=patience_s)
     if not read_only and storage.engine.name in _MYSQL:
         widen(storage.engine)
     return ResilientStorage(storage, url=url, patience_s=patience_s)
+
+
+def _open_when_there(url: str, *, create: bool, read_only: bool, patience_s: float) -> RDBStorage:
+    """Open a database, also one that is restarting; not for long, since the URL may be wrong."""
+    deadline = time.monotonic() + min(patience_s, _OPENING_S)
+    while True:
+        try:
+            return _open_rdb(url, create=create, read_only=read_only)
+        except StorageError as error:
+            is_away = fault_of(error) is Fault.AWAY
+            if read_only or not is_away or time.monotonic() > deadline:
+                raise
+        time.sleep(_OPENING_PAUSE_S)
 
 
 def upgrade_tables(url: str | None = None) -> list[str]:

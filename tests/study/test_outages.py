@@ -55,9 +55,13 @@ def test_a_server_that_restarts_ten_times_loses_nothing(tmp_path: Path) -> None:
         options = command(tmp_path, *target, "--storage", url)
         pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         workers = [subprocess.Popen(**options, **pipes, text=True) for _ in range(N_WORKERS)]
+        storage = open_storage(url)
+        study = optuna.load_study(study_name="f/objective", storage=storage)
+        while len(study.get_trials()) < 2 * N_WORKERS and workers[0].poll() is None:
+            time.sleep(0.5)
         n_restarts = 0
         while n_restarts < N_RESTARTS and any(worker.poll() is None for worker in workers):
-            time.sleep(3)
+            time.sleep(1)
             server.stop()
             time.sleep(0.5 + n_restarts % 3)
             server.start()
@@ -66,8 +70,7 @@ def test_a_server_that_restarts_ten_times_loses_nothing(tmp_path: Path) -> None:
         assert [worker.returncode for worker in workers] == [0] * N_WORKERS, said
         assert n_restarts == N_RESTARTS
         assert any("The database is away" in text for text in said)
-        storage = open_storage(url)
-        trials = optuna.load_study(study_name="f/objective", storage=storage).get_trials()
+        trials = study.get_trials()
         storage.close()
     assert {t.state for t in trials} == {TrialState.COMPLETE}  # none failed, none hangs
     assert 100 <= len(trials) < 100 + N_WORKERS
