@@ -11,10 +11,15 @@ import optuna
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.errors import DiskFullError
 from optuna_evo.search import open_storage
+from optuna_evo.study import checkpoints_of
+from optuna_evo.study import create_study
+from optuna_evo.study import run_study
 from tests.cli.test_cli import command
 from tests.cli.test_cli import run
 from tests.servers import PostgreSQL
+from tests.study.test_copying import segment_spec
 
 
 pytestmark = pytest.mark.slow
@@ -120,3 +125,21 @@ def test_a_full_disk_below_sqlite_is_said_and_the_run_goes_on_when_there_is_spac
     undisturbed = f"sqlite:///{tmp_path / 'b.db'}"
     run(tmp_path, *target, "40", "--storage", undisturbed)
     assert results(url, "f/objective") == results(undisturbed, "f/objective")
+
+
+def test_a_checkpoint_that_finds_no_space_is_said_and_leaves_the_older_ones(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    stored = create_study(segment_spec(), open_storage(f"sqlite:///{tmp_path / 'a.db'}"))
+    run_study(stored, n_more=3, device="cpu", checkpoints=str(small_disk))
+    before = sorted(path.name for path in small_disk.rglob("*.pt*"))
+    store = checkpoints_of(stored, str(small_disk))
+    checkpoint = store.load(0)
+    fill(small_disk, 0)
+    with pytest.raises(DiskFullError, match="No space left for checkpoints .*: make room") as told:
+        store.save(9, checkpoint)
+    assert "\n" not in str(told.value)
+    assert sorted(path.name for path in small_disk.rglob("*.pt*")) == before
+    (small_disk / "ballast").unlink()
+    store.save(9, checkpoint)
+    assert store.load(9).step == checkpoint.step
