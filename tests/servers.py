@@ -56,6 +56,15 @@ class PostgreSQL:
         engine.dispose()
         return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
+    def let_in(self, n_connections: int) -> None:
+        """Allow so many connections, in place of a hundred."""
+        engine = sqlalchemy.create_engine(self.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"ALTER SYSTEM SET max_connections = {n_connections}")
+        engine.dispose()
+        self.stop()
+        self.start()
+
     def through(self, port: int, url: str) -> str:
         """Return the URL of a database as reached through a port."""
         through = make_url(url).set(host="127.0.0.1", port=port, query={"sslmode": "disable"})

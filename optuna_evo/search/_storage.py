@@ -108,12 +108,15 @@ def open_storage(
 
 def _open_when_there(url: str, *, create: bool, read_only: bool, patience_s: float) -> RDBStorage:
     """Open a database, also one that is restarting; not for long, since the URL may be wrong."""
-    deadline = time.monotonic() + min(patience_s, _OPENING_S)
+    started = time.monotonic()
+    deadline = started + min(patience_s, _OPENING_S)
     while True:
         try:
             return _open_rdb(url, create=create, read_only=read_only)
         except StorageError as error:
             is_away = fault_of(error) is Fault.AWAY
+            if "too many" in str(error).lower():  # others will go
+                deadline = max(deadline, started + patience_s)
             if read_only or not is_away or time.monotonic() > deadline:
                 raise
         time.sleep(_OPENING_PAUSE_S)
@@ -218,7 +221,8 @@ def _server_options(url: URL) -> dict[str, Any]:
         arguments |= {"read_timeout": _SILENCE_S, "write_timeout": _SILENCE_S}
         arguments["charset"] = "utf8mb4"
     given = {key: value for key, value in arguments.items() if key not in url.query}
-    return {"connect_args": given, "pool_pre_ping": True}
+    # A worker keeps one connection: PostgreSQL has a hundred for all. More are made for a moment.
+    return {"connect_args": given, "pool_pre_ping": True, "pool_size": 1, "max_overflow": 9}
 
 
 def _parse(url: str) -> URL:

@@ -114,6 +114,7 @@ def main() -> None:
     for n in options.sqlite_clients:
         clients(f"sqlite:///{folder / f'{n}.db'}", n, options.trials)
     with PostgreSQL(folder) as server:
+        server.let_in(2 * max(options.clients) + 20)
         cost("postgresql", server.new_database("cost"))
         for n in options.clients:
             clients(server.new_database(f"d{n}"), n, options.trials)
