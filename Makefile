@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check data lint types docs mutants clean
+.PHONY: demo test check data mysql has-mariadb lint types docs mutants clean
 
 demo: $(VENV)/.demo  ## install, then evolve an optimizer on an embedded data set
 	$(BIN)/optuna_evo study run studies/digits_optimizer.toml
@@ -16,6 +16,13 @@ check: test data lint types docs  ## what CI runs
 
 data: $(VENV)/.test  ## tests on real files in OPTUNA_EVO_DATA or ../shared/data; skipped without
 	$(BIN)/python -m pytest -q -m "data and not slow and not gpu"
+
+mysql: $(VENV)/.test  ## tests on a real MariaDB (Debian: mariadb-server); skipped without
+	@if $(MAKE) --silent has-mariadb; then $(BIN)/python -m pytest -q -m mysql; \
+	else echo "No MariaDB, so its tests are skipped: apt-get install mariadb-server"; fi
+
+has-mariadb:
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v mariadbd >/dev/null
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

@@ -17,7 +17,7 @@ from typing import Final
 from typing import Literal
 
 
-__all__ = ["Attribute", "ATTRIBUTES", "RECORDS", "SCHEMA_VERSION"]
+__all__ = ["Attribute", "ATTRIBUTES", "Place", "RECORDS", "SCHEMA_VERSION"]
 
 SCHEMA_VERSION: Final = 2
 """Of what the attributes of a study mean; a study of a later one is refused."""
@@ -234,6 +234,22 @@ RECURRENCE_ASSIGNMENT: Final = _system(
 )
 RECURRENCE_STUDY: Final = _system(
     "RecurrenceSampler:study", "study system", "That name, and a seed for no seed (table)."
+)
+
+# --- trials: written by storages
+WRITE: Final = Attribute(
+    key=_PREFIX + "write",
+    place="trial system",
+    meaning="Token of the write that made it or changed its state last, on servers (str).",
+    writer="search",
+    readers=("search",),
+)
+BEAT: Final = Attribute(
+    key=_PREFIX + "beat",
+    place="trial system",
+    meaning="Changes while its worker lives, where a storage has no heartbeat (str).",
+    writer="search",
+    readers=("search",),
 )
 
 # --- trials: measured by a user's objective, read by our samplers

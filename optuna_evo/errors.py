@@ -5,6 +5,7 @@
     │   └── SpecError     a study spec is wrong
     ├── StudyMismatchError  the stored study was made from another spec
     ├── StorageError      the database cannot be opened or has a newer schema
+    │   └── DiskFullError  there is no space left for the database, a checkpoint or a file
     ├── DataError         a data set is missing and cannot be downloaded
     ├── CheckpointError   a checkpoint is missing, damaged or of another training
     ├── MetaTrainingError meta-training found no finite gradient several times in a row
@@ -20,6 +21,7 @@ which says how a table was read.
 __all__ = [
     "CheckpointError",
     "DataError",
+    "DiskFullError",
     "MemoryLimitError",
     "MetaTrainingError",
     "ObjectiveError",
@@ -56,6 +58,10 @@ class StudyMismatchError(OptunaEvoError):
 
 class StorageError(OptunaEvoError):
     """The database cannot be opened or written, or has a newer schema."""
+
+
+class DiskFullError(StorageError):
+    """There is no space left; what was written before is safe, and the same command goes on."""
 
 
 class DataError(OptunaEvoError):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import mariadbd
+
 
 # One thread each: two on busy cores wait for each other, and sums change with their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("data") and _data_folder() is None:
             item.add_marker(pytest.mark.skip(reason="no OPTUNA_EVO_DATA, no ../shared/data"))
+        if item.get_closest_marker("mysql") and mariadbd() is None:
+            item.add_marker(pytest.mark.skip(reason="no MariaDB: apt-get install mariadb-server"))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 

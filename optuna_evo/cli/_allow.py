@@ -65,13 +65,14 @@ def remember_parts(spec: "StudySpec", storage: str | None) -> None:
     remember(_database(storage), spec.name, own)
 
 
-def remember_copy(name: str, new_name: str, storage: str | None) -> None:
-    """Keep for a copy what is kept for a study."""
+def remember_copy(
+    name: str, new_name: str, storage: str | None, new_storage: str | None = None
+) -> None:
+    """Keep for a copy what is kept for a study; `new_storage`: None for the same database."""
     from optuna_evo.plugins import remember
     from optuna_evo.plugins import remembered
 
-    database = _database(storage)
-    remember(database, new_name, remembered(database, name))
+    remember(_database(new_storage or storage), new_name, remembered(_database(storage), name))
 
 
 def forget_study(name: str, storage: str | None) -> None:

@@ -10,8 +10,9 @@ import click
 
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
     from rich.console import Console
+
+    from optuna_evo.search import ResilientStorage
 
 __all__ = [
     "data_dir_option",
@@ -47,7 +48,8 @@ def storage_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--storage",
         metavar="URL",
         envvar="OPTUNA_EVO_STORAGE",
-        help="Database, such as sqlite:///studies.db or postgresql://user@host/db. "
+        help="Database, such as sqlite:///studies.db, postgresql://user@host/db, "
+        "mysql+pymysql://user@host/db, journal://studies.log or grpc://host:13000. "
         "[default: $OPTUNA_EVO_STORAGE, else sqlite:///optuna_evo.db]",
     )(command)
 
@@ -92,7 +94,7 @@ WARM_START = click.option(
 )
 
 
-def open_database(url: str | None, *, create: bool = False) -> "RDBStorage":
+def open_database(url: str | None, *, create: bool = False) -> "ResilientStorage":
     """Open the database that a command names."""
     from optuna_evo.search import open_storage
 

@@ -8,8 +8,9 @@ import click
 
 from optuna_evo.cli._allow import allow_import_option
 from optuna_evo.cli._allow import forget_study
-from optuna_evo.cli._allow import remember_copy
 from optuna_evo.cli._compare import study_compare_samplers
+from optuna_evo.cli._databases import study_copy
+from optuna_evo.cli._databases import study_upgrade
 from optuna_evo.cli._definition import Definition
 from optuna_evo.cli._definition import definition_options
 from optuna_evo.cli._definition import is_function_of_file
@@ -32,7 +33,6 @@ from optuna_evo.cli._printing import print_summary
 from optuna_evo.cli._sources import study_sources
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
-from optuna_evo.cli._stored import reads_study
 from optuna_evo.cli._stored import stored_or_created
 from optuna_evo.cli._stored import stored_study
 from optuna_evo.names import file_stem
@@ -249,27 +249,6 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     click.echo(printable(f"Wrote {' and '.join(written)}; the dashboard shows the course too."))
 
 
-@study.command("copy", short_help="Copy a study with its trials.")
-@click.argument("name")
-@click.argument("new_name")
-@storage_option
-@reads_study
-def study_copy(name: str, new_name: str, storage: str | None) -> None:
-    """Copy a study as NEW_NAME, with its trials and all that is known of them.
-
-    A trial that is still running is run again in the copy.
-
-    \b
-    Example:
-      optuna_evo study copy digits_optimizer digits_longer
-    """
-    from optuna_evo.study import copy_study
-
-    copied = copy_study(name, new_name, open_database(storage))
-    remember_copy(name, new_name, storage)
-    click.echo(f"Copied {len(copied.get_trials(deepcopy=False))} trials to study {new_name!r}.")
-
-
 @study.command("delete")
 @click.argument("name")
 @storage_option
@@ -293,6 +272,8 @@ def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: b
 
 
 study.add_command(study_compare_samplers)
+study.add_command(study_copy)
 study.add_command(study_export)
 study.add_command(study_lineage)
 study.add_command(study_sources)
+study.add_command(study_upgrade)

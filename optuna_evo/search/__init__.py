@@ -19,11 +19,13 @@ from optuna_evo.search._protocols import Inheritance
 from optuna_evo.search._protocols import Listener
 from optuna_evo.search._protocols import Objective
 from optuna_evo.search._protocols import Run
+from optuna_evo.search._resilient import ResilientStorage
 from optuna_evo.search._reuse import Curves
 from optuna_evo.search._storage import database_exists
 from optuna_evo.search._storage import default_url
 from optuna_evo.search._storage import make_durable
 from optuna_evo.search._storage import open_storage
+from optuna_evo.search._storage import upgrade_tables
 
 
 __all__ = [
@@ -46,9 +48,11 @@ __all__ = [
     "open_storage",
     "open_study",
     "parent_of",
+    "ResilientStorage",
     "Run",
     "search",
     "study_lines",
     "study_names",
     "StudyLine",
+    "upgrade_tables",
 ]

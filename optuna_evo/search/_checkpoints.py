@@ -5,6 +5,7 @@ a dead link on every trial whose checkpoint was removed, as most are.
 """
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 import contextlib
 from pathlib import Path
 import re
@@ -21,10 +22,13 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 import sqlalchemy
 
 from optuna_evo.errors import CheckpointError
+from optuna_evo.errors import DiskFullError
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
 from optuna_evo.files import open_whole
 from optuna_evo.files import remove_parts
+from optuna_evo.search._faults import NO_SPACE
+from optuna_evo.search._others import path_of_journal
 
 
 if TYPE_CHECKING:
@@ -58,13 +62,14 @@ def open_checkpoints(
     key = f"{plain}-{zlib.crc32(study.encode()):08x}"
     if place.startswith(_S3):
         bucket, _, prefix = place.removeprefix(_S3).partition("/")
-        return CheckpointStore(_open_s3(bucket), "/".join(filter(None, (prefix.strip("/"), key))))
+        name = "/".join(filter(None, (prefix.strip("/"), key)))
+        return CheckpointStore(_open_s3(bucket), name, place=f"{_S3}{bucket}/{name}")
     folder = Path(place).expanduser()
     try:
         (folder / key).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"Cannot write checkpoints to {folder}: {error.strerror}.") from error
-    return CheckpointStore(AtomicFileSystemStore(folder), key)
+    return CheckpointStore(AtomicFileSystemStore(folder), key, place=str(folder.resolve() / key))
 
 
 class CheckpointStore:
@@ -73,6 +78,7 @@ class CheckpointStore:
     Args:
         store: Any of Optuna's artifact stores.
         prefix: What the names of this study's checkpoints begin with.
+        place: Where they lie, for users; equal for equal places.
 
     Example:
         >>> store = CheckpointStore(AtomicFileSystemStore("checkpoints"), "my-study")
@@ -80,15 +86,21 @@ class CheckpointStore:
         >>> store.load(12).step
     """
 
-    def __init__(self, store: "ArtifactStore", prefix: str) -> None:
+    def __init__(self, store: "ArtifactStore", prefix: str, *, place: str = "") -> None:
         self._store = store
         self._prefix = prefix
+        self.place = place
 
     def save(self, number: int, checkpoint: "Checkpoint") -> None:
-        """Write the checkpoint of a trial, whole or not at all."""
+        """Write the checkpoint of a trial, whole or not at all.
+
+        Raises:
+            DiskFullError: If there is no space for it.
+        """
         from optuna_evo.trainers import write_checkpoint
 
-        with tempfile.TemporaryFile() as file:  # nameless: a killed process leaves nothing
+        # nameless: a killed process leaves nothing
+        with _space(self.place), tempfile.TemporaryFile() as file:
             write_checkpoint(checkpoint, file)
             file.seek(0)
             self._store.write(self._name(number), file)
@@ -109,6 +121,17 @@ class CheckpointStore:
             shutil.copyfileobj(reader, file)  # what comes over a network cannot be searched
             file.seek(0)
             return read_checkpoint(file)
+
+    def copy_to(self, other: "CheckpointStore", n_trials: int) -> int:
+        """Copy the checkpoints of all trials below a number and return how many there were."""
+        n_copied = 0
+        for number in range(n_trials):
+            with contextlib.suppress(ArtifactNotFound):
+                with contextlib.closing(self._store.open_reader(self._name(number))) as reader:
+                    with _space(other.place):
+                        other._store.write(other._name(number), reader)
+                n_copied += 1
+        return n_copied
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Remove the checkpoints of trials; those that are not there are no error."""
@@ -147,6 +170,20 @@ class AtomicFileSystemStore(FileSystemArtifactStore):
             Path(self._get_filepath(name)).rmdir()
 
 
+@contextlib.contextmanager
+def _space(place: str) -> Iterator[None]:
+    """Say that there is no space, where that is what went wrong."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise DiskFullError(
+            f"No space left for checkpoints ({place or error.strerror}): make room; what was "
+            "written before is safe, and the same command goes on."
+        ) from error
+
+
 def _open_s3(bucket: str) -> Boto3ArtifactStore:
     if not bucket:
         raise UsageError('A place in S3 is named "s3://bucket/prefix"; the bucket is missing.')
@@ -160,7 +197,10 @@ def _open_s3(bucket: str) -> Boto3ArtifactStore:
 
 def _beside(storage: "BaseStorage") -> str:
     backend: Any = getattr(storage, "_backend", storage)  # Optuna puts a cache before it
-    url = sqlalchemy.make_url(getattr(backend, "url", "sqlite://"))
+    text = str(getattr(storage, "url", None) or getattr(backend, "url", "sqlite://"))
+    if (journal := path_of_journal(text)) is not None:
+        return str(journal.with_suffix(".checkpoints"))
+    url = sqlalchemy.make_url(text)
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         raise UsageError(
             "Say where checkpoints go, by --checkpoints, OPTUNA_EVO_CHECKPOINTS or "

@@ -27,6 +27,7 @@ from optuna_evo.study._stored import load_study
 from optuna_evo.study._stored import refresh_sources
 from optuna_evo.study._stored import StoredStudy
 from optuna_evo.study._tuning import smart_hyperparameter_tuning
+from optuna_evo.study._upgrading import upgrade_studies
 
 
 __all__ = [
@@ -57,4 +58,5 @@ __all__ = [
     "stored_judgement",
     "StoredStudy",
     "train_best",
+    "upgrade_studies",
 ]

@@ -48,6 +48,7 @@ from optuna_evo.warm_start import write_references
 
 
 __all__ = [
+    "check_schema",
     "checkpoints_of",
     "create_study",
     "delete_study",
@@ -203,14 +204,7 @@ def load_study(
     attrs = study.user_attrs
     if not SPEC.is_in(attrs):
         raise UsageError(f"Study {name!r} was not made by optuna_evo: it holds no spec.")
-    schema = SCHEMA.read(attrs, 0)
-    if not isinstance(schema, int):
-        raise _damaged(name, f"its schema is {schema!r:.60} and no number")
-    if schema > SCHEMA_VERSION:
-        raise StorageError(
-            f"Study {name!r} was made by a newer optuna_evo (schema {schema}, this one knows "
-            f"{SCHEMA_VERSION}): pip install --upgrade optuna-evo."
-        )
+    check_schema(study)
     check_trials(study)
     spec = with_allowance(_stored_spec(study), allowance_of(allow_import))
     if not to_run:
@@ -222,6 +216,23 @@ def load_study(
     study.sampler = build_sampler(spec, len(study.get_trials(deepcopy=False)), sources)
     study.pruner = build_pruner(spec)
     return StoredStudy(spec, study)
+
+
+def check_schema(study: optuna.Study) -> int:
+    """Return the schema of a study; 0 if it has none, or was made by others.
+
+    Raises:
+        StorageError: If it is one of a newer optuna_evo, or no number.
+    """
+    name, schema = study.study_name, SCHEMA.read(study.user_attrs, 0)
+    if not isinstance(schema, int):
+        raise _damaged(name, f"its schema is {schema!r:.60} and no number")
+    if schema > SCHEMA_VERSION:
+        raise StorageError(
+            f"Study {name!r} was made by a newer optuna_evo (schema {schema}, this one knows "
+            f"{SCHEMA_VERSION}): pip install --upgrade optuna-evo."
+        )
+    return schema
 
 
 def _stored_spec(study: optuna.Study) -> StudySpec:

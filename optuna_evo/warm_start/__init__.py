@@ -1,5 +1,6 @@
 """Which old studies a new one learns from."""
 
+from optuna_evo.warm_start._references import public_url
 from optuna_evo.warm_start._references import Reference
 from optuna_evo.warm_start._references import with_password_of
 from optuna_evo.warm_start._sources import load_sources
@@ -19,6 +20,7 @@ __all__ = [
     "read_weights",
     "load_sources",
     "probe_space",
+    "public_url",
     "Reference",
     "resolve_references",
     "SourceReader",

@@ -17,6 +17,7 @@ from optuna_evo.names import shown_url
 __all__ = ["public_url", "Reference", "with_password_of"]
 
 _AUTO = "auto"
+_JOURNAL = "journal://"  # a file's path follows, as it is
 # A database whose "://" is misspelt: it could hold a password, so it is never taken for a name.
 _MISSPELT = re.compile(
     r"\s*(sqlite|postgres|mysql|mariadb|oracle|mssql)[\w+]*\s*[:;,.]?\s*(/|:).*(#|@)"
@@ -89,6 +90,8 @@ def public_url(url: str) -> str:
             'A source must be "NAME", "URL#NAME" or "auto"; what stands before the # is no '
             "database URL, such as sqlite:///old.db or postgresql://user@host/database."
         ) from error
+    if url.startswith(_JOURNAL):
+        return f"{_JOURNAL}{Path(url.removeprefix(_JOURNAL)).absolute()}"
     path = parsed.database
     if parsed.get_backend_name() == "sqlite" and path and path != ":memory:":
         path = str(Path(path).absolute())

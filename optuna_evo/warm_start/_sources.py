@@ -23,7 +23,6 @@ from optuna.distributions import CategoricalDistribution
 from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
 from optuna.storages import BaseStorage
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -44,6 +43,7 @@ from optuna_evo.samplers import Source
 from optuna_evo.search import FINISHED
 from optuna_evo.search import open_storage
 from optuna_evo.search import open_study
+from optuna_evo.search import ResilientStorage
 from optuna_evo.search import study_names
 from optuna_evo.spec import StudySpec
 from optuna_evo.surrogates import SpaceEncoding
@@ -80,7 +80,7 @@ class SourceReader:
         self._own = storage
         self._own_url: str | None = url or getattr(storage, "url", None)
         self._full_urls: dict[str, str] = {}
-        self._storages: dict[str, RDBStorage] = {}
+        self._storages: dict[str, ResilientStorage] = {}
         self._sources: dict[Reference, Source] = {}
 
     def reference(self, text: str) -> Reference:
@@ -106,14 +106,14 @@ class SourceReader:
             return self._own
         if url not in self._storages:
             full = self._full_urls.get(url) or with_password_of(url, self._own_url)
-            self._storages[url] = open_storage(full, create=False, read_only=True)
+            # what may be gone must not keep a worker waiting
+            self._storages[url] = open_storage(full, create=False, read_only=True, patience_s=0)
         return self._storages[url]
 
     def close(self) -> None:
         """Close the databases of others. What was read stays; reading more opens them anew."""
         for storage in self._storages.values():
-            storage.remove_session()
-            storage.engine.dispose()
+            storage.close()
         self._storages.clear()
 
     def study(self, reference: Reference) -> optuna.Study:
