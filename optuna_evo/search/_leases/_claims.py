@@ -1,0 +1,112 @@
+"""How a worker comes to a trial."""
+
+from datetime import datetime
+import warnings
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import create_trial
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+from optuna_evo.attributes import WORKER
+from optuna_evo.search._leases import _abandoned as abandoned
+from optuna_evo.search._leases import _transactions as transactions
+from optuna_evo.search._leases import _worker as workers
+from optuna_evo.search._leases._retries import is_double
+
+
+__all__ = ["ask", "begin", "claim"]
+
+_TAKEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
+
+def ask(study: optuna.Study) -> optuna.Trial:
+    """Return a trial that is this worker's: one that waited, or a new one.
+
+    The sampler has given it a place when this returns.
+    """
+    trial_id = claim(study)
+    assert trial_id is not None
+    with abandoned.unless_done(study._storage, trial_id):
+        return begin(study, trial_id)
+
+
+def claim(study: optuna.Study, n_trials: int | None = None) -> int | None:
+    """Make a trial this worker's and return its id, before the sampler has seen it.
+
+    Args:
+        study: The study.
+        n_trials: How many trials may be finished or running; None: any number.
+
+    Returns:
+        The id; None if there are as many without it (then it waits, for whoever comes).
+    """
+    storage, worker = study._storage, workers.this_worker()
+    study._thread_local.cached_all_trials = None  # as `study.ask` does
+    trial_id = _claim_waiting(study, worker)
+    if trial_id is None:
+        trial_id = _create(study, worker)
+    database = transactions.rdb_of(storage)
+    if n_trials is not None and database is not None and _is_surplus(study, trial_id, n_trials):
+        transactions.return_unused(database, trial_id, worker)
+        return None
+    return trial_id
+
+
+def begin(study: optuna.Study, trial_id: int) -> optuna.Trial:
+    """Show a claimed trial to the sampler."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")
+        return optuna.Trial(study, trial_id)
+
+
+def _claim_waiting(study: optuna.Study, worker: str) -> int | None:
+    """Claim the first trial that waits; None if none does."""
+    storage = study._storage
+    waiting = (TrialState.WAITING,)
+    for trial in storage.get_all_trials(study._study_id, deepcopy=False, states=waiting):
+        trial_id = trial._trial_id
+        if not _try(storage, trial_id, worker):
+            continue
+        if trial.system_attrs.get("retry_history"):
+            others = storage.get_all_trials(study._study_id, deepcopy=False)
+            if is_double(trial, others):
+                storage.set_trial_state_values(trial_id, TrialState.FAIL)
+                continue
+        return int(trial_id)
+    return None
+
+
+def _try(storage: BaseStorage, trial_id: int, worker: str) -> bool:
+    try:
+        database = transactions.rdb_of(storage)
+        if database is not None:
+            return transactions.claim(database, trial_id, worker)
+        if not storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+            return False
+        with abandoned.unless_done(storage, trial_id):
+            storage.set_trial_user_attr(trial_id, WORKER.key, worker)
+    except UpdateFinishedTrialError:  # somebody else was faster, in all of it
+        return False
+    return True
+
+
+def _create(study: optuna.Study, worker: str) -> int:
+    born = create_trial(state=TrialState.RUNNING, user_attrs={WORKER.key: worker})
+    born.datetime_start = datetime.now()
+    return study._storage.create_new_trial(study._study_id, template_trial=born)
+
+
+def _is_surplus(study: optuna.Study, trial_id: int, n_trials: int) -> bool:
+    """Whether there are enough trials without this one, among them running ones before it."""
+    trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    mine = next(t.number for t in reversed(trials) if t._trial_id == trial_id)
+    return sum(_counts_before(t, mine) for t in trials) >= n_trials
+
+
+def _counts_before(trial: FrozenTrial, number: int) -> bool:
+    if trial.state not in _TAKEN or trial.number == number:
+        return False
+    return trial.state != TrialState.RUNNING or trial.number < number
