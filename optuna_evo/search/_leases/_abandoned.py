@@ -1,7 +1,7 @@
 """Trials that this process claimed and could not let go of.
 
-A process that lives does not reclaim its own trials: another of its threads may train them. What it
-left behind while the database failed is remembered here, so that it is made up for.
+A process that lives does not reclaim its own trials: another of its threads may train them. What
+it left behind while the database failed is remembered here, so that it is made up for.
 """
 
 from collections.abc import Iterator

@@ -61,7 +61,7 @@ def claim(database: RDBStorage, trial_id: int, worker: str) -> bool:
 
 
 def fail_and_requeue(database: RDBStorage, trial: FrozenTrial, copy: FrozenTrial) -> bool:
-    """Fail a running trial and queue its copy; False, and nothing is done, if it runs no longer."""
+    """Fail a running trial and queue its copy; False, and nothing is done, if it has ended."""
     with writing(database) as session:
         found = session.get(models.TrialModel, trial._trial_id)
         if found is None:  # the study was deleted
@@ -84,7 +84,11 @@ def return_unused(database: RDBStorage, trial_id: int, worker: str) -> None:
         trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
         attrs = models.TrialUserAttributeModel
         name = attrs.find_by_trial_and_key(trial, WORKER.key, session)
-        if trial.state == TrialState.RUNNING and name and json.loads(name.value_json) == worker:
+        if (
+            trial.state == TrialState.RUNNING
+            and name
+            and json.loads(str(name.value_json)) == worker
+        ):
             trial.state = TrialState.WAITING
             _forget_heartbeat(session, trial_id)
 
