@@ -46,8 +46,6 @@ __all__ = ["FINISHED", "search"]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _MAX_FAILURES_IN_A_ROW = 3
-# From here on workers look whether they are too many; so many never begin at the same moment.
-_NEARLY_DONE = 256
 _LOOK_AGAIN_S = 1.0
 _A = TypeVar("_A")
 _R = TypeVar("_R")
@@ -167,10 +165,9 @@ def search(
 
 def _ask(study: optuna.Study, batch: _Batch, n: int, n_trials: int) -> None:
     """Ask for up to n trials; fewer when other workers have taken what was left."""
-    limit = n_trials if n_trials - _count_taken(study) <= _NEARLY_DONE else None
     for _ in range(n):
         started = time.perf_counter()
-        trial_id = leases.claim(study, limit)
+        trial_id = leases.claim(study, n_trials)
         if trial_id is None:
             return
         batch.ids.append(trial_id)

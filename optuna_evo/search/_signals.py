@@ -5,8 +5,8 @@ milliseconds, so that no trial is left half asked for, half told or half given b
 
 * Ctrl-C once: trials that are about to end are finished and told; others go back to the queue.
 * SIGTERM: the trials that are being trained go back to the queue at once.
-* A second one of either ends the process where it stands. The next worker of this machine gives its
-  trials back at once, those of others after the grace period.
+* A second one of either ends the process where it stands. The next worker of this machine gives
+  its trials back at once, those of others after the grace period.
 """
 
 from collections.abc import Callable

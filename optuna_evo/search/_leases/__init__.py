@@ -20,12 +20,12 @@ Invariants, whatever processes, machines and databases do, at any moment and in 
 6.  A place in a population belongs to one trial that did not fail. A copy has the place of its
     original; a failure gives the place back. Samplers see to it (`optuna_evo.samplers._slots`), on
     nothing but reads that see all finished writes.
-7.  A study has at most as many trials that are finished or being trained as were asked for: who
-    comes too late by the order of numbers returns the trial unused, to the queue.
+7.  A search that is to have n trials never has more that are finished or being trained: they are
+    counted in the transaction that claims or makes one more.
 
 What the databases guarantee, and what is built on it:
 
-* All: `create_new_trial` writes a trial with all its attributes in one transaction, and numbers
+* All: a new trial is written a trial with all its attributes in one transaction, and numbers
   are dense; a finished trial accepts no write.
 * PostgreSQL, MySQL: rows are locked (`FOR UPDATE`), which gives 1, 2 and 3.
 * SQLite has no such lock, and what is read before the first write of a transaction may be old. So

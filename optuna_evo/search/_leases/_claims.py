@@ -5,7 +5,6 @@ import warnings
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import BaseStorage
 from optuna.trial import create_trial
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
@@ -18,8 +17,6 @@ from optuna_evo.search._leases._retries import is_double
 
 
 __all__ = ["ask", "begin", "claim"]
-
-_TAKEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
 def ask(study: optuna.Study) -> optuna.Trial:
@@ -43,16 +40,10 @@ def claim(study: optuna.Study, n_trials: int | None = None) -> int | None:
     Returns:
         The id; None if there are as many without it (then it waits, for whoever comes).
     """
-    storage, worker = study._storage, workers.this_worker()
+    worker = workers.this_worker()
     study._thread_local.cached_all_trials = None  # as `study.ask` does
-    trial_id = _claim_waiting(study, worker)
-    if trial_id is None:
-        trial_id = _create(study, worker)
-    database = transactions.rdb_of(storage)
-    if n_trials is not None and database is not None and _is_surplus(study, trial_id, n_trials):
-        transactions.return_unused(database, trial_id, worker)
-        return None
-    return trial_id
+    trial_id = _claim_waiting(study, worker, n_trials)
+    return _create(study, worker, n_trials) if trial_id is None else trial_id
 
 
 def begin(study: optuna.Study, trial_id: int) -> optuna.Trial:
@@ -62,28 +53,27 @@ def begin(study: optuna.Study, trial_id: int) -> optuna.Trial:
         return optuna.Trial(study, trial_id)
 
 
-def _claim_waiting(study: optuna.Study, worker: str) -> int | None:
+def _claim_waiting(study: optuna.Study, worker: str, n_trials: int | None) -> int | None:
     """Claim the first trial that waits; None if none does."""
-    storage = study._storage
-    waiting = (TrialState.WAITING,)
+    storage, waiting = study._storage, (TrialState.WAITING,)
     for trial in storage.get_all_trials(study._study_id, deepcopy=False, states=waiting):
-        trial_id = trial._trial_id
-        if not _try(storage, trial_id, worker):
+        if not _try(study, trial, worker, n_trials):
             continue
         if trial.system_attrs.get("retry_history"):
             others = storage.get_all_trials(study._study_id, deepcopy=False)
             if is_double(trial, others):
-                storage.set_trial_state_values(trial_id, TrialState.FAIL)
+                storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
                 continue
-        return int(trial_id)
+        return int(trial._trial_id)
     return None
 
 
-def _try(storage: BaseStorage, trial_id: int, worker: str) -> bool:
+def _try(study: optuna.Study, trial: FrozenTrial, worker: str, n_trials: int | None) -> bool:
+    storage, trial_id = study._storage, trial._trial_id
+    database = transactions.rdb_of(storage)
+    if database is not None:
+        return transactions.claim(database, trial, study._study_id, worker, n_trials)
     try:
-        database = transactions.rdb_of(storage)
-        if database is not None:
-            return transactions.claim(database, trial_id, worker)
         if not storage.set_trial_state_values(trial_id, TrialState.RUNNING):
             return False
         with abandoned.unless_done(storage, trial_id):
@@ -93,20 +83,15 @@ def _try(storage: BaseStorage, trial_id: int, worker: str) -> bool:
     return True
 
 
-def _create(study: optuna.Study, worker: str) -> int:
+def _create(study: optuna.Study, worker: str, n_trials: int | None) -> int | None:
+    storage, study_id = study._storage, study._study_id
     born = create_trial(state=TrialState.RUNNING, user_attrs={WORKER.key: worker})
     born.datetime_start = datetime.now()
-    return study._storage.create_new_trial(study._study_id, template_trial=born)
-
-
-def _is_surplus(study: optuna.Study, trial_id: int, n_trials: int) -> bool:
-    """Whether there are enough trials without this one, among them running ones before it."""
-    trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-    mine = next(t.number for t in reversed(trials) if t._trial_id == trial_id)
-    return sum(_counts_before(t, mine) for t in trials) >= n_trials
-
-
-def _counts_before(trial: FrozenTrial, number: int) -> bool:
-    if trial.state not in _TAKEN or trial.number == number:
-        return False
-    return trial.state != TrialState.RUNNING or trial.number < number
+    database = transactions.rdb_of(storage)
+    if database is None:
+        return storage.create_new_trial(study_id, template_trial=born)
+    trial_id = transactions.create(database, born, study_id, n_trials)
+    if trial_id is not None:
+        with abandoned.unless_done(storage, trial_id):
+            storage.get_all_trials(study_id, deepcopy=False)  # Optuna's cache must have seen it
+    return trial_id

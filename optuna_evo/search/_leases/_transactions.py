@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 from datetime import datetime
-import json
 from typing import Any
 
 from optuna.storages import BaseStorage
@@ -21,7 +20,9 @@ from optuna.trial import TrialState
 from optuna_evo.attributes import WORKER
 
 
-__all__ = ["claim", "fail_and_requeue", "heard", "rdb_of", "return_unused", "writing"]
+__all__ = ["claim", "create", "fail_and_requeue", "heard", "rdb_of", "writing"]
+
+_TAKEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
 def rdb_of(storage: BaseStorage) -> RDBStorage | None:
@@ -44,20 +45,51 @@ def writing(database: RDBStorage) -> Iterator[Any]:
         yield session
 
 
-def claim(database: RDBStorage, trial_id: int, worker: str) -> bool:
-    """Make a waiting trial this worker's; False if it does not wait (any more)."""
+def claim(
+    database: RDBStorage, trial: FrozenTrial, study_id: int, worker: str, n_trials: int | None
+) -> bool:
+    """Make a waiting trial this worker's.
+
+    Args:
+        database: The database.
+        trial: The trial.
+        study_id: Its study.
+        worker: Name of this worker.
+        n_trials: How many trials may be finished or running; None: any number.
+
+    Returns:
+        False if it does not wait (any more), or there are as many without it.
+    """
     with writing(database) as session:
-        trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
-        if trial.state != TrialState.WAITING:
+        if not _has_room(session, study_id, n_trials, _TAKEN):
             return False
-        trial.state = TrialState.RUNNING
-        trial.datetime_start = datetime.now()
+        trial_id = trial._trial_id
+        found = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+        if found.state != TrialState.WAITING:
+            return False
+        found.state = TrialState.RUNNING
+        found.datetime_start = datetime.now()
         attrs = models.TrialUserAttributeModel
         database._set_trial_attr_without_commit(session, attrs, trial_id, WORKER.key, worker)
         if database.heartbeat_interval is not None:
-            _forget_heartbeat(session, trial_id)
-            session.add(models.TrialHeartbeatModel(trial_id=trial_id))
+            beats = models.TrialHeartbeatModel
+            session.query(beats).filter(beats.trial_id == trial_id).delete()
+            session.add(beats(trial_id=trial_id))
     return True
+
+
+def create(
+    database: RDBStorage, template: FrozenTrial, study_id: int, n_trials: int | None
+) -> int | None:
+    """Make a new trial and return its id; None if there are enough, waiting ones counted."""
+    with writing(database) as session:
+        if not _has_room(session, study_id, n_trials, (*_TAKEN, TrialState.WAITING)):
+            return None
+        models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+        trial = database._get_prepared_new_trial(study_id, template, session)
+        if database.heartbeat_interval is not None:
+            session.add(models.TrialHeartbeatModel(trial_id=trial.trial_id))
+        return int(trial.trial_id)
 
 
 def fail_and_requeue(database: RDBStorage, trial: FrozenTrial, copy: FrozenTrial) -> bool:
@@ -78,21 +110,6 @@ def fail_and_requeue(database: RDBStorage, trial: FrozenTrial, copy: FrozenTrial
     return True
 
 
-def return_unused(database: RDBStorage, trial_id: int, worker: str) -> None:
-    """Let a trial that this worker has just claimed, and not begun, wait again."""
-    with writing(database) as session:
-        trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
-        attrs = models.TrialUserAttributeModel
-        name = attrs.find_by_trial_and_key(trial, WORKER.key, session)
-        if (
-            trial.state == TrialState.RUNNING
-            and name
-            and json.loads(str(name.value_json)) == worker
-        ):
-            trial.state = TrialState.WAITING
-            _forget_heartbeat(session, trial_id)
-
-
 def heard(database: RDBStorage, trial_ids: Sequence[int]) -> set[int]:
     """Return which of the trials somebody has ever given a heartbeat."""
     with rdb._create_scoped_session(database.scoped_session) as session:
@@ -101,6 +118,13 @@ def heard(database: RDBStorage, trial_ids: Sequence[int]) -> set[int]:
         return {trial_id for (trial_id,) in found}
 
 
-def _forget_heartbeat(session: Any, trial_id: int) -> None:
-    beats = models.TrialHeartbeatModel
-    session.query(beats).filter(beats.trial_id == trial_id).delete()
+def _has_room(
+    session: Any, study_id: int, n_trials: int | None, states: Sequence[TrialState]
+) -> bool:
+    """Whether fewer than `n_trials` trials have these states; nobody adds one meanwhile."""
+    if n_trials is None:
+        return True
+    models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+    trials = models.TrialModel
+    found = session.query(trials).filter(trials.study_id == study_id, trials.state.in_(states))
+    return bool(found.count() < n_trials)

@@ -1,8 +1,8 @@
 """What a worker is called, and when it is certainly dead.
 
 A process is one and the same only on one machine, since one start of it, in one namespace of
-process numbers, and since one start of the process: numbers are used again, and every container has
-a process 1. All of this is in the name; where it is not equal, nothing can be said from here.
+process numbers, and since one start of the process: numbers are used again, and every container
+has a process 1. All of this is in the name; where it is not equal, nothing can be said from here.
 """
 
 from dataclasses import dataclass
