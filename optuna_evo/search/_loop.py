@@ -287,3 +287,4 @@ def _fail(study: optuna.Study, batch: _Batch, error: Exception) -> None:
     for trial in batch.trials:
         if trial.number in unfinished:
             leases.fail(study, trial, reason[:1000])
+    _give_back(study, batch)  # asked for, but not begun

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.attributes import WORKER
-from optuna_evo.search._leases import _abandoned as abandoned
+from optuna_evo.search._leases import _held as held
 from optuna_evo.search._leases import _transactions as transactions
 from optuna_evo.search._leases import _worker as workers
 from optuna_evo.search._leases._retries import is_double
@@ -26,8 +26,7 @@ def ask(study: optuna.Study) -> optuna.Trial:
     """
     trial_id = claim(study)
     assert trial_id is not None
-    with abandoned.unless_done(study._storage, trial_id):
-        return begin(study, trial_id)
+    return begin(study, trial_id)
 
 
 def claim(study: optuna.Study, n_trials: int | None = None) -> int | None:
@@ -42,8 +41,13 @@ def claim(study: optuna.Study, n_trials: int | None = None) -> int | None:
     """
     worker = workers.this_worker()
     study._thread_local.cached_all_trials = None  # as `study.ask` does
-    trial_id = _claim_waiting(study, worker, n_trials)
-    return _create(study, worker, n_trials) if trial_id is None else trial_id
+    with held.claiming(study._storage):
+        trial_id = _claim_waiting(study, worker, n_trials)
+        if trial_id is None:
+            trial_id = _create(study, worker, n_trials)
+        if trial_id is not None:
+            held.hold(study._storage, trial_id)
+    return trial_id
 
 
 def begin(study: optuna.Study, trial_id: int) -> optuna.Trial:
@@ -76,8 +80,7 @@ def _try(study: optuna.Study, trial: FrozenTrial, worker: str, n_trials: int | N
     try:
         if not storage.set_trial_state_values(trial_id, TrialState.RUNNING):
             return False
-        with abandoned.unless_done(storage, trial_id):
-            storage.set_trial_user_attr(trial_id, WORKER.key, worker)
+        storage.set_trial_user_attr(trial_id, WORKER.key, worker)
     except UpdateFinishedTrialError:  # somebody else was faster, in all of it
         return False
     return True
@@ -92,6 +95,5 @@ def _create(study: optuna.Study, worker: str, n_trials: int | None) -> int | Non
         return storage.create_new_trial(study_id, template_trial=born)
     trial_id = transactions.create(database, born, study_id, n_trials)
     if trial_id is not None:
-        with abandoned.unless_done(storage, trial_id):
-            storage.get_all_trials(study_id, deepcopy=False)  # Optuna's cache must have seen it
+        storage.get_all_trials(study_id, deepcopy=False)  # Optuna's cache must have seen it
     return trial_id

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from optuna_evo.attributes import ERROR
 from optuna_evo.attributes import WORKER
-from optuna_evo.search._leases import _abandoned as abandoned
+from optuna_evo.search._leases import _held as held
 from optuna_evo.search._leases import _transactions as transactions
 from optuna_evo.search._leases import _worker as workers
 from optuna_evo.search._leases._retries import copy_of
@@ -54,6 +54,8 @@ def finish(
             raise
         # Not a failure: it was told, by the call whose answer a broken connection swallowed.
         return None if found.state == TrialState.FAIL != state else found
+    finally:
+        held.let_go(study._storage, trial._trial_id)
 
 
 def is_taken_over(study: optuna.Study, trial: optuna.Trial) -> bool:
@@ -67,12 +69,11 @@ def give_back(study: optuna.Study, trial_id: int) -> bool:
     Returns:
         Whether it ran: if not, somebody else has told its end or given it back.
     """
-    storage = study._storage
-    with abandoned.unless_done(storage, trial_id):
-        trial = storage.get_trial(trial_id)
-        was_running = trial.state == TrialState.RUNNING and _requeue(study, trial)
-    abandoned.remove(storage, trial_id)
-    return was_running
+    try:
+        trial = study._storage.get_trial(trial_id)
+        return trial.state == TrialState.RUNNING and _requeue(study, trial)
+    finally:
+        held.let_go(study._storage, trial_id)
 
 
 def release(study: optuna.Study, number: int) -> bool:
@@ -84,32 +85,29 @@ def release(study: optuna.Study, number: int) -> bool:
 
 def fail(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
     """Fail a trial for its own fault: it has no copy, and its place is given back."""
-    with abandoned.unless_done(study._storage, trial._trial_id):
-        try:
-            trial.set_user_attr(ERROR.key, reason)
-        except UpdateFinishedTrialError:  # told already, or taken over
-            return
+    try:
+        trial.set_user_attr(ERROR.key, reason)
         finish(study, trial, state=TrialState.FAIL)
+    except UpdateFinishedTrialError:  # told already, or taken over
+        pass
+    finally:
+        held.let_go(study._storage, trial._trial_id)
 
 
 def reclaim(study: optuna.Study) -> int:
     """Give back what dead workers have left, and return how many trials that are."""
-    storage = study._storage
+    storage, observer = study._storage, workers.Worker.this()
+    now = held.moment(storage)
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if not running:
         return 0
-    left = abandoned.trial_ids(storage) | _silent(study)
-    observer = workers.Worker.this()
-    names = {WORKER.read(trial.user_attrs, "") for trial in running}
-    dead = {name for name in names if workers.is_dead(name, observer)}
-    given_back, unheard = 0, []
-    for trial in running:
-        name = WORKER.read(trial.user_attrs, "")
-        if trial._trial_id in left or name in dead:
-            given_back += give_back(study, trial._trial_id)
-        elif name != str(observer):
-            unheard.append(trial._trial_id)
-    _hear(storage, unheard)
+    names = {trial._trial_id: WORKER.read(trial.user_attrs, "") for trial in running}
+    dead = {name for name in set(names.values()) if workers.is_dead(name, observer)}
+    mine = [trial_id for trial_id, name in names.items() if name == str(observer)]
+    lost = held.left_behind(storage, now, mine) | _silent(study)
+    lost |= {trial_id for trial_id, name in names.items() if name in dead}
+    given_back = sum(give_back(study, trial_id) for trial_id in sorted(lost & names.keys()))
+    _hear(storage, sorted(names.keys() - lost - set(mine)))
     return given_back
 
 
