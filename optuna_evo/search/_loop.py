@@ -157,7 +157,10 @@ def search(
                         raise type(error)(times) from error
                     raise
             except BaseException:
-                _give_back(study, batch)
+                if signals.at_once:
+                    leases.leave(study, batch.ids)
+                else:
+                    _give_back(study, batch)
                 raise
             _say_and_end(signals, 0)
     return done

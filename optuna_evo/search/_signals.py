@@ -30,7 +30,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Signals:
-    """What was asked of this search so far.
+    """What was asked of this search so far: nothing, a signal, or to end at once.
 
     Use it as a context. Threads other than the main one cannot handle signals: nothing is asked
     there. A handler that somebody else has set for Ctrl-C is left alone.
@@ -38,6 +38,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self.at_once = False
         self._seconds_left: float | None = None
         self._is_training = self._has_said = False
         self._previous: dict[int, Any] = {}
@@ -91,6 +92,7 @@ class Signals:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if self.asked is not None:
+            self.at_once = True
             raise KeyboardInterrupt(
                 "Stopped at once: the next `study run` on this machine takes up what was trained, "
                 "one on another machine after two minutes."

@@ -47,6 +47,7 @@ from optuna_evo.search._leases._ends import finish
 from optuna_evo.search._leases._ends import give_back
 from optuna_evo.search._leases._ends import has_orphans
 from optuna_evo.search._leases._ends import is_taken_over
+from optuna_evo.search._leases._ends import leave
 from optuna_evo.search._leases._ends import reclaim
 from optuna_evo.search._leases._ends import release
 from optuna_evo.search._leases._heartbeat import heartbeat
@@ -64,6 +65,7 @@ __all__ = [
     "has_orphans",
     "heartbeat",
     "is_taken_over",
+    "leave",
     "reclaim",
     "release",
     "this_worker",

@@ -24,6 +24,7 @@ __all__ = [
     "give_back",
     "has_orphans",
     "is_taken_over",
+    "leave",
     "reclaim",
     "release",
 ]
@@ -81,6 +82,12 @@ def release(study: optuna.Study, number: int) -> bool:
     storage = study._storage
     trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
     return give_back(study, trial_id)
+
+
+def leave(study: optuna.Study, trial_ids: Sequence[int]) -> None:
+    """Stop training trials without a word to the database, as a process does that is killed."""
+    for trial_id in trial_ids:
+        held.let_go(study._storage, trial_id)
 
 
 def fail(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:

@@ -83,7 +83,7 @@ class SleepObjective:
     def start(self, configs: Sequence[Genome], *, repetition: int) -> Sleep:
         trials = [config.trial for config in configs]
         with self.log.open("a") as file:  # one write: lines of several workers do not mix
-            file.write("".join(f"{trial.number}\n" for trial in trials))
+            file.write("".join(f"{trial.number} {os.getpid()}\n" for trial in trials))
         return Sleep(trials, self.seconds, self.log)
 
     def value(self, reported: Sequence[float]) -> float:
@@ -238,4 +238,11 @@ def check_no_holes(taken: Mapping[tuple[int, int], int]) -> None:
 
 def trained(log: Path) -> Counter[int]:
     """Return how often training began, by the number of the trial."""
-    return Counter(int(line) for line in log.read_text().split())
+    return Counter(int(line.split()[0]) for line in log.read_text().splitlines())
+
+
+def has_begun(log: Path, worker: Worker) -> bool:
+    """Tell whether a worker has begun to train anything."""
+    return log.exists() and any(
+        line.endswith(f" {worker.pid}") for line in log.read_text().splitlines()
+    )
