@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 import pytest
 
 from tests.search.leases.workers import check
+from tests.search.leases.workers import has_begun
 from tests.search.leases.workers import make_study
 from tests.search.leases.workers import places
 from tests.search.leases.workers import read_trials
@@ -120,9 +121,7 @@ def test_killed_workers_lose_nothing(url: str, tmp_path: Path, batch_size: int) 
     assert complete <= set(begun)
     lost = sum(t.state == TrialState.FAIL for t in trials)
     begun_in_vain = len(set(begun) - complete)
-    print(
-        f"\n{n_kills} kills: {n_trials} trials, {lost} given back, {begun_in_vain} of them trained"
-    )
+    print(f"\n{n_kills} kills: {n_trials} trials, {lost} lost, {begun_in_vain} in training")
 
 
 def finish(url: str, log: Path, n_trials: int) -> None:
