@@ -5,7 +5,6 @@ taken for dead though it lives (as a suspended process, or one whose clock is wr
 """
 
 from collections import Counter
-from collections.abc import Mapping
 import os
 from pathlib import Path
 import shutil
@@ -109,7 +108,7 @@ class Workers(RuleBasedStateMachine):
             states = Counter(trial.state for trial in trials)
             assert states[TrialState.COMPLETE] == N_TRIALS
             assert states[TrialState.RUNNING] == states[TrialState.WAITING] == 0
-            check_generations(places(trials))
+            assert max(places(trials).values()) == 1
         finally:
             self.crowd.close()
             shutil.rmtree(self.folder)
@@ -136,14 +135,9 @@ def check(trials: list[FrozenTrial]) -> None:
             assert trial.value == value_of(trial.params, 2) and not is_faulty(trial.params)
 
 
-def check_generations(taken: Mapping[tuple[int, int], int]) -> None:
-    """Check that no place is doubled, and that few were left out, by failures alone."""
-    assert max(taken.values()) == 1
-
-
 Workers.TestCase.settings = settings(
-    max_examples=12,
-    stateful_step_count=25,
+    max_examples=5,
+    stateful_step_count=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
