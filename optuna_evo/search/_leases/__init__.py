@@ -25,7 +25,8 @@ Invariants, whatever processes, machines and databases do, at any moment and in 
 
 What the databases guarantee, and what is built on it:
 
-* All: a new trial is written with all its attributes in one transaction, and numbers are dense; a finished trial accepts no write.
+* All: a new trial is written with all its attributes in one transaction, and numbers are dense; a
+  finished trial accepts no write.
 * PostgreSQL, MySQL: rows are locked (`FOR UPDATE`), which gives 1, 2 and 3.
 * SQLite has no such lock, and what is read before the first write of a transaction may be old. So
   these transactions begin with the lock for writing (`BEGIN IMMEDIATE`, see `_sqlite`).
