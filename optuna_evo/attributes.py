@@ -152,7 +152,13 @@ FINAL: Final = _study(
 )
 
 # --- trials: written by the search
-WORKER: Final = _trial("worker", 'Who trains it ("host:pid").', "search", "search", "study")
+WORKER: Final = _trial(
+    "worker",
+    'Who trains it ("host:boot:namespace:start:pid"; "host:pid" in earlier versions).',
+    "search",
+    "search",
+    "study",
+)
 FINGERPRINT: Final = _trial(
     "fingerprint", "What it trained with, the same for equal trainings (str).", "search", "search"
 )

@@ -39,8 +39,9 @@ def run(args: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; nothing is lost: the same command goes on.", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        # a search says what became of its trials; click makes an Abort of it
+        click.echo(str(error.__cause__ or error) or "Interrupted.", err=True)
         code = 130
     except OptunaEvoError as error:
         if debug:

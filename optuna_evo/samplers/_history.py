@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 
 from optuna_evo.samplers._rank import constraints_of
 from optuna_evo.samplers._rank import total_violation
+from optuna_evo.samplers._retries import replaced
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,9 @@ class History:
 def read_history(study: Study, trial: FrozenTrial | None = None) -> History:
     """Read the trials of a study that `trial` may learn from; all of them for None."""
     trials = study.get_trials(deepcopy=False)
-    # what `RetryHeartbeatStaleTrialCallback` writes on a retry: the trials that it replaces
-    replaced = {number for t in trials for number in t.system_attrs.get("retry_history", ())}
+    given_back = replaced(trials)
     asking = len(trials) if trial is None else trial.number
-    others = [t for t in trials if t.number != asking and t.number not in replaced]
+    others = [t for t in trials if t.number != asking and t.number not in given_back]
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     complete = [
         (t, sign * t.value)

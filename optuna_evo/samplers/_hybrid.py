@@ -7,12 +7,13 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-from optuna.trial import TrialState
 
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
+from optuna_evo.samplers._retries import n_places
+from optuna_evo.samplers._retries import place_of
 from optuna_evo.samplers._stage import ThompsonStage
 from optuna_evo.samplers._streams import entropy
 from optuna_evo.samplers._streams import stream
@@ -186,8 +187,7 @@ class HybridSampler(BaseSampler):
         if trial.number < self._n_genetic:
             return True
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        earlier = trials[: trial.number]
-        return sum(t.state != TrialState.FAIL for t in earlier) < self._n_genetic
+        return n_places(trials, place_of(trial)) < self._n_genetic
 
     def _explore(self, study: Study, trial: FrozenTrial, history: History) -> tuple[Params, str]:
         """Return the child to evaluate, and where it comes from."""

@@ -14,6 +14,9 @@ from numpy.random import SeedSequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from optuna_evo.samplers._retries import is_copy
+from optuna_evo.samplers._retries import place_of
+
 
 _UNNAMED_PREFIX: Final = "no-name-"  # Optuna's, followed by a random UUID
 
@@ -50,8 +53,6 @@ def stream(seed: int, study: Study, trial: FrozenTrial, purpose: str) -> Generat
 
 def _place(study: Study, trial: FrozenTrial) -> int:
     """Return the number that the trial would have if no trial had ever been retried."""
-    # what `RetryHeartbeatStaleTrialCallback` writes: the numbers of the trials that it replaces
-    history = trial.system_attrs.get("retry_history")
-    first = history[0] if history else trial.number
+    first = place_of(trial)
     trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-    return int(first) - sum("retry_history" in t.system_attrs for t in trials[:first])
+    return first - sum(map(is_copy, trials[:first]))

@@ -1,25 +1,25 @@
 """The loop: ask, train, report, prune, tell.
 
 A trial is a batch member: `batch_size` trials are asked and trained together, whether the trainer
-takes them one after another or all at once. Divergence is decided here and nowhere else: a trial
-whose value is not finite gets the objective's penalty, or is pruned where there is none, so that
-samplers learn from it.
+takes them one after another or all at once. Who may train which trial is decided in `_leases`, how
+a batch is trained in `_training`.
 """
 
 from collections.abc import Callable
-from collections.abc import Mapping
 from collections.abc import Sequence
-import enum
+from dataclasses import dataclass
+from dataclasses import field
+import logging
 import math
 import time
-from typing import Any
+from typing import Generic
 from typing import TypeVar
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.exceptions import StorageInternalError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from optuna_evo.attributes import DIVERGED
 from optuna_evo.attributes import ERROR
 from optuna_evo.attributes import FINGERPRINT
 from optuna_evo.attributes import OBJECTIVE
@@ -27,6 +27,7 @@ from optuna_evo.attributes import REPETITION
 from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.config import Config
 from optuna_evo.errors import OptunaEvoError
+from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
 from optuna_evo.search import _leases as leases
 from optuna_evo.search._memory import MemoryGuard
@@ -36,23 +37,52 @@ from optuna_evo.search._protocols import Objective
 from optuna_evo.search._protocols import Run
 from optuna_evo.search._reuse import Curves
 from optuna_evo.search._reuse import SharingRun
+from optuna_evo.search._signals import Signals
+from optuna_evo.search._signals import Stopped
 from optuna_evo.search._storage import make_durable
+from optuna_evo.search._training import Pace
+from optuna_evo.search._training import tell_diverged
+from optuna_evo.search._training import train
 
 
 __all__ = ["FINISHED", "search"]
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _MAX_FAILURES_IN_A_ROW = 3
+_LOOK_AGAIN_S = 1.0
 _A = TypeVar("_A")
 _R = TypeVar("_R")
 _C = TypeVar("_C", bound=Config)
+_Asked = tuple[optuna.Trial, float]
+_logger = logging.getLogger(__name__)
 
 
-class _Verdict(enum.Enum):
-    GO_ON = enum.auto()
-    ENOUGH = enum.auto()
-    POOR = enum.auto()
-    DIVERGED = enum.auto()
+@dataclass
+class _Batch:
+    """Trials of this worker, and what each took to ask for, in seconds."""
+
+    ids: list[int] = field(default_factory=list)
+    trials: list[optuna.Trial] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def asked(self) -> list[_Asked]:
+        """The trials, each with its seconds."""
+        return [*zip(self.trials, self.seconds, strict=True)]
+
+
+@dataclass
+class _Search(Generic[_C]):
+    """What stays the same from batch to batch; the arguments of `search`."""
+
+    study: optuna.Study
+    space: Callable[[optuna.Trial], _C]
+    objective: Objective[_C]
+    listener: Listener | None
+    inheritance: Inheritance[_C] | None
+    curves: Curves
+    signals: Signals
+    pace: Pace = field(default_factory=Pace)
 
 
 def search(
@@ -69,12 +99,13 @@ def search(
 ) -> int:
     """Run trials until the study has `n_trials` finished ones.
 
-    Trials of dead workers are taken up again first. An interrupted or failing batch gives nothing
-    up: interrupted trials go back to the queue; a trial whose training raises fails with the
-    reason among its user attributes, and the search goes on unless that happens three times in a
-    row: then the last error is raised. A trial that runs out of memory gets the penalty, see
-    `optuna_evo.search._memory`. What a trial of the study has trained already is not done
-    again.
+    Trials of dead workers are taken up again first. An interrupted batch gives nothing up: Ctrl-C
+    finishes trials that end within seconds, a second one ends at once, and SIGTERM ends the
+    training; trials without a result go back to the queue, as they do when the database fails.
+    A trial whose training raises fails with the reason among its user attributes, and the search
+    goes on unless that happens three times in a row: then the last error is raised. A trial that
+    runs out of memory gets the penalty, see `optuna_evo.search._memory`. What a trial of the study
+    has trained already is not done again.
 
     Args:
         study: The study, with its sampler and pruner.
@@ -93,6 +124,8 @@ def search(
 
     Raises:
         UsageError: If the objective's penalty is no finite number.
+        KeyboardInterrupt: After Ctrl-C, saying what became of the trials.
+        SystemExit: After SIGTERM.
     """
     if objective.penalty is not None and not math.isfinite(objective.penalty):
         raise UsageError(
@@ -100,44 +133,64 @@ def search(
             f"trials; got {objective.penalty}."
         )
     deadline = math.inf if timeout is None else time.monotonic() + timeout
-    curves = Curves(study)
-    guard = MemoryGuard[tuple[optuna.Trial, float]](
-        run=lambda asked: _run_batch(
-            study, asked, space, objective, curves, listener, inheritance
-        ),
-        is_open=lambda asked: _is_running(study, asked[0]),
-        tell=lambda asked, reason: _end_without_memory(
-            study, asked[0], reason, objective, listener, inheritance
-        ),
-    )
     done = failures = 0
-    while time.monotonic() < deadline:
-        leases.reclaim(study)
-        room = n_trials - _count_taken(study)
-        if n_more is not None:
-            room = min(room, n_more - done)
-        if room <= 0:
-            break
-        asked = [_timed(leases.ask, study) for _ in range(min(batch_size, room))]
-        trials = [trial for trial, _ in asked]
-        try:
-            with leases.heartbeat(study, trials):
-                done += guard.run(asked)
-            make_durable(study)
-            failures = 0
-        except Exception as error:
-            failures += 1
-            _fail(study, trials, error)
-            if failures == _MAX_FAILURES_IN_A_ROW:
-                if isinstance(error, OptunaEvoError):
-                    times = f"{failures} trials in a row failed; the last one: {error}"
-                    raise type(error)(times) from error
+    with Signals() as signals:
+        parts = _Search(study, space, objective, listener, inheritance, Curves(study), signals)
+        guard = MemoryGuard[_Asked](
+            run=lambda asked: _run_batch(parts, asked),
+            is_open=lambda asked: _is_running(study, asked[0]),
+            tell=lambda asked, reason: _end_without_memory(parts, asked[0], reason),
+        )
+        while time.monotonic() < deadline:
+            leases.reclaim(study)
+            room = n_trials - _count_taken(study)
+            if room <= 0 and _waits_for_the_dead(study):
+                continue
+            room = room if n_more is None else min(room, n_more - done)
+            batch = _Batch()
+            try:
+                _ask(study, batch, min(batch_size, room), n_trials)
+                if not batch.trials:
+                    break
+                with leases.heartbeat(study, batch.trials):
+                    done += guard.run(batch.asked)
+                make_durable(study)
+                failures = 0
+            except UpdateFinishedTrialError:  # taken over while the objective reported by itself
+                _give_back(study, batch)
+            except (StorageInternalError, StorageError):
+                _give_back(study, batch)
                 raise
-        except BaseException:
-            for trial in trials:
-                leases.release(study, trial.number)
-            raise
+            except Stopped:
+                _say_and_end(signals, _give_back(study, batch))
+            except Exception as error:
+                failures += 1
+                _fail(study, batch, error)
+                if failures == _MAX_FAILURES_IN_A_ROW:
+                    if isinstance(error, OptunaEvoError):
+                        times = f"{failures} trials in a row failed; the last one: {error}"
+                        raise type(error)(times) from error
+                    raise
+            except BaseException:
+                if signals.at_once:
+                    leases.leave(study, batch.ids)
+                else:
+                    _give_back(study, batch)
+                raise
+            _say_and_end(signals, 0)
     return done
+
+
+def _ask(study: optuna.Study, batch: _Batch, n: int, n_trials: int) -> None:
+    """Ask for up to n trials; fewer when other workers have taken what was left."""
+    for _ in range(n):
+        started = time.perf_counter()
+        trial_id = leases.claim(study, n_trials)
+        if trial_id is None:
+            return
+        batch.ids.append(trial_id)
+        batch.trials.append(leases.begin(study, trial_id))
+        batch.seconds.append(time.perf_counter() - started)
 
 
 def _count_taken(study: optuna.Study) -> int:
@@ -146,20 +199,21 @@ def _count_taken(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=states))
 
 
-def _run_batch(
-    study: optuna.Study,
-    asked: Sequence[tuple[optuna.Trial, float]],
-    space: Callable[[optuna.Trial], _C],
-    objective: Objective[_C],
-    curves: Curves,
-    listener: Listener | None,
-    inheritance: Inheritance[_C] | None,
-) -> int:
-    """Train the trials of each repetition together, to their ends."""
+def _waits_for_the_dead(study: optuna.Study) -> bool:
+    """Let time pass if trials are left that nobody trains, and nobody has taken up yet."""
+    if not leases.has_orphans(study):
+        return False
+    time.sleep(_LOOK_AGAIN_S)
+    return True
+
+
+def _run_batch(parts: _Search[_C], asked: Sequence[_Asked]) -> int:
+    """Train the trials of each repetition together, to their ends; return how many were told."""
     repetitions: dict[int, list[tuple[optuna.Trial, _C]]] = {}
+    objective = parts.objective
     identity = _fingerprint(objective)
     for trial, seconds in asked:
-        config, more = _timed(space, trial)
+        config, more = _timed(parts.space, trial)
         trial.set_user_attr(SAMPLER_SECONDS.key, round(seconds + more, 6))
         if fingerprint := config.fingerprint():
             trial.set_user_attr(FINGERPRINT.key, fingerprint)
@@ -167,18 +221,28 @@ def _run_batch(
             trial.set_user_attr(OBJECTIVE.key, identity)
         repetition = int(REPETITION.read(trial.user_attrs, 0))
         repetitions.setdefault(repetition, []).append((trial, config))
+    told = 0
     for repetition, members in repetitions.items():
         alike = [trial for trial, _ in members]
         for trial in alike:
-            if listener is not None:
-                listener.started(trial.number)
-        if inheritance is None:
-            run = _start(members, objective, curves, repetition)
+            if parts.listener is not None:
+                parts.listener.started(trial.number)
+        if parts.inheritance is None:
+            run = _start(members, objective, parts.curves, repetition)
         else:
             configs = [config for _, config in members]
-            run = inheritance.start(alike, configs, repetition=repetition)
-        _train(study, alike, run, objective, listener, inheritance)
-    return len(asked)
+            run = parts.inheritance.start(alike, configs, repetition=repetition)
+        told += train(
+            parts.study,
+            alike,
+            run,
+            objective,
+            parts.listener,
+            parts.inheritance,
+            parts.signals,
+            parts.pace,
+        )
+    return told
 
 
 def _timed(function: Callable[[_A], _R], argument: _A) -> tuple[_R, float]:
@@ -210,136 +274,50 @@ def _fingerprint(objective: Objective[_C]) -> str | None:
     return None if fingerprint is None else str(fingerprint())
 
 
-def _train(
-    study: optuna.Study,
-    trials: Sequence[optuna.Trial],
-    run: Run,
-    objective: Objective[_C],
-    listener: Listener | None,
-    inheritance: Inheritance[_C] | None,
-) -> None:
-    live = [(trial, list[float]()) for trial in trials]
-    report = 0
-    while live:
-        report += 1
-        verdicts = _advance(study, live, run, objective, report, listener)
-        some_end = any(verdict is not _Verdict.GO_ON for verdict in verdicts)
-        records = run.records() if some_end else [{}] * len(live)
-        ends = zip(live, verdicts, records, strict=True)
-        for place, ((trial, reported), verdict, record) in enumerate(ends):
-            if inheritance is not None and verdict is _Verdict.ENOUGH:
-                inheritance.save(trial, run, place)
-            if verdict is not _Verdict.GO_ON:
-                finished = _tell(study, trial, reported, verdict, record, objective)
-                if inheritance is not None:
-                    inheritance.clean_up()
-                if listener is not None:
-                    listener.finished(finished)
-        alive = [verdict is _Verdict.GO_ON for verdict in verdicts]
-        run.drop(alive)
-        live = [member for member, stays in zip(live, alive, strict=True) if stays]
+def _give_back(study: optuna.Study, batch: _Batch) -> int:
+    """Give back the trials of a batch that have not ended, and return how many.
+
+    What cannot be given back, since the database fails, is reclaimed later, by whoever comes.
+    """
+    n = 0
+    for trial_id in batch.ids:
+        try:
+            n += leases.give_back(study, trial_id)
+        except Exception as error:
+            _logger.warning("A trial could not be given back yet (%s).", error)
+    return n
 
 
-def _advance(
-    study: optuna.Study,
-    live: Sequence[tuple[optuna.Trial, list[float]]],
-    run: Run,
-    objective: Objective[_C],
-    report: int,
-    listener: Listener | None,
-) -> list[_Verdict]:
-    """Go on to a report, the first being 1, and decide on each live member."""
-    try:
-        values = run.advance()
-    except optuna.TrialPruned:  # a trial that asks the pruner by itself
-        return [_Verdict.POOR] * len(live)
-    for (trial, reported), value in zip(live, values, strict=True):
-        reported.append(value)
-        if objective.n_reports:
-            trial.report(value, report)
-        if objective.n_reports and listener is not None:
-            listener.reported(trial.number, report, objective.n_reports)
-    # all have reported before the pruner decides on the first, so that a batch is treated alike
-    last = report >= objective.n_reports
-    return [
-        _decide(study, trial, reported, last or _is_enough(objective, reported))
-        for trial, reported in live
-    ]
-
-
-def _is_enough(objective: Objective[_C], reported: Sequence[float]) -> bool:
-    is_enough = getattr(objective, "is_enough", None)
-    return bool(is_enough and is_enough(reported))
-
-
-def _decide(
-    study: optuna.Study, trial: optuna.Trial, reported: Sequence[float], last: bool
-) -> _Verdict:
-    if not math.isfinite(reported[-1]):
-        return _Verdict.DIVERGED
-    if last:
-        return _Verdict.ENOUGH
-    if not trial.should_prune():
-        return _Verdict.GO_ON
-    # a run that stopped because its loss is flat is finished, not poor
-    is_flat = getattr(study.pruner, "is_flat", None)
-    frozen = study._storage.get_trial(trial._trial_id)
-    return _Verdict.ENOUGH if is_flat and is_flat(study, frozen) else _Verdict.POOR
-
-
-def _tell(
-    study: optuna.Study,
-    trial: optuna.Trial,
-    reported: Sequence[float],
-    verdict: _Verdict,
-    record: Mapping[str, Any],
-    objective: Objective[_C],
-) -> FrozenTrial:
-    for key, value in record.items():
-        trial.set_user_attr(key, value)
-    if verdict is _Verdict.POOR:
-        return study.tell(trial, state=TrialState.PRUNED)
-    if verdict is _Verdict.DIVERGED:
-        trial.set_user_attr(DIVERGED.key, True)
-        if objective.penalty is None:
-            return study.tell(trial, state=TrialState.PRUNED)
-        return study.tell(trial, objective.penalty)
-    value = objective.value(reported)
-    if not math.isfinite(value):  # told as it is, NaN would fail the trial, and the next, for ever
-        return _tell(study, trial, reported, _Verdict.DIVERGED, {}, objective)
-    return study.tell(trial, value)
+def _say_and_end(signals: Signals, n_given_back: int) -> None:
+    back = f"{n_given_back} went back to the queue" if n_given_back else "none was being trained"
+    what = f"What was finished is stored, trials without a result: {back}."
+    signals.raise_if_asked(f"Stopped. {what} The same command goes on.")
 
 
 def _is_running(study: optuna.Study, trial: optuna.Trial) -> bool:
     return study._storage.get_trial(trial._trial_id).state == TrialState.RUNNING
 
 
-def _end_without_memory(
-    study: optuna.Study,
-    trial: optuna.Trial,
-    reason: str,
-    objective: Objective[_C],
-    listener: Listener | None,
-    inheritance: Inheritance[_C] | None,
-) -> None:
+def _end_without_memory(parts: _Search[_C], trial: optuna.Trial, reason: str) -> int:
     """Tell a trial that does not fit into memory as one that diverged, with the reason on it."""
     record = {ERROR.key: reason[:1000]}
-    finished = _tell(study, trial, [], _Verdict.DIVERGED, record, objective)
-    if inheritance is not None:
-        inheritance.clean_up()
-    if listener is not None:
-        listener.finished(finished)
+    finished = tell_diverged(parts.study, trial, record, parts.objective)
+    if parts.inheritance is not None:
+        parts.inheritance.clean_up()
+    if parts.listener is not None and finished is not None:
+        parts.listener.finished(finished)
+    return int(finished is not None)
 
 
-def _fail(study: optuna.Study, trials: Sequence[optuna.Trial], error: Exception) -> None:
+def _fail(study: optuna.Study, batch: _Batch, error: Exception) -> None:
     """Fail the trials of a batch that have not finished yet, with the reason on each."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    unfinished = {trial.number for trial in running}
     # our own errors are sentences; of others the type says half
     reason = (
         str(error) if isinstance(error, OptunaEvoError) else f"{type(error).__name__}: {error}"
     )
-    for trial in trials:
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    unfinished = {trial.number for trial in running}
+    for trial in batch.trials:
         if trial.number in unfinished:
-            trial.set_user_attr(ERROR.key, reason[:1000])
-            study.tell(trial, state=TrialState.FAIL)
+            leases.fail(study, trial, reason[:1000])
+    _give_back(study, batch)  # asked for, but not begun

@@ -68,16 +68,17 @@ class MemoryGuard(Generic[_T]):
     """Runs batches, and says of each member that does not fit that it does not.
 
     Args:
-        run: Trains members together and returns how many have ended.
+        run: Trains members together and returns how many it has told.
         is_open: Tells whether a member has not ended yet.
-        tell: Ends a member for which memory does not suffice, with the reason.
+        tell: Ends a member for which memory does not suffice, with the reason; returns how many
+            it has told, one or none.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[_T]], int],
         is_open: Callable[[_T], bool],
-        tell: Callable[[_T, str], None],
+        tell: Callable[[_T, str], int],
     ) -> None:
         self._run = run
         self._is_open = is_open
@@ -87,40 +88,42 @@ class MemoryGuard(Generic[_T]):
     def run(self, members: Sequence[_T]) -> int:
         """Run members together, or one by one where memory does not suffice for all.
 
+        Returns:
+            How many were told.
+
         Raises:
             MemoryLimitError: If one after another does not fit.
         """
-        reason = self._try(members)
+        n_told, reason = self._try(members)
         if reason is None:
-            return len(members)
+            return n_told
         if len(members) > 1:
+            still_open = [member for member in members if self._is_open(member)]
+            n_told = len(members) - len(still_open)
             with warnings.catch_warnings():  # what was reported before is reported again
                 warnings.filterwarnings("ignore", message=".*is already reported")
-                for member in members:
-                    if self._is_open(member):
-                        self.run([member])
-            return len(members)
-        self._tell(members[0], reason)
+                return n_told + sum(self.run([member]) for member in still_open)
+        n_told = self._tell(members[0], reason)
         self._n_in_a_row += 1
         if self._n_in_a_row >= _MOST_IN_A_ROW:
             raise MemoryLimitError(
                 f"{self._n_in_a_row} trials in a row ran out of memory, so none may fit; the last "
                 f"one: {reason}"
             )
-        return 1
+        return n_told
 
-    def _try(self, members: Sequence[_T]) -> str | None:
+    def _try(self, members: Sequence[_T]) -> tuple[int, str | None]:
         """Run members; return why memory did not suffice. No error is held when this returns."""
         try:
-            self._run(members)
+            n_told = self._run(members)
         except Exception as error:
             reason = shortage(error)
             if reason is None:
                 raise
             give_back(error)
-            return reason
+            return 0, reason
         self._n_in_a_row = 0
-        return None
+        return n_told, None
 
 
 def _is_shortage(error: BaseException) -> bool:

@@ -39,6 +39,7 @@ from optuna_evo.search._others import is_other
 from optuna_evo.search._others import open_other
 from optuna_evo.search._others import path_of_journal
 from optuna_evo.search._resilient import ResilientStorage
+from optuna_evo.search._sqlite import SqliteStorage
 
 
 __all__ = ["database_exists", "default_url", "make_durable", "open_storage"]
@@ -185,6 +186,8 @@ def _open_rdb(url: str, *, create: bool, read_only: bool, any_version: bool = Fa
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are, to Optuna
+            if parsed.get_backend_name() == "sqlite":
+                return SqliteStorage(url, skip_compatibility_check=any_version, **options)
             return RDBStorage(url, skip_compatibility_check=any_version, **options)
     except (NoSuchModuleError, ArgumentError) as error:
         raise StorageError(

@@ -14,7 +14,9 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.samplers._slots import must_move
 from optuna_evo.samplers._slots import NextSlot
+from optuna_evo.samplers._slots import settle
 from optuna_evo.samplers._slots import SlotBook
 from optuna_evo.samplers._slots import SlotKey
 
@@ -262,7 +264,7 @@ class Walk:
 def test_workers_in_any_order_never_share_a_slot_and_leave_none_out(
     seed: int, delays: bool, gives_back: bool
 ) -> None:
-    # with both at once they may share one, see the docstring of `_slots`
+    # with both at once they may share one until it is settled, see `_slots`
     walk = Walk(seed, delays=delays, gives_back=gives_back)
     for _ in range(400):
         walk.step()
@@ -314,3 +316,123 @@ def test_attempts_at_a_slot_never_repeat_but_for_copies_of_lost_trials(seed: int
         attempts = [t.system_attrs[KEY][2] for t in chain]
         assert attempts == sorted(attempts)
         assert set(attempts) == set(range(attempts[-1] + 1))
+
+
+class SettlingWalk(Walk):
+    """Workers that settle their slots before the first parameter, and die at any moment."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed, delays=True, gives_back=True)
+
+    def write(self) -> None:
+        if self.looked:
+            number = int(self.rng.choice(list(self.looked)))
+            slot = self.looked.pop(number)
+            if self.trials[number].state == TrialState.RUNNING:
+                trial = copy.copy(self.trials[number])
+                trial.system_attrs = trial.system_attrs | {KEY: list(slot)}
+                self.trials[number] = trial
+
+    def settle(self) -> None:
+        """Let a worker look whether it has its slot to itself."""
+        claims = [
+            t.number
+            for t in self.trials
+            if t.state == TrialState.RUNNING
+            and KEY in t.system_attrs
+            and not t.params
+            and t.number not in self.looked
+        ]
+        if not claims:
+            return
+        number = int(self.rng.choice(claims))
+        book = self.books[number % 3]
+        book.update([self.seen(t) for t in self.trials], self.trials.__getitem__)
+        moves = must_move(self.trials, number, book.rivals(number))
+        if moves is False:
+            self.suggest(number)
+        elif moves or self.rng.random() < 0.2:
+            self.looked[number] = next_slot(book, number, self.n_groups())
+
+    def end(self) -> None:
+        """End a settled trial, or let a worker die or fail, wherever it is."""
+        going = [t.number for t in self.trials if t.state == TrialState.RUNNING]
+        if not going:
+            return
+        number, self.clock = int(self.rng.choice(going)), self.clock + 1
+        trial = self.trials[number]
+        if trial.params and KEY in trial.system_attrs and self.rng.random() < 0.7:
+            self.trials[number] = ended(trial, TrialState.COMPLETE, self.clock)
+            return
+        self.looked.pop(number, None)
+        self.trials[number] = ended(trial, TrialState.FAIL, self.clock)
+        if self.rng.random() < 0.6:  # lost, and queued again in the same transaction
+            retried = copy.copy(trial)
+            retried.number = retried._trial_id = len(self.trials)
+            history = [*trial.system_attrs.get("retry_history", ()), number]
+            retried.system_attrs = trial.system_attrs | {"retry_history": history}
+            retried.state, retried.datetime_complete = TrialState.WAITING, None
+            self.trials.append(retried)
+
+    def foreign(self) -> None:
+        pass
+
+    def step(self) -> None:
+        super().step()
+        self.settle()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_settled_trials_never_share_a_slot_whoever_fails_or_dies_when(seed: int) -> None:
+    walk = SettlingWalk(seed)
+    for _ in range(300):
+        walk.step()
+        settled = [
+            tuple(t.system_attrs[KEY][:2])
+            for t in walk.trials
+            if KEY in t.system_attrs and t.params and t.state != TrialState.FAIL
+        ]
+        assert len(set(settled)) == len(settled)
+    assert len(settled) > 20
+
+
+def test_of_rivals_the_first_in_turn_stays_unless_another_has_parameters() -> None:
+    first, second = running(0, (0, 0, 0)), running(1, (0, 0, 0))
+    assert must_move([first], 0, []) is False
+    assert must_move([first, second], 0, [1]) is None
+    assert must_move([first, second], 1, [0]) is True
+    settled = running(1, (0, 0, 0), x=0.5)
+    assert must_move([first, settled], 0, [1]) is True
+    copied = running(2, (0, 0, 0))
+    copied.system_attrs["retry_history"] = [0]  # it has the turn of trial 0
+    assert must_move([first, second, copied], 2, [1]) is None
+
+
+def test_one_whose_rival_never_moves_moves_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    moved: list[int] = []
+    settle(lambda: False if moved else None, lambda: moved.append(1))
+    assert moved == [1]
+
+
+def test_a_trial_that_waits_has_its_turn_before_one_that_runs() -> None:
+    queued = running(0)
+    queued.state = TrialState.WAITING
+    assert next_slot(book_of(queued, running(1)), 1) == (0, 1, 0)
+
+
+def test_a_copy_of_a_lost_trial_has_its_turn() -> None:
+    lost, copied = ended(running(0), TrialState.FAIL), running(2)
+    copied.state = TrialState.WAITING
+    copied.system_attrs["retry_history"] = [0]
+    assert next_slot(book_of(lost, running(1), copied), 1) == (0, 1, 0)
+    assert next_slot(book_of(lost, running(1), copied), 2) == (0, 0, 0)
+
+
+def test_a_slot_that_a_trial_moved_from_is_as_if_it_had_never_had_it() -> None:
+    book = book_of(running(0, (0, 0, 0)), running(1, (0, 0, 0)))
+    assert book.rivals(1) == {0}
+    book.assign(1, Assigned((0, 1)))
+    assert book.rivals(1) == set() and book.group(0)[0].assignees == {0}
+    book.update([running(0, (0, 2, 0)), running(1, (0, 1, 0))], never)
+    assert set(book.group(0)) == {1, 2}

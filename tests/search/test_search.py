@@ -240,16 +240,23 @@ def test_what_the_sampler_took_is_written_on_the_trial() -> None:
     assert all(SAMPLER_SECONDS.read(t.user_attrs) >= 0.02 for t in complete(study))
 
 
-def test_two_workers_may_give_the_same_trial_back(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.COMPLETE])
+def test_a_trial_that_ends_while_it_is_given_back_has_one_copy_if_it_was_lost(
+    monkeypatch: pytest.MonkeyPatch, state: TrialState
+) -> None:
     study = optuna.create_study()
     trial = leases.ask(study)
     storage = study._storage
     change_state = storage.set_trial_state_values
 
-    def just_after_another_worker(*args: Any, **kwargs: Any) -> bool:
-        change_state(trial._trial_id, TrialState.FAIL)
-        return change_state(*args, **kwargs)
+    def just_after_another_worker(trial_id: int, new_state: TrialState) -> bool:
+        if trial_id == trial._trial_id:
+            values = [1.0] if state == TrialState.COMPLETE else None
+            change_state(trial._trial_id, state, values)
+        return change_state(trial_id, new_state)
 
     monkeypatch.setattr(storage, "set_trial_state_values", just_after_another_worker)
-    leases.release(study, trial.number)
-    assert [t.state for t in study.get_trials()] == [TrialState.FAIL]
+    assert not leases.release(study, trial.number)
+    copy_state = TrialState.WAITING if state == TrialState.FAIL else TrialState.FAIL
+    assert [t.state for t in study.get_trials()] == [state, copy_state]
+    assert not leases.release(study, trial.number) and len(study.get_trials()) == 2

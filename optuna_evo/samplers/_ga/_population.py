@@ -30,6 +30,7 @@ from optuna_evo.samplers._ga._lists import find_lists
 from optuna_evo.samplers._ga._lists import ListSpec
 from optuna_evo.samplers._rank import Rank
 from optuna_evo.samplers._rank import rank_of
+from optuna_evo.samplers._slots import must_move
 from optuna_evo.samplers._slots import NextSlot
 from optuna_evo.samplers._slots import SlotBook
 from optuna_evo.samplers._slots import SlotKey
@@ -72,6 +73,7 @@ class Population:
         self._maximize = maximize
         self._n_elites = n_elites
         self._slots = SlotBook[SlotAssignment](partial(read_assignment, study=study))
+        self._trials: Sequence[FrozenTrial] = ()
         self._generations: list[int | None] = []
         self._current = 0
         self._first_open = 0  # all slots of the generations before were assigned
@@ -94,9 +96,11 @@ class Population:
             trials: All trials of the study.
             reread: Returns a trial, given its id, as it is in the storage now.
         """
+        self._trials = trials
         self._generations.extend([None] * (len(trials) - len(self._generations)))
         changes = self._slots.update(trials, reread)
         for number, assignment in changes.assigned:
+            self.genes.pop(number, None)
             self._enter(number, assignment)
         for trial, ended_assignment in changes.finished:
             self._close(trial, ended_assignment)
@@ -107,6 +111,7 @@ class Population:
 
     def assign(self, number: int, assignment: SlotAssignment) -> None:
         """Enter the assignment of an open trial, once it is in the storage."""
+        self.genes.pop(number, None)
         self._slots.assign(number, assignment)
         self._enter(number, assignment)
 
@@ -118,6 +123,11 @@ class Population:
             return self._current + 1 + generations, slot
 
         return self._slots.next_slot(number, self._free_slots(), beyond)
+
+    def must_move(self, number: int) -> bool | None:
+        """Tell whether an open trial has to take another slot (see `_slots.must_move`)."""
+        rivals = self._slots.rivals(number)
+        return must_move(self._trials, number, rivals) if rivals else False
 
     def n_slots(self, generation: int) -> int:
         """Return the number of slots of a generation, fixed by the assignment that opened it."""

@@ -33,6 +33,7 @@ from optuna_evo.samplers._ga._operators import Rates
 from optuna_evo.samplers._ga._operators import select
 from optuna_evo.samplers._ga._population import Member
 from optuna_evo.samplers._ga._population import Population
+from optuna_evo.samplers._slots import settle
 
 
 __all__ = ["GASampler"]
@@ -189,6 +190,11 @@ class GASampler(BaseGASampler):
             population = self._up_to_date(study)
             if population.assignment(trial.number) is None:
                 self._assign(study, trial, population)
+            if not trial.params:  # nothing was drawn for its slot yet, so it may still move
+                settle(
+                    lambda: self._up_to_date(study).must_move(trial.number),
+                    lambda: self._assign(study, trial, self._up_to_date(study)),
+                )
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -300,6 +306,10 @@ class GASampler(BaseGASampler):
             study=population.study,
         )
         storage, trial_id = study._storage, trial._trial_id
+        before = population.assignment(trial.number)
+        if before is not None and before.repeats is not None:  # it moves from an elite's slot
+            storage.set_trial_user_attr(trial_id, REPETITION.key, 0)
+            trial.user_attrs[REPETITION.key] = 0
         elites = population.elites(generation) if self._reevaluate_elites else []
         if slot < len(elites):
             elite = elites[slot].trial

@@ -6,7 +6,6 @@ recurrence and the annealing of AEON-GPT.
 
 from collections.abc import Iterable
 from collections.abc import Mapping
-import secrets
 from typing import Any
 from typing import Literal
 from typing import Self
@@ -20,7 +19,6 @@ from optuna.trial import FrozenTrial
 from optuna_evo.attributes import MEMBER
 from optuna_evo.attributes import PARENT
 from optuna_evo.attributes import RECURRENCE_ASSIGNMENT
-from optuna_evo.attributes import RECURRENCE_STUDY
 from optuna_evo.attributes import SEGMENT
 from optuna_evo.attributes import TEMPERATURE
 from optuna_evo.samplers._ga._genes import draw
@@ -30,10 +28,13 @@ from optuna_evo.samplers._recurrence._options import annealing
 from optuna_evo.samplers._recurrence._options import check_options
 from optuna_evo.samplers._recurrence._parents import Selection
 from optuna_evo.samplers._recurrence._recurrence import Recurrence
+from optuna_evo.samplers._recurrence._segment import must_move
+from optuna_evo.samplers._recurrence._segment import origin_of
 from optuna_evo.samplers._recurrence._segment import read_assignment
 from optuna_evo.samplers._recurrence._segment import SegmentAssignment
 from optuna_evo.samplers._recurrence._state import PopulationState
 from optuna_evo.samplers._recurrence._step import StepSettings
+from optuna_evo.samplers._slots import settle
 
 
 __all__ = ["RecurrenceSampler"]
@@ -224,12 +225,18 @@ class RecurrenceSampler(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Give the trial its segment."""
         self._raise_error_if_multi_objective(study)
-        origin = self._origin(study)
+        origin = origin_of(study)
         population = self._population(study, origin)
         segment = read_assignment(trial, origin["name"])
-        # a copy of a lost trial may come when its member has gone on without it
+        # a copy that Optuna made of a lost trial may come when its member has gone on without it
         if segment is None or population.is_shared(segment, trial.number):
             self._assign(study, trial, population, origin)
+        elif trial.params:
+            return
+        settle(
+            lambda: must_move(study, trial, origin["name"]),
+            lambda: self._assign(study, trial, self._population(study, origin), origin),
+        )
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -277,7 +284,7 @@ class RecurrenceSampler(BaseSampler):
 
     def _segment(self, study: Study, trial: FrozenTrial) -> SegmentAssignment:
         """Return the trial's segment; a trial that has none of this study is assigned one."""
-        origin = self._origin(study)
+        origin = origin_of(study)
         segment = read_assignment(trial, origin["name"])
         return segment or self._assign(study, trial, self._population(study, origin), origin)
 
@@ -328,16 +335,3 @@ class RecurrenceSampler(BaseSampler):
         trial.user_attrs.update(shown)
         trial.system_attrs[RECURRENCE_ASSIGNMENT.key] = segment.to_attr()
         return segment
-
-    def _origin(self, study: Study) -> Mapping[str, Any]:
-        """Return the name under which segments are assigned, and a seed for no seed.
-
-        A copy of a study goes on with the assignments of the original, whatever its name. Trials
-        that were added from another study keep foreign ones, which mean nothing here.
-        """
-        storage, study_id = study._storage, study._study_id
-        origin = RECURRENCE_STUDY.read(storage.get_study_system_attrs(study_id))
-        if origin is None:
-            origin = {"name": study.study_name, "entropy": secrets.randbits(32)}
-            storage.set_study_system_attr(study_id, RECURRENCE_STUDY.key, origin)
-        return dict(origin)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
+import secrets
 from typing import Any
 from typing import Self
 import zlib
@@ -15,14 +16,25 @@ import zlib
 import numpy as np
 from numpy.random import Generator
 from numpy.random import SeedSequence
+from optuna.study import Study
 from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
 
 from optuna_evo.attributes import RECURRENCE_ASSIGNMENT
+from optuna_evo.attributes import RECURRENCE_STUDY
+from optuna_evo.samplers import _slots
 from optuna_evo.samplers._slots import SlotKey
 from optuna_evo.samplers._streams import hash_name
 
 
-__all__ = ["read_assignment", "Segment", "segment_of", "SegmentAssignment"]
+__all__ = [
+    "must_move",
+    "origin_of",
+    "read_assignment",
+    "Segment",
+    "segment_of",
+    "SegmentAssignment",
+]
 
 # Set apart the streams of one assignment.
 _SELECTION, _VARIATION, _INDEPENDENT = range(3)
@@ -118,6 +130,42 @@ def read_assignment(trial: FrozenTrial, study: str) -> SegmentAssignment | None:
     if attr is None or attr["study"] != study:
         return None
     return SegmentAssignment.from_attr(attr)
+
+
+def must_move(study: Study, trial: FrozenTrial, name: str) -> bool | None:
+    """Tell whether a trial has to take another segment (see `_slots.must_move`).
+
+    Args:
+        study: The study.
+        trial: A trial that was assigned a segment and has no parameters yet.
+        name: The name under which segments are assigned.
+    """
+    trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    mine = RECURRENCE_ASSIGNMENT.read(trial.system_attrs)
+    rivals = [
+        other.number
+        for other in trials
+        if (attr := RECURRENCE_ASSIGNMENT.read(other.system_attrs)) is not None
+        and (attr["member"], attr["turn"]) == (mine["member"], mine["turn"])
+        and attr["study"] == name
+        and other.state != TrialState.FAIL
+        and other.number != trial.number
+    ]
+    return _slots.must_move(trials, trial.number, rivals) if rivals else False
+
+
+def origin_of(study: Study) -> Mapping[str, Any]:
+    """Return the name under which segments are assigned, and a seed for no seed.
+
+    A copy of a study goes on with the assignments of the original, whatever its name. Trials that
+    were added from another study keep foreign ones, which mean nothing here.
+    """
+    storage, study_id = study._storage, study._study_id
+    origin = RECURRENCE_STUDY.read(storage.get_study_system_attrs(study_id))
+    if origin is None:
+        origin = {"name": study.study_name, "entropy": secrets.randbits(32)}
+        storage.set_study_system_attr(study_id, RECURRENCE_STUDY.key, origin)
+    return dict(origin)
 
 
 def segment_of(trial: FrozenTrial) -> Segment | None:
