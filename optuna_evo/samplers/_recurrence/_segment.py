@@ -25,7 +25,7 @@ from optuna_evo.samplers._streams import hash_name
 __all__ = ["read_assignment", "Segment", "segment_of", "SegmentAssignment"]
 
 # Set apart the streams of one assignment.
-_SELECTION, _VARIATION, _INDEPENDENT = range(3)
+_SELECTION, _VARIATION, _INDEPENDENT, _CONFIGURATION = range(4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,10 @@ class SegmentAssignment(Segment):
     def selection_rng(self) -> Generator:
         """Return the stream that chooses the member to exploit."""
         return np.random.default_rng(self._stream(_SELECTION))
+
+    def configuration_rng(self) -> Generator:
+        """Return the stream of what is drawn once for all parameters."""
+        return np.random.default_rng(self._stream(_CONFIGURATION))
 
     def variation_rng(self, name: str) -> Generator:
         """Return the stream of one parameter's noise; it depends on no other parameter."""
