@@ -210,3 +210,35 @@ def test_two_different_parents_are_selected_the_better_more_often() -> None:
     counts = np.bincount([first for first, _ in pairs], minlength=10)
     assert counts[0] == pytest.approx(400, abs=60)
     assert counts[7:].sum() == 0
+
+
+def test_single_point_crossover_takes_one_piece_from_each_parent() -> None:
+    names = [f"x{k}" for k in range(6)]
+    space = dict.fromkeys(names, FloatDistribution(0, 1))
+    rates = Rates(crossover=1.0, number=0.0, scale=0.1, structure=0.0, flag=0.0, single_point=True)
+    mother, father = dict.fromkeys(names, 0.25), dict.fromkeys(names, 0.75)
+    children = [
+        breed(mother, father, space=space, specs=(), rates=rates, rng=np.random.default_rng(seed))
+        for seed in range(200)
+    ]
+    # a child that equals a parent is drawn again
+    patterns = {tuple(child[name] == 0.25 for name in names) for child in children}
+    whole = {tuple(k < n for k in range(6)) for n in range(1, 6)}
+    assert whole <= patterns
+    n_whole = sum(tuple(child[name] == 0.25 for name in names) in whole for child in children)
+    assert n_whole > 190
+
+
+def test_single_point_crossover_keeps_what_one_parent_alone_has() -> None:
+    rates = Rates(crossover=1.0, number=0.0, scale=0.1, structure=0.0, flag=0.0, single_point=True)
+    space = dict.fromkeys("abc", FloatDistribution(0, 1))
+    for seed in range(20):
+        child = breed(
+            {"a": 0.1, "b": 0.1},
+            {"a": 0.9, "c": 0.9},
+            space=space,
+            specs=(),
+            rates=rates,
+            rng=np.random.default_rng(seed),
+        )
+        assert child.keys() == set("abc")
