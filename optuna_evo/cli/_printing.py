@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from optuna_evo.attributes import FINAL
 from optuna_evo.names import printable
 
 
@@ -49,7 +50,9 @@ def print_final(
         metric = train_best(stored, device=device, data_dir=data_dir)
     epochs = stored.spec.final.epochs
     how = f"Trained for {epochs:g} epochs" if epochs else "Fitted to all other rows"
-    console.print(f"{how}, measured once on test data: {metric:.4f}")
+    metrics = FINAL.read(stored.study.user_attrs, {}).get("test_metrics", {})
+    loss = f" (loss {metrics['loss']:.4f})" if "loss" in metrics else ""
+    console.print(f"{how}, measured once on test data: {metric:.4f}{loss}")
 
 
 def print_judgement(

@@ -222,8 +222,9 @@ def train_best(
     objective = build_objective(stored.spec, device=device, data_dir=data_dir)
     config = build_space(stored.spec)(best)
     result = kind_of(stored.spec).final(stored.spec, objective, config)
-    metrics = {"test_metrics": dict(result.metrics)} if result.metrics else {}
-    measured = {"trial": best.number, "test_metric": result.metric, **metrics}
+    measured: dict[str, Any] = {"trial": best.number, "test_metric": result.metric}
+    measured |= {"test_metrics": dict(result.metrics)} if result.metrics else {}
+    measured |= {"train_metrics": list(result.train_metrics)} if result.train_metrics else {}
     stored.study.set_user_attr(FINAL.key, measured)
     return float(result.metric)
 

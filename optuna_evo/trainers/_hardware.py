@@ -86,7 +86,8 @@ def pick_precision(precision: str, task: Task, device: torch.device) -> str:
         raise ValueError(f"`precision` must be one of {_PRECISIONS}, got {precision!r}.")
     if precision != "auto":
         return precision
-    return "bfloat16" if task.bfloat16 and _is_fast_at_bfloat16(device) else "float32"
+    may = device.type == "cuda" if task.bfloat16 == "cuda" else task.bfloat16
+    return "bfloat16" if may and _is_fast_at_bfloat16(device) else "float32"
 
 
 def autocast_dtype(precision: str, task: Task, device: torch.device) -> torch.dtype | None:

@@ -20,6 +20,7 @@ from optuna_evo.samplers._ga._lists import find_lists
 from optuna_evo.samplers._ga._lists import join
 from optuna_evo.samplers._ga._lists import ListSpec
 from optuna_evo.samplers._ga._lists import split
+from optuna_evo.samplers._ga._operators import _cut_over
 from optuna_evo.samplers._ga._operators import anneal
 from optuna_evo.samplers._ga._operators import breed
 from optuna_evo.samplers._ga._operators import Rates
@@ -230,15 +231,8 @@ def test_single_point_crossover_takes_one_piece_from_each_parent() -> None:
 
 
 def test_single_point_crossover_keeps_what_one_parent_alone_has() -> None:
-    rates = Rates(crossover=1.0, number=0.0, scale=0.1, structure=0.0, flag=0.0, single_point=True)
-    space = dict.fromkeys("abc", FloatDistribution(0, 1))
     for seed in range(20):
-        child = breed(
-            {"a": 0.1, "b": 0.1},
-            {"a": 0.9, "c": 0.9},
-            space=space,
-            specs=(),
-            rates=rates,
-            rng=np.random.default_rng(seed),
-        )
+        rng = np.random.default_rng(seed)
+        child = _cut_over({"a": 0.1, "b": 0.1}, {"a": 0.9, "c": 0.9}, rng)
         assert child.keys() == set("abc")
+        assert (child["b"], child["c"]) == (0.1, 0.9)
