@@ -151,6 +151,13 @@ FINAL: Final = _study(
     "study",
 )
 
+ENVIRONMENT: Final = _study(
+    "environment",
+    "Threads, torch, device and precision of its runs, each once (list of tables).",
+    "study",
+    "study",
+)
+
 # --- trials: written by the search
 WORKER: Final = _trial("worker", 'Who trains it ("host:pid").', "search", "search", "study")
 FINGERPRINT: Final = _trial(

@@ -23,6 +23,7 @@ from optuna_evo.search._storage import database_exists
 from optuna_evo.search._storage import default_url
 from optuna_evo.search._storage import make_durable
 from optuna_evo.search._storage import open_storage
+from optuna_evo.search._unlogged import unlogged_study
 
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "study_lines",
     "study_names",
     "StudyLine",
+    "unlogged_study",
 ]

@@ -5,6 +5,7 @@ from optuna_evo.study._compare import count_finished
 from optuna_evo.study._compare import read_comparison
 from optuna_evo.study._compare import run_comparison
 from optuna_evo.study._copying import copy_study
+from optuna_evo.study._environment import note_environment
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import build_space
@@ -26,6 +27,9 @@ from optuna_evo.study._stored import load_study
 from optuna_evo.study._stored import refresh_sources
 from optuna_evo.study._stored import StoredStudy
 from optuna_evo.study._tuning import smart_hyperparameter_tuning
+from optuna_evo.study._tuning import train_model_with_params
+from optuna_evo.study._tuning import TrainedModel
+from optuna_evo.study._tuning import TuningResult
 
 
 __all__ = [
@@ -44,6 +48,7 @@ __all__ = [
     "delete_study",
     "judge_study",
     "load_study",
+    "note_environment",
     "read_comparison",
     "refresh_sources",
     "resolve_spec",
@@ -55,4 +60,7 @@ __all__ = [
     "stored_judgement",
     "StoredStudy",
     "train_best",
+    "train_model_with_params",
+    "TrainedModel",
+    "TuningResult",
 ]

@@ -32,6 +32,7 @@ from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.search import Lineage
 from optuna_evo.search import Listener
 from optuna_evo.search import search
+from optuna_evo.study._environment import note_environment
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_space
 from optuna_evo.study._stored import checkpoints_of
@@ -85,6 +86,7 @@ def run_study(
         store = checkpoints_of(stored, checkpoints)
         inheritance = Lineage(stored.study, objective, store, inherit=spec.lineage.inherit)
     mark_schema(stored.study)
+    note_environment(stored, device=device)
     _write_meta_features(stored, objective)
     n_done = search(
         stored.study,
