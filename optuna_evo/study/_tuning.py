@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import math
 from pathlib import Path
 from typing import Any
+import warnings
 
 import optuna
 from optuna.storages import BaseStorage
@@ -234,7 +235,9 @@ def train_model_with_params(
     check_parts(spec)
     trial = optuna.trial.FixedTrial(_named(params))
     try:
-        config = build_space(spec)(trial)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # values need not be in the ranges of a search
+            config = build_space(spec)(trial)
     except ValueError as error:
         raise UsageError(
             f"`params` must have {', '.join(_NAMES.values())}, got {sorted(trial.params)} of "
