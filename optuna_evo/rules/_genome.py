@@ -10,7 +10,7 @@ The update of a weight w with gradient g at step t (counted from 0) is
     eta = lr * min(1, (t + 1) / warmup_steps) * (1 + cos(pi * t / total_steps)) / 2
 
 with the terms T of `TermType`. With `use_bias_correction` the terms see m / (1 - beta1^(t+1)) and
-v / (1 - beta2^(t+1)). Source: the notebook of "Evolutionary discovery of optimizers"
+v / (1 - beta2^(t+1)). Source: the notebook of "Evolving Deep Learning Optimizers"
 (arXiv:2512.11853), whose genomes `Genome.from_dict` reads as they are.
 
 m is an exponential *average*: the new gradient enters with weight (1 - beta1). torch's SGD sums

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.headline --out DIR [--device cuda] [--jobs 6] [--augment]
         [--steps 1000] [--seeds 3] [--tuning-trials 16] [--budget 400] [--data-dir DATA]
 
-"Evolutionary discovery of optimizers" (arXiv:2512.11853) reports, over 1,000 steps and 3 seeds on
+"Evolving Deep Learning Optimizers" (arXiv:2512.11853) reports, over 1,000 steps and 3 seeds on
 MNIST, Fashion-MNIST and CIFAR-10, a fitness of 0.8987 for its winner and 0.8775 for Adam.
 Here every optimizer trains the same models on the same rows with the same seeds. Fitness is
 accuracy + 0.05 max(0, 1 - mean loss of the last 50 steps); its accuracy is that on validation rows

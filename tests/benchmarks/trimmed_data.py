@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.trimmed_data OUT --data-dir DATA
 
-MNIST and Fashion-MNIST: the first 20,000 training and 5,000 test images, as packed idx files;
-CIFAR-10: 15,000 training and 2,500 test images, as lossless WebP in parquet files; of texts some
+MNIST and Fashion-MNIST: the first 20,000 training and 2,500 test images, as packed idx files;
+CIFAR-10: 15,000 training and 1,500 test images, as lossless WebP in parquet files; of texts some
 rows; both tokenizers. In all about 45 MB. The layout is that of the data folder, so
 OPTUNA_EVO_DATA may name OUT.
 """
@@ -18,8 +18,8 @@ import pyarrow
 from pyarrow import parquet
 
 
-IDX_ROWS = {"train": 20_000, "t10k": 5_000}
-CIFAR_ROWS = {"train": 15_000, "test": 2_500}
+IDX_ROWS = {"train": 20_000, "t10k": 2_500}
+CIFAR_ROWS = {"train": 15_000, "test": 1_500}
 TEXT_ROWS = {
     "imdb/train": 2_500,
     "ag_news/train": 4_000,

@@ -1,6 +1,6 @@
 """A genetic algorithm for conditional define-by-run spaces.
 
-Selection, rates and list operators follow "Evolutionary discovery of optimizers"
+Selection, rates and list operators follow "Evolving Deep Learning Optimizers"
 (arXiv:2512.11853): tournaments, elites, structural crossover, annealed mutation.
 """
 
