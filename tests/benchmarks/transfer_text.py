@@ -321,9 +321,9 @@ def main(
     )
     (out / "transfer.md").write_text("\n".join([how, "", *lines]) + "\n", encoding="utf-8")
     (out / "transfer.json").write_text(json.dumps(found), encoding="utf-8")
-    if found:
-        draw(found, options, out / "transfer.png")
     print("\n".join([how, "", *lines]))
+    if found:
+        draw(found, options, out / "transfer.png")  # last: it alone needs matplotlib
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 MNIST and Fashion-MNIST: the first 20,000 training and 2,500 test images, as packed idx files;
 CIFAR-10: 15,000 training and 1,500 test images, as lossless WebP in parquet files; of texts some
-rows; both tokenizers. In all about 45 MB. The layout is that of the data folder, so
-OPTUNA_EVO_DATA may name OUT.
+rows, tiny Shakespeare whole; both tokenizers. In all 48 MB. The layout is that of the data folder,
+so OPTUNA_EVO_DATA may name OUT.
 """
 
 import gzip
@@ -60,6 +60,9 @@ def main(out: Path, data_dir: Path, vision: bool) -> None:
         shutil.copytree(
             data_dir / f"tokenizers/{name}", out / f"tokenizers/{name}", dirs_exist_ok=True
         )
+    shakespeare = "text/tinyshakespeare/input.txt"
+    (out / shakespeare).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(data_dir / shakespeare, out / shakespeare)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     click.echo(f"Wrote {size / 1e6:.1f} MB to {out}.")
 
