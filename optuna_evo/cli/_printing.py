@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from optuna_evo.attributes import FINAL
 from optuna_evo.names import printable
 
 
@@ -44,13 +43,14 @@ def print_final(
     stored: "StoredStudy", console: "Console", device: str, data_dir: Path | None
 ) -> None:
     """Train the best configuration finally, unless that is done, and print its test metric."""
+    from optuna_evo.study import final_metrics
     from optuna_evo.study import train_best
 
     with console.status("training the best configuration on all but the test rows"):
         metric = train_best(stored, device=device, data_dir=data_dir)
     epochs = stored.spec.final.epochs
     how = f"Trained for {epochs:g} epochs" if epochs else "Fitted to all other rows"
-    metrics = FINAL.read(stored.study.user_attrs, {}).get("test_metrics", {})
+    metrics = final_metrics(stored)
     loss = f" (loss {metrics['loss']:.4f})" if "loss" in metrics else ""
     console.print(f"{how}, measured once on test data: {metric:.4f}{loss}")
 

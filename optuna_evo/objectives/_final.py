@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,10 +24,24 @@ from optuna_evo.trainers import load_splits
 from optuna_evo.trainers import start
 
 
-if TYPE_CHECKING:
-    from optuna_evo.objectives._curve import CurveObjective
-
 __all__ = ["FinalTraining", "loss_of", "start_cohort", "steps_of", "train_finally", "value_of"]
+
+
+class Curve(Protocol):
+    """What of a `CurveObjective` a training is started and measured by."""
+
+    @property
+    def task(self) -> Task: ...
+    @property
+    def metric(self) -> str | None: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def data_dir(self) -> Path | None: ...
+    @property
+    def trainer(self) -> str: ...
 
 
 class FinalTraining(NamedTuple):
@@ -46,7 +60,7 @@ class FinalTraining(NamedTuple):
 
 def train_finally(
     config: TrainingConfig,
-    objective: "CurveObjective",
+    objective: Curve,
     *,
     epochs: float,
     cosine: bool,
@@ -91,7 +105,7 @@ def loss_of(task: Task, outputs: Any, split: Split) -> float:
     return math.nan if outputs is None else float(task.loss(outputs, split.targets))
 
 
-def value_of(objective: "CurveObjective", outputs: Any, split: Split) -> float:
+def value_of(objective: Curve, outputs: Any, split: Split) -> float:
     """Return the metric of the outputs for a split; NaN where there are none."""
     if outputs is None:
         return math.nan
@@ -116,7 +130,7 @@ def steps_of(epochs: float, n_rows: int, task: Task, config: TrainingConfig) -> 
 def start_cohort(
     configs: Sequence[TrainingConfig],
     task: Task,
-    objective: "CurveObjective",
+    objective: Curve,
     *,
     seed: int,
     total_steps: int,

@@ -15,6 +15,7 @@ from optuna_evo.study._parts import space_parameters
 from optuna_evo.study._run import best_genome
 from optuna_evo.study._run import best_settings
 from optuna_evo.study._run import best_trial
+from optuna_evo.study._run import final_metrics
 from optuna_evo.study._run import judge_study
 from optuna_evo.study._run import run_study
 from optuna_evo.study._run import show_in_dashboard
@@ -46,6 +47,7 @@ __all__ = [
     "count_finished",
     "create_study",
     "delete_study",
+    "final_metrics",
     "judge_study",
     "load_study",
     "note_environment",

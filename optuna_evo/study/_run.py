@@ -45,6 +45,7 @@ __all__ = [
     "best_genome",
     "best_settings",
     "best_trial",
+    "final_metrics",
     "judge_study",
     "run_study",
     "show_in_dashboard",
@@ -229,6 +230,11 @@ def train_best(
     measured |= {"train_metrics": list(result.train_metrics)} if result.train_metrics else {}
     stored.study.set_user_attr(FINAL.key, measured)
     return float(result.metric)
+
+
+def final_metrics(stored: StoredStudy) -> dict[str, float]:
+    """Return what the last final training measured on test data, by name; empty without one."""
+    return dict(FINAL.read(stored.study.user_attrs, {}).get("test_metrics", {}))
 
 
 def show_in_dashboard(stored: StoredStudy) -> None:

@@ -15,9 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.storages import InMemoryStorage
 from rich.console import Console
 
-from optuna_evo.attributes import FINAL
 from optuna_evo.errors import UsageError
-from optuna_evo.objectives import train_finally
 from optuna_evo.reports import draw_tuning_course
 from optuna_evo.reports import SearchProgress
 from optuna_evo.reports import tuning_course
@@ -29,6 +27,7 @@ from optuna_evo.study._parts import build_space
 from optuna_evo.study._parts import check_parts
 from optuna_evo.study._parts import resolve_spec
 from optuna_evo.study._run import best_trial
+from optuna_evo.study._run import final_metrics
 from optuna_evo.study._run import run_study
 from optuna_evo.study._run import train_best
 from optuna_evo.study._stored import create_study
@@ -186,7 +185,7 @@ def smart_hyperparameter_tuning(
     accuracy, loss = math.nan, math.nan
     if final_epochs:
         accuracy = train_best(stored, device=device, data_dir=data_dir)
-        loss = FINAL.read(stored.study.user_attrs).get("test_metrics", {}).get("loss", math.nan)
+        loss = final_metrics(stored).get("loss", math.nan)
     if picture is not None:
         draw_tuning_course(tuning_course(stored.study), Path(picture))
     return TuningResult(
@@ -228,6 +227,8 @@ def train_model_with_params(
     Example:
         >>> score, accuracy = train_model_with_params(best_params, max_epochs=10)
     """
+    from optuna_evo.objectives import train_finally  # loads torch, which tables do without
+
     spec = _spec(
         {"name": "training", "tasks": [task], "seed": seed, "space": {"name": "training"}}
     )
