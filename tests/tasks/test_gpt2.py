@@ -8,6 +8,7 @@ import torch
 
 from optuna_evo import tasks
 from optuna_evo.errors import DataError
+from optuna_evo.errors import UsageError
 from optuna_evo.tasks import Task
 from optuna_evo.tasks._tokenizers import encode
 from optuna_evo.tasks._tokenizers import load_tokenizer
