@@ -39,6 +39,7 @@ Spaces, from an Optuna trial to what a training needs:
 Whole tasks:
 
 * `smart_hyperparameter_tuning`: tune a training in one call.
+* `train_model_with_params`: train with what it found, and measure on test data.
 * `Schedule`, `lr_schedule`: hyperparameters over the steps of a training, and a scheduler of them.
 * `EstimatorConfig`, `EstimatorObjective`, `load_table`: scikit-learn's estimators on tables.
 
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from optuna_evo.spaces import suggest_genome as suggest_genome
     from optuna_evo.spaces import training_space as training_space
     from optuna_evo.study import smart_hyperparameter_tuning as smart_hyperparameter_tuning
+    from optuna_evo.study import train_model_with_params as train_model_with_params
 
     __version__: str
 
@@ -125,6 +127,7 @@ _EXPORTS = {
     "Term": "optuna_evo.rules",
     "TermType": "optuna_evo.rules",
     "ThompsonSampler": "optuna_evo.samplers",
+    "train_model_with_params": "optuna_evo.study",
     "training_space": "optuna_evo.spaces",
     "NamedOptimizer": "optuna_evo.config",
     "ParamGroup": "optuna_evo.config",

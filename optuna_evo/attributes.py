@@ -151,6 +151,13 @@ FINAL: Final = _study(
     "study",
 )
 
+ENVIRONMENT: Final = _study(
+    "environment",
+    "Threads, torch, device and precision of its runs, each once (list of tables).",
+    "study",
+    "study",
+)
+
 # --- trials: written by the search
 WORKER: Final = _trial(
     "worker",
@@ -271,10 +278,12 @@ RECORDS: Final[Mapping[str, str]] = {
     "accuracies": "Validation accuracies by task, one for each seed.",
     "accuracy_TASK": "Their mean, for each task.",
     "train_loss": "Mean training loss of the last steps.",
+    "valid_loss": "Mean loss on the validation rows, at the report that counts.",
+    "train_metrics": "The task's metric on a sample of training rows, after each epoch.",
     "optimizer_steps": "Optimizer steps done.",
     "share_trained": "Share of the whole training that was done.",
     "seconds": "Seconds of training and evaluation.",
-    "evaluations": "Times that the validation rows were measured.",
+    "reports": "Times that the validation rows, or a fold, were measured.",
     "lr_scale": "What the learning rate was multiplied by on plateaus.",
     "first_step": "Optimizer steps of the lineage before the segment.",
     "perplexity": "Exponential of a language model's loss.",

@@ -4,6 +4,7 @@
     classification        accuracy, f1 (macro), auc (ROC, macro, one against the rest), matthews
     regression            mse*, mae*, r2
     question_answering    exact_match, f1 (of words), see `optuna_evo.tasks`
+    what trains           loss*, the mean of the task's own loss
 
 Shape legend: n rows, c classes, k values of a row.
 """
@@ -21,6 +22,7 @@ from optuna_evo.errors import UsageError
 
 __all__ = [
     "ALL_METRICS",
+    "LOSS",
     "check_metric",
     "classification_metrics",
     "metric_names",
@@ -34,7 +36,9 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "question_answering": ("exact_match", "f1"),
 }
 ALL_METRICS: Final = tuple(dict.fromkeys(name for names in _NAMES.values() for name in names))
-_TO_MINIMISE: Final = {"mse", "mae"}
+LOSS: Final = "loss"
+"""The mean loss of a task that trains, whatever its kind; to be minimised."""
+_TO_MINIMISE: Final = {"mse", "mae", LOSS}
 
 
 def metric_names(kind: str) -> tuple[str, ...]:
@@ -47,19 +51,21 @@ def metric_names(kind: str) -> tuple[str, ...]:
     return _NAMES.get(kind, ())
 
 
-def check_metric(metric: str, kind: str, task: str) -> bool:
+def check_metric(metric: str, kind: str, task: str, *, trains: bool = False) -> bool:
     """Return whether a higher value of the metric is better.
 
     Args:
         metric: Name of a metric.
         kind: Kind of the task.
         task: Name of the task, for the message.
+        trains: Whether it has a loss that it is trained on, which is a metric then.
 
     Raises:
         UsageError: If the metric does not fit the kind.
     """
-    if metric not in metric_names(kind):
-        allowed = ", ".join(metric_names(kind)) or "only the task's own (leave it out)"
+    names = (*metric_names(kind), *([LOSS] if trains else []))
+    if metric not in names:
+        allowed = ", ".join(names) or "only the task's own (leave it out)"
         raise UsageError(
             f"`objective.metric` of the task {task!r} ({kind}) may be: {allowed}; got {metric!r}."
         )

@@ -11,7 +11,8 @@ import optuna_evo
 from optuna_evo import tasks
 
 
-NEEDS_DATA = {"smart_hyperparameter_tuning"}  # MNIST; the README's block runs it on digits
+# MNIST; the README's block runs the first on digits
+NEEDS_DATA = {"smart_hyperparameter_tuning", "train_model_with_params"}
 
 
 class _Checker(doctest.OutputChecker):

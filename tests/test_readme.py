@@ -27,7 +27,8 @@ TEXTS += [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("studies/**/*
 BEFORE = """
 import optuna, optuna_evo
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-small = {"task": "digits", "max_iters": 2, "genetic_gens": 1, "population_size": 3}
+small = {"task": "digits", "max_iters": 2, "genetic_gens": 1, "population_size": 3,
+    "picture": None, "progress": False}
 tune = optuna_evo.smart_hyperparameter_tuning
 optuna_evo.smart_hyperparameter_tuning = lambda **options: tune(
     **options | small | {"epochs": 1, "final_epochs": 1}

@@ -43,13 +43,16 @@ def print_final(
     stored: "StoredStudy", console: "Console", device: str, data_dir: Path | None
 ) -> None:
     """Train the best configuration finally, unless that is done, and print its test metric."""
+    from optuna_evo.study import final_metrics
     from optuna_evo.study import train_best
 
     with console.status("training the best configuration on all but the test rows"):
         metric = train_best(stored, device=device, data_dir=data_dir)
     epochs = stored.spec.final.epochs
     how = f"Trained for {epochs:g} epochs" if epochs else "Fitted to all other rows"
-    console.print(f"{how}, measured once on test data: {metric:.4f}")
+    metrics = final_metrics(stored)
+    loss = f" (loss {metrics['loss']:.4f})" if "loss" in metrics else ""
+    console.print(f"{how}, measured once on test data: {metric:.4f}{loss}")
 
 
 def print_judgement(

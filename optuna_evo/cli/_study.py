@@ -138,6 +138,7 @@ def study_run(
     from optuna_evo.objectives import kind_of
     from optuna_evo.reports import SearchProgress
     from optuna_evo.search import FINISHED
+    from optuna_evo.study import note_environment
     from optuna_evo.study import run_study
     from optuna_evo.study import show_in_dashboard
 
@@ -146,6 +147,8 @@ def study_run(
     of_function = is_function_of_file(target)
     stored = stored_or_created(target, storage, definition, trials)
     kind, console = kind_of(stored.spec), new_console()
+    if changed := note_environment(stored, device=device):
+        click.echo(printable(changed), err=True)
     with SearchProgress(stored.study, n_trials=stored.spec.n_trials, console=console) as progress:
         run_study(
             stored,

@@ -45,14 +45,15 @@ class EarlyStopping:
 
 @dataclass(frozen=True, kw_only=True)
 class ReduceOnPlateau:
-    """Multiply the learning rate by `factor` each time that `patience` reports bring nothing.
+    """Multiply the learning rate by `factor` when more than `patience` reports brought nothing.
 
-    As `torch.optim.lr_scheduler.ReduceLROnPlateau` with an absolute threshold, whose patience
-    counts one less. It multiplies the schedule that the optimizer has anyway.
+    As `torch.optim.lr_scheduler.ReduceLROnPlateau` with an absolute threshold. It multiplies the
+    schedule that the optimizer has anyway.
 
     Args:
         factor: In (0, 1).
-        patience: Reports in a row without improvement, since the best or the last reduction; >= 1.
+        patience: Reports in a row without improvement, since the best or the last reduction, that
+            change nothing yet: the next one reduces; >= 0.
         min_delta: An improvement is by more than this; >= 0.
         min_scale: The learning rate is never scaled below this share; in [0, 1].
 
@@ -60,7 +61,7 @@ class ReduceOnPlateau:
         SpecError: If a value is out of range (a ValueError).
 
     Example:
-        >>> ReduceOnPlateau(factor=0.1, patience=1).scale([0.5, 0.4], higher_is_better=True)
+        >>> ReduceOnPlateau(factor=0.1, patience=1).scale([0.5, 0.4, 0.4], higher_is_better=True)
         0.1
     """
 
@@ -74,7 +75,7 @@ class ReduceOnPlateau:
             raise SpecError(
                 f"`reduce_on_plateau.factor` must be between 0 and 1, got {self.factor}."
             )
-        _check_at_least("reduce_on_plateau.patience", self.patience, 1)
+        _check_at_least("reduce_on_plateau.patience", self.patience, 0)
         _check_at_least("reduce_on_plateau.min_delta", self.min_delta, 0)
         if not 0 <= self.min_scale <= 1:
             raise SpecError(
@@ -86,7 +87,7 @@ class ReduceOnPlateau:
         scale, since = 1.0, 0
         for wait in _waits(values, self.min_delta, higher_is_better):
             since = 0 if wait == 0 else since + 1
-            if since == self.patience:
+            if since > self.patience:
                 scale, since = max(scale * self.factor, self.min_scale), 0
         return scale
 

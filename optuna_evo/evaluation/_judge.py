@@ -27,6 +27,7 @@ from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.rules import catalog
 from optuna_evo.rules import Genome
+from optuna_evo.search import unlogged_study
 
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def tune_baseline(
     """
     # half of the usual 16 trials at random: two parameters need few to find the region
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(8, n_trials))
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study = unlogged_study(direction="maximize", sampler=sampler)
     study.enqueue_trial({"lr": genome.lr, "schedule": "constant"})
     warmup_steps = round(_WARMUP_SHARE * objective.steps)
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna_evo.objectives._curve import CurveObjective as CurveObjective
     from optuna_evo.objectives._curve import CurveRun as CurveRun
-    from optuna_evo.objectives._curve import train_finally as train_finally
     from optuna_evo.objectives._describe import describe as describe
     from optuna_evo.objectives._describe_table import describe_table as describe_table
+    from optuna_evo.objectives._final import FinalTraining as FinalTraining
+    from optuna_evo.objectives._final import train_finally as train_finally
     from optuna_evo.objectives._fitness import cell_fitness as cell_fitness
     from optuna_evo.objectives._fitness import FitnessObjective as FitnessObjective
     from optuna_evo.objectives._fitness import FitnessRun as FitnessRun
@@ -42,7 +43,8 @@ _EXPORTS = {
     "cell_fitness": "_fitness",
     "CurveObjective": "_curve",
     "CurveRun": "_curve",
-    "train_finally": "_curve",
+    "FinalTraining": "_final",
+    "train_finally": "_final",
     "describe": "_describe",
     "describe_table": "_describe_table",
     "FitnessObjective": "_fitness",

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import dataclasses
 from dataclasses import dataclass
 from dataclasses import field
 import math
@@ -16,21 +15,26 @@ from torch import Tensor
 from optuna_evo.config import TrainingConfig
 from optuna_evo.curves import EarlyStopping
 from optuna_evo.curves import ReduceOnPlateau
-from optuna_evo.errors import UsageError
 from optuna_evo.metrics import check_metric
+from optuna_evo.metrics import LOSS
 from optuna_evo.metrics import metric_names
+from optuna_evo.objectives._final import loss_of
+from optuna_evo.objectives._final import start_cohort
+from optuna_evo.objectives._final import steps_of
+from optuna_evo.objectives._final import value_of
 from optuna_evo.objectives._identity import identity
 from optuna_evo.objectives._repetition import seed_of
+from optuna_evo.tasks import partition
 from optuna_evo.tasks import scores
-from optuna_evo.tasks import Split
 from optuna_evo.tasks import Splits
 from optuna_evo.tasks import Task
 from optuna_evo.trainers import Cohort
 from optuna_evo.trainers import load_splits
-from optuna_evo.trainers import start
 
 
-__all__ = ["CurveObjective", "CurveRun", "train_finally"]
+__all__ = ["CurveObjective", "CurveRun"]
+
+_TRAINING_SAMPLE = 1_000  # rows; that of an epoch costs less than a report does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,8 @@ class CurveObjective:
             counts.
         steps: Optimizer steps where there are no epochs.
         reports: Reports of a whole training, evenly spread.
-        metric: Name of one of `optuna_evo.metrics`; None: the task's own.
+        metric: Name of one of `optuna_evo.metrics`, or "loss", the mean of the task's loss; None:
+            the task's own.
         early_stopping: When a training ends early; then the best report is the value, else the
             last one. None: never.
         reduce_on_plateau: When the learning rate is reduced; None: never.
@@ -79,7 +84,7 @@ class CurveObjective:
         """The direction of what is reported."""
         if self.metric is None:
             return self.task.higher_is_better
-        return check_metric(self.metric, self.task.kind, self.task.name)
+        return check_metric(self.metric, self.task.kind, self.task.name, trains=True)
 
     def start(self, configs: Sequence[TrainingConfig], *, repetition: int = 0) -> "CurveRun":
         """Begin to train the configurations; another `repetition` uses other seeds."""
@@ -107,7 +112,7 @@ class CurveObjective:
         if epochs is None:
             return max(self.steps, self.reports)  # a report needs a step
         n_rows = len(self.splits().train)
-        return max(_steps_of(epochs, n_rows, self.task, config), self.reports)
+        return max(steps_of(epochs, n_rows, self.task, config), self.reports)
 
     def splits(self) -> Splits:
         """Return the rows to train and to validate on, on the device."""
@@ -119,8 +124,11 @@ class _Member:
     """What is known of one training so far."""
 
     total: int
+    batch_size: int
     values: list[float] = field(default_factory=list)
     outputs: Any = None  # on the validation rows, at the report that counts
+    loss: float = math.nan  # there and then
+    train_metrics: list[float] = field(default_factory=list)  # after each epoch
     seconds: float = 0.0
     lr_scale: float = 1.0
     alive: bool = True
@@ -139,12 +147,18 @@ class CurveRun:
         self.step = 0
         self._objective = objective
         seed = seed_of(objective.seed, repetition)
-        self._members = [_Member(objective.total_steps(config)) for config in configs]
+        self._members = [
+            _Member(objective.total_steps(config), config.batch_size or objective.task.batch_size)
+            for config in configs
+        ]
+        train = objective.splits().train
+        self._n_rows = len(train)
+        self._seen = train.take(partition(len(train), min(_TRAINING_SAMPLE, len(train)))[0])
         self._groups: list[tuple[Cohort, list[_Member]]] = []
         for total in sorted({member.total for member in self._members}):
             pairs = zip(configs, self._members, strict=True)
             group = [(config, member) for config, member in pairs if member.total == total]
-            cohort = _start(
+            cohort = start_cohort(
                 [c for c, _ in group], objective.task, objective, seed=seed, total_steps=total
             )
             self._groups.append((cohort, [member for _, member in group]))
@@ -157,6 +171,7 @@ class CurveRun:
             # shares of the total, rounded down: no step is lost, the last report is at the end
             cohort.train(members[0].total * self.step // self._objective.reports - cohort.step)
             self._measure(cohort, members)
+            self._measure_training(cohort, members)
             for member in members:
                 member.seconds += (time.perf_counter() - began) / len(members)
         return [member.values[-1] for member in self._members]
@@ -167,15 +182,34 @@ class CurveRun:
         all_outputs: Sequence[Any] = [None] * len(members)
         if metric_names(o.task.kind):
             all_outputs = cohort.outputs(valid)
-            values = [_value(o, outputs, valid) for outputs in all_outputs]
+            values = [value_of(o, outputs, valid) for outputs in all_outputs]
+            losses = [loss_of(o.task, outputs, valid) for outputs in all_outputs]
         else:  # the outputs of a language model may be too many to keep
-            values = list(cohort.evaluate(valid))
-        for member, value, outputs in zip(members, values, all_outputs, strict=True):
+            measure = o.task.loss if o.metric == LOSS else o.task.metric
+            values = list(cohort.evaluate(valid, measure=measure))
+            is_loss = measure is o.task.loss
+            losses = values if is_loss else [math.nan] * len(values)
+        for member, value, outputs, loss in zip(members, values, all_outputs, losses, strict=True):
             member.values.append(value)
             if o.value(member.values) == value:
-                member.outputs = outputs
+                member.outputs, member.loss = outputs, loss
         if o.reduce_on_plateau is not None:
             _reduce(cohort, members, o.reduce_on_plateau, o.higher_is_better)
+
+    def _measure_training(self, cohort: Cohort, members: Sequence[_Member]) -> None:
+        """Measure some training rows where an epoch has ended since the last report."""
+        ended = [
+            cohort.step * member.batch_size // self._n_rows > len(member.train_metrics)
+            for member in members
+        ]
+        if not any(ended):
+            return
+        values = cohort.evaluate(self._seen)
+        for member, has_ended, value in zip(members, ended, values, strict=True):
+            while has_ended and len(member.train_metrics) < (
+                cohort.step * member.batch_size // self._n_rows
+            ):  # a report may end several epochs
+                member.train_metrics.append(value)
 
     def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""
@@ -202,31 +236,20 @@ class CurveRun:
             "optimizer_steps": member.total * self.step // o.reports,
             "share_trained": self.step / o.reports,
             "seconds": round(member.seconds, 3),
-            "evaluations": len(member.values),
+            "reports": len(member.values),
             **o.task.notes,
         }
         if math.isfinite(loss):
             record["train_loss"] = loss
+        if math.isfinite(member.loss):
+            record["valid_loss"] = member.loss
+        if member.train_metrics:
+            record["train_metrics"] = [round(v, 6) for v in member.train_metrics if v == v]
         if isinstance(member.outputs, Tensor):  # of others only the task knows which is which
             record |= scores(o.task, member.outputs, o.splits().valid)
         if o.reduce_on_plateau is not None:
             record["lr_scale"] = member.lr_scale
         return record
-
-
-def _value(objective: CurveObjective, outputs: Any, split: Split) -> float:
-    """Return the metric of the outputs for a split; NaN where there are none."""
-    if outputs is None:
-        return math.nan
-    if objective.metric is None:
-        return float(objective.task.metric(outputs, split.targets))
-    if not isinstance(outputs, Tensor):
-        raise UsageError(
-            f"`objective.metric` {objective.metric!r} needs one tensor of outputs, and the model "
-            f"of {objective.task.name!r} returns {type(outputs).__name__}: leave it out, and the "
-            "task's own metric counts."
-        )
-    return scores(objective.task, outputs, split).get(objective.metric, math.nan)
 
 
 def _reduce(
@@ -237,66 +260,3 @@ def _reduce(
     cohort.scale_lr([new / member.lr_scale for new, member in zip(scales, members, strict=True)])
     for member, scale in zip(members, scales, strict=True):
         member.lr_scale = scale
-
-
-def train_finally(
-    config: TrainingConfig, objective: CurveObjective, *, epochs: float, cosine: bool, seed: int
-) -> float:
-    """Train once more on all rows but the test's and return the metric on the test split.
-
-    Args:
-        config: What to train.
-        objective: Task, device and precision.
-        epochs: Passes over the training and validation rows together.
-        cosine: Whether the learning rate decays along a cosine, whatever the optimizer says.
-        seed: Seed of the training.
-
-    Returns:
-        The metric on the test split; NaN if the training diverged.
-    """
-    task = dataclasses.replace(objective.task, load=lambda folder: _merged(objective.task, folder))
-    splits = load_splits(task, objective.data_dir, torch.device(objective.device))
-    total = _steps_of(epochs, len(splits.train), task, config)
-    if cosine:
-        config = config.with_cosine()
-    cohort = _start([config], task, objective, seed=seed, total_steps=total)
-    cohort.train(total)
-    test = task.load_test(objective.data_dir)
-    if objective.metric is None:
-        return cohort.evaluate(test)[0]
-    return _value(objective, cohort.outputs(test)[0], test)
-
-
-def _merged(task: Task, folder: Path | None) -> Splits:
-    """Put the validation rows to the training rows; a few of them stand for validation still."""
-    parts = task.load(folder)
-    train = Split(
-        torch.cat([parts.train.inputs, parts.valid.inputs]),
-        torch.cat([parts.train.targets, parts.valid.targets]),
-    )
-    few = torch.arange(min(100, len(parts.valid)))
-    return Splits(train, parts.valid.take(few), parts.source)
-
-
-def _steps_of(epochs: float, n_rows: int, task: Task, config: TrainingConfig) -> int:
-    return max(1, math.ceil(epochs * n_rows / (config.batch_size or task.batch_size)))
-
-
-def _start(
-    configs: Sequence[TrainingConfig],
-    task: Task,
-    objective: CurveObjective,
-    *,
-    seed: int,
-    total_steps: int,
-) -> Cohort:
-    return start(
-        configs,
-        task,
-        seed=seed,
-        total_steps=total_steps,
-        device=objective.device,
-        precision=objective.precision,
-        data_dir=objective.data_dir,
-        trainer=objective.trainer,
-    )

@@ -107,6 +107,7 @@ class FitnessRun:
         self._objective = objective
         self._configs = list(configs)
         self._accuracies: list[dict[str, list[float]]] = [{} for _ in configs]
+        self._losses: list[list[float]] = [[] for _ in configs]
         self._cells = cells
 
     def advance(self) -> list[float]:
@@ -123,6 +124,8 @@ class FitnessRun:
         for kept, accuracy in zip(self._accuracies, accuracies, strict=True):
             kept.setdefault(task.name, []).append(accuracy)
         losses = cohort.losses()
+        for known, loss in zip(self._losses, losses, strict=True):
+            known.append(loss)
         pairs = zip(accuracies, losses, strict=True)
         return [cell_fitness(accuracy, loss, o.loss_weight) for accuracy, loss in pairs]
 
@@ -130,10 +133,12 @@ class FitnessRun:
         """Drop the members that are not `alive`."""
         self._configs = [c for c, stays in zip(self._configs, alive, strict=True) if stays]
         self._accuracies = [a for a, stays in zip(self._accuracies, alive, strict=True) if stays]
+        self._losses = [known for known, stays in zip(self._losses, alive, strict=True) if stays]
 
     def records(self) -> list[Mapping[str, Any]]:
-        """Return for each member the accuracies by task, and each task's mean, NaN left out."""
-        return [accuracy_record(accuracies) for accuracies in self._accuracies]
+        """Return each member's accuracies by task, each task's mean, and the mean loss."""
+        pairs = zip(self._accuracies, self._losses, strict=True)
+        return [accuracy_record(accuracies) | loss_record(losses) for accuracies, losses in pairs]
 
 
 class FitnessCurveRun:
@@ -152,6 +157,7 @@ class FitnessCurveRun:
         self.step = 0
         self._objective = o = objective
         self._accuracies: list[dict[str, list[float]]] = [{} for _ in configs]
+        self._losses: list[list[float]] = [[] for _ in configs]
         self._cohorts: list[tuple[Task, Cohort]] = [
             (task, start(configs, task, seed=seed, **o.options())) for task, seed in cells
         ]
@@ -161,12 +167,14 @@ class FitnessCurveRun:
         self.step += 1
         o = self._objective
         self._accuracies = [{} for _ in self._accuracies]
+        self._losses = [[] for _ in self._accuracies]
         totals = [0.0] * len(self._accuracies)
         for task, cohort in self._cohorts:
             cohort.train(o.steps * self.step // o.n_reports - cohort.step)
             accuracies = cohort.evaluate()
             for i, (accuracy, loss) in enumerate(zip(accuracies, cohort.losses(), strict=True)):
                 self._accuracies[i].setdefault(task.name, []).append(accuracy)
+                self._losses[i].append(loss)
                 totals[i] += cell_fitness(accuracy, loss, o.loss_weight)
         return [total / len(self._cohorts) for total in totals]
 
@@ -175,10 +183,12 @@ class FitnessCurveRun:
         for _, cohort in self._cohorts:
             cohort.drop(alive)
         self._accuracies = [a for a, stays in zip(self._accuracies, alive, strict=True) if stays]
+        self._losses = [known for known, stays in zip(self._losses, alive, strict=True) if stays]
 
     def records(self) -> list[Mapping[str, Any]]:
-        """Return for each member the accuracies by task, and each task's mean, NaN left out."""
-        return [accuracy_record(accuracies) for accuracies in self._accuracies]
+        """Return each member's accuracies by task, each task's mean, and the mean loss."""
+        pairs = zip(self._accuracies, self._losses, strict=True)
+        return [accuracy_record(accuracies) | loss_record(losses) for accuracies, losses in pairs]
 
 
 def cell_fitness(accuracy: float, mean_loss: float, loss_weight: float) -> float:
@@ -196,3 +206,9 @@ def accuracy_record(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]
     }
     means = {f"accuracy_{task}": sum(v) / len(v) for task, v in finite.items() if v}
     return {"accuracies": finite, **means}
+
+
+def loss_record(losses: Sequence[float]) -> dict[str, float]:
+    """Return the mean training loss over cells, NaN left out."""
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    return {"train_loss": sum(finite) / len(finite)} if finite else {}

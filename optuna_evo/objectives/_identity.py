@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from optuna_evo.curves import ReduceOnPlateau
 from optuna_evo.tasks import data_folder
 from optuna_evo.tasks import Task
 from optuna_evo.trainers import pick_precision
@@ -51,6 +52,8 @@ def _precision(objective: Any) -> str | list[str]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Task):
         return value.name
+    if isinstance(value, ReduceOnPlateau):
+        return f"as torch counts: {value!r}"  # earlier versions reduced one report sooner
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     return value

@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import ClassVar
@@ -20,11 +21,12 @@ class FinalResult(NamedTuple):
     """What the final training of the best configuration came to, on test data.
 
     `metric` is what the study optimized, NaN if the training diverged; `metrics` are all that were
-    measured, empty if there is but that one.
+    measured, empty if there is but that one; `train_metrics` are those of training rows, by epoch.
     """
 
     metric: float
     metrics: Mapping[str, float] = {}
+    train_metrics: Sequence[float] = ()
 
 
 class ObjectiveKind(abc.ABC):

@@ -162,7 +162,7 @@ class _Member:
         return {
             **dict(sorted(means.items())),
             "seconds": round(sum(self.seconds), 3),
-            "evaluations": len(self.found),
+            "reports": len(self.found),
         }
 
 

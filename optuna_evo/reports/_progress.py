@@ -1,5 +1,7 @@
-"""Live progress bars for a search and for a comparison; no output without a terminal."""
+"""Live progress of a search and of a comparison: bars in a terminal, lines elsewhere."""
 
+import math
+import time
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +27,8 @@ from optuna_evo.spec import StudySpec
 
 
 __all__ = ["ComparisonProgress", "SearchProgress"]
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 class _TrialBar:
@@ -66,10 +70,13 @@ class _TrialBar:
 class SearchProgress(_TrialBar):
     """Listen to a search and draw generation, best value, trials and the time left.
 
+    Where there is no terminal, such as in a log file, a line says the same after a trial, at most
+    one in 10 seconds, on the error stream.
+
     Args:
         study: The study; its finished trials count as done.
         n_trials: Trials after which the study ends.
-        console: Where to draw; nothing is drawn if it is no terminal.
+        console: Where to draw.
     """
 
     def __init__(self, study: optuna.Study, *, n_trials: int, console: Console) -> None:
@@ -78,6 +85,9 @@ class SearchProgress(_TrialBar):
         self._maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
         self._done = len(study.get_trials(deepcopy=False, states=FINISHED))
         self._reused = 0
+        self._n_trials = n_trials
+        self._lines = None if console.is_terminal else Console(stderr=True, soft_wrap=True)
+        self._said_at = -math.inf
         self._where = ""  # the last known generation: a running trial may not have one yet
         super().__init__(console, TextColumn("best {task.fields[best]}"))
         self._task = self._progress.add_task(
@@ -104,10 +114,36 @@ class SearchProgress(_TrialBar):
             pick = max if self._maximize else min
             self._best = trial.value if self._best is None else pick(self._best, trial.value)
         self._progress.update(self._task, completed=self._done, best=self._shown_best())
+        self._say(trial)
+
+    def _say(self, trial: FrozenTrial) -> None:
+        """Print a line where there is no bar: the first, the last, and one in 10 seconds."""
+        now = time.monotonic()
+        is_due = now - self._said_at >= _SECONDS_BETWEEN_LINES or self._done == self._n_trials
+        if self._lines is None or not is_due:
+            return
+        self._said_at = now
+        value = "" if trial.value is None else f" {trial.value:.4f}"
+        seconds = "" if trial.duration is None else f", {trial.duration.total_seconds():.1f} s"
+        metrics = "".join(
+            f", {key.replace('_', ' ')} {trial.user_attrs[key]:.4f}"
+            for key in ("train_loss", "valid_loss")
+            if isinstance(trial.user_attrs.get(key), int | float)
+        )
+        params = ", ".join(f"{name}={_shown(value)}" for name, value in trial.params.items())
+        line = (
+            f"{self._where}trial {trial.number}: {trial.state.name.lower()}{value}{seconds}"
+            f"{metrics}; {self._done}/{self._n_trials} done, best {self._shown_best()}; {params}"
+        )
+        self._lines.print(printable(line), markup=False, highlight=False)
 
     def _shown_best(self) -> str:
         reused = f", {self._reused} reused" if self._reused else ""
         return ("–" if self._best is None else f"{self._best:.4f}") + reused
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class ComparisonProgress(_TrialBar):

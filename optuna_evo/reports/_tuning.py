@@ -15,10 +15,11 @@ from optuna_evo.samplers import is_feasible
 from optuna_evo.surrogates import MetaLearner
 
 
-__all__ = ["tuning_course", "TuningCourse"]
+__all__ = ["MIN_TRIALS_TO_PREDICT", "tuning_course", "TuningCourse"]
 
 _FOLDS = 5
-_MIN_TRIALS_TO_PREDICT = 15  # so that every fold learns from at least 12 trials
+MIN_TRIALS_TO_PREDICT = 15  # so that every fold learns from at least 12 trials
+_BY_TASK = "accuracy_"
 _BANDIT = "thompson"  # what HybridSampler writes for its bandit phase begins with this
 
 
@@ -28,7 +29,9 @@ class TuningCourse(NamedTuple):
     Args:
         numbers: Numbers of the complete trials.
         values: Their values.
-        losses: Their training losses, NaN where none was recorded.
+        losses: Their losses, on validation rows where recorded, else on training rows, else NaN.
+        tasks: Accuracies by task, each with one for each trial, NaN where none was recorded; for
+            studies that train on several tasks or value something else than an accuracy.
         is_bandit: Whether the bandit proposed them.
         generations: Values by generation, those of the genetic phase only.
         best_so_far: The best feasible value up to each trial; NaN before there is one.
@@ -42,6 +45,7 @@ class TuningCourse(NamedTuple):
     numbers: list[int]
     values: list[float]
     losses: list[float]
+    tasks: dict[str, list[float]]
     is_bandit: list[bool]
     generations: dict[int, list[float]]
     best_so_far: list[float]
@@ -72,7 +76,8 @@ def tuning_course(study: optuna.Study) -> TuningCourse:
     return TuningCourse(
         numbers=[t.number for t in trials],
         values=values,
-        losses=[float(t.user_attrs.get("train_loss", math.nan)) for t in trials],
+        losses=[_loss(trial) for trial in trials],
+        tasks=_accuracies(trials),
         is_bandit=is_bandit,
         generations=dict(sorted(generations.items())),
         best_so_far=[float(v) for v in course],
@@ -82,12 +87,27 @@ def tuning_course(study: optuna.Study) -> TuningCourse:
     )
 
 
+def _loss(trial: FrozenTrial) -> float:
+    attrs = trial.user_attrs
+    found = attrs.get("valid_loss", attrs.get("train_loss", math.nan))
+    return float(found) if isinstance(found, int | float) else math.nan
+
+
+def _accuracies(trials: Sequence[FrozenTrial]) -> dict[str, list[float]]:
+    """Return what was recorded as `accuracy_TASK`."""
+    keys = {key for t in trials for key in t.user_attrs if key.startswith(_BY_TASK)}
+    return {
+        key.removeprefix(_BY_TASK): [float(t.user_attrs.get(key, math.nan)) for t in trials]
+        for key in sorted(keys)
+    }
+
+
 def _predicted(trials: Sequence[FrozenTrial], losses: Sequence[float]) -> list[float]:
     """Predict each trial by a learner trained on the other folds; higher is better.
 
     Fold k holds every fifth trial, so that each fold has trials of all phases of the search.
     """
-    if len(trials) < _MIN_TRIALS_TO_PREDICT:
+    if len(trials) < MIN_TRIALS_TO_PREDICT:
         return []
     space = {name: d for trial in trials for name, d in trial.distributions.items()}
     predicted = np.empty(len(trials))

@@ -10,7 +10,7 @@ The update of a weight w with gradient g at step t (counted from 0) is
     eta = lr * min(1, (t + 1) / warmup_steps) * (1 + cos(pi * t / total_steps)) / 2
 
 with the terms T of `TermType`. With `use_bias_correction` the terms see m / (1 - beta1^(t+1)) and
-v / (1 - beta2^(t+1)). Source: the notebook of "Evolutionary discovery of optimizers"
+v / (1 - beta2^(t+1)). Source: the notebook of "Evolving Deep Learning Optimizers"
 (arXiv:2512.11853), whose genomes `Genome.from_dict` reads as they are.
 
 m is an exponential *average*: the new gradient enters with weight (1 - beta1). torch's SGD sums
@@ -22,9 +22,11 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields
+from dataclasses import InitVar
 import math
 import sys
 from typing import Any
+from typing import Final
 from typing import NamedTuple
 from typing import Self
 
@@ -40,9 +42,11 @@ __all__ = ["Genome", "Term"]
 
 # The notebook fixes NESTEROV as m + 0.9 * (g - m), which is b * m + (1 - b) * g with b = 0.1.
 _NOTEBOOK_NESTEROV_BETA = 0.1
+_UNSET: Final[Sequence[Any]] = ("unset",)
 _LARGEST = sys.float_info.max
 _MOST_SHOWN = 200  # characters of a wrong value in a message
 _LOG10_KEYS = {"lr_log10": "lr", "eps_log10": "eps", "wd_log10": "weight_decay"}
+_SEED_KEYS = ("term_types", "alphas", *_LOG10_KEYS)
 
 
 class Term(NamedTuple):
@@ -55,6 +59,9 @@ class Term(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Genome:
     """An update rule with its hyperparameters, frozen and free of torch.
+
+    It is also made from the keywords of the published code: `Genome(term_types=[4, 3],
+    alphas=[0.4, 2.0], lr_log10=-2.9, eps_log10=-8.3, wd_log10=-3.0, use_m=1)`.
 
     Args:
         terms:
@@ -85,6 +92,13 @@ class Genome:
             warm-up is scaled in proportion; None: `warmup_steps` is taken as it is.
         nesterov_beta:
             Weight of m in the NESTEROV term; None: `beta1`.
+        term_types, alphas:
+            Types (integers or names) and weights in place of `terms`; a NESTEROV term then keeps
+            the weights that the published code gives it.
+        lr_log10, eps_log10, wd_log10:
+            Logarithms in place of `lr`, `eps` and `weight_decay`.
+
+    Flags may be 0 and 1.
 
     Raises:
         ValueError: If a value is outside its range.
@@ -95,7 +109,7 @@ class Genome:
         True
     """
 
-    terms: Sequence[Term]
+    terms: Sequence[Term] = _UNSET
     lr: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
@@ -112,8 +126,31 @@ class Genome:
     horizon: int | None = None
     nesterov_beta: float | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "terms", _as_terms(self.terms))
+    term_types: InitVar[Sequence[Any] | None] = None
+    alphas: InitVar[Sequence[float] | None] = None
+    lr_log10: InitVar[float | None] = None
+    eps_log10: InitVar[float | None] = None
+    wd_log10: InitVar[float | None] = None
+
+    def __post_init__(
+        self,
+        term_types: Sequence[Any] | None,
+        alphas: Sequence[float] | None,
+        lr_log10: float | None,
+        eps_log10: float | None,
+        wd_log10: float | None,
+    ) -> None:
+        """Read what is in the seed format, and check the values."""
+        if term_types is not None or alphas is not None:
+            self._set(terms=_joined(term_types, alphas))
+            if self.nesterov_beta is None:
+                self._set(nesterov_beta=_NOTEBOOK_NESTEROV_BETA)
+        logs = {"lr_log10": lr_log10, "eps_log10": eps_log10, "wd_log10": wd_log10}
+        given = {key: value for key, value in logs.items() if value is not None}
+        self._set(**{_LOG10_KEYS[key]: _power_of_ten(key, value) for key, value in given.items()})
+        if self.terms is _UNSET:
+            raise ValueError("A genome needs `terms` (or `term_types` and `alphas`), got neither.")
+        self._set(terms=_as_terms(self.terms))
         _check_range("lr", self.lr, above=0)
         _check_range("beta1", self.beta1, at_least=0, below=1)
         _check_range("beta2", self.beta2, at_least=0, below=1)
@@ -125,10 +162,13 @@ class Genome:
             _check_range("horizon", self.horizon, at_least=1)
         if self.nesterov_beta is not None:
             _check_range("nesterov_beta", self.nesterov_beta, at_least=0, below=1)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.startswith("use_") and not isinstance(value, bool):
-                raise ValueError(f"`{field.name}` must be true or false, got {_cut(value)}.")
+        for name in _fields(type(self)):
+            value = getattr(self, name)
+            if not name.startswith("use_") or isinstance(value, bool):
+                continue
+            if not isinstance(value, int) or value not in (0, 1):
+                raise ValueError(f"`{name}` must be true or false, got {_cut(value)}.")
+            self._set(**{name: bool(value)})
         self._check_sums()
 
     @property
@@ -180,25 +220,14 @@ class Genome:
         """
         if not isinstance(data, Mapping):
             raise ValueError(f"A genome must be a table of its fields, got {_cut(data)}.")
-        values = dict(data)
-        if "term_types" in values:
-            values.setdefault("nesterov_beta", _NOTEBOOK_NESTEROV_BETA)
-            types, alphas = values.pop("term_types"), values.pop("alphas", None)
-            if not _is_list(types) or not _is_list(alphas) or len(alphas) != len(types):
-                raise ValueError(
-                    "`alphas` must hold one number for each of `term_types`, got "
-                    f"{_cut(alphas)} for {_cut(types)}."
-                )
-            values["terms"] = list(zip(types, alphas, strict=True))
-        for log_key, key in _LOG10_KEYS.items():
-            if log_key in values:
-                values[key] = _power_of_ten(log_key, values.pop(log_key))
-        allowed = [field.name for field in fields(cls)]
-        if unknown := sorted(str(key) for key in values if key not in allowed):
-            raise ValueError(f"Unknown genome keys {_cut(unknown)}; allowed: {allowed}.")
-        if "terms" not in values:
-            raise ValueError(f"A genome needs `terms` (or `term_types`), got {sorted(values)}.")
-        return cls(**values)
+        allowed = [*_fields(cls), *_SEED_KEYS]
+        if unknown := sorted(str(key) for key in data if key not in allowed):
+            raise ValueError(f"Unknown genome keys {_cut(unknown)}; allowed: {_fields(cls)}.")
+        return cls(**data)
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def _check_sums(self) -> None:
         """Raise if weights of terms that are finite have a sum that is not."""
@@ -218,6 +247,19 @@ class Genome:
     def _fold_settings(self) -> FoldSettings:
         share = self.beta1 if self.nesterov_beta is None else self.nesterov_beta
         return FoldSettings(self.use_m, self.use_v, self.beta1, self.beta2, share)
+
+
+def _fields(cls: type[Genome]) -> list[str]:
+    return [field.name for field in fields(cls)]
+
+
+def _joined(types: Any, alphas: Any) -> list[tuple[Any, Any]]:
+    if not _is_list(types) or not _is_list(alphas) or len(alphas) != len(types):
+        raise ValueError(
+            "`alphas` must hold one number for each of `term_types`, got "
+            f"{_cut(alphas)} for {_cut(types)}."
+        )
+    return list(zip(types, alphas, strict=True))
 
 
 def _as_terms(terms: Any) -> tuple[Term, ...]:

@@ -1,6 +1,7 @@
 """Genetic exploration, then a Thompson bandit with a meta-learner where it was promising."""
 
 from typing import Any
+from typing import Literal
 
 import numpy as np
 from optuna.distributions import BaseDistribution
@@ -65,6 +66,8 @@ class HybridSampler(BaseSampler):
             genetic algorithm, without other candidates.
         crossover_prob:
             Probability that a child has two parents, in [0, 1].
+        crossover:
+            "uniform" or "single_point", as in `GASampler`.
         mutation_prob:
             Probability that a number mutates, in [0, 1].
         mutation_scale:
@@ -102,6 +105,7 @@ class HybridSampler(BaseSampler):
         n_elites: int = 3,
         n_offspring: int = 50,
         crossover_prob: float = 0.9,
+        crossover: Literal["uniform", "single_point"] = "uniform",
         mutation_prob: float = 0.35,
         mutation_scale: float = 1.0,
         flag_prob: float = 0.25,
@@ -121,6 +125,7 @@ class HybridSampler(BaseSampler):
             tournament_size=tournament_size,
             n_elites=n_elites,
             crossover_prob=crossover_prob,
+            crossover=crossover,
             mutation_prob=mutation_prob,
             mutation_scale=mutation_scale,
             flag_prob=flag_prob,

@@ -26,6 +26,7 @@ from optuna_evo.search._storage import default_url
 from optuna_evo.search._storage import make_durable
 from optuna_evo.search._storage import open_storage
 from optuna_evo.search._storage import upgrade_tables
+from optuna_evo.search._unlogged import unlogged_study
 
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "study_names",
     "StudyLine",
     "upgrade_tables",
+    "unlogged_study",
 ]

@@ -11,6 +11,7 @@ from optuna_evo.rules import read_by
 from optuna_evo.rules import Term
 from optuna_evo.rules import TermType
 from optuna_evo.spaces._ranges import Range
+from optuna_evo.spaces._ranges import suggest_decay
 from optuna_evo.spaces._ranges import WholeRange
 
 
@@ -55,7 +56,8 @@ def suggest_genome(
     Parameters of the trial: `n_terms`, `term_i`, `alpha_i`, `lr`, `weight_decay`; the flags
     `use_m`, `use_v`, `use_bias_correction`, `use_gradient_clipping`, `use_warmup`,
     `use_cosine_decay`; and where something reads them `beta1`, `beta2`, `eps`, `clip_value`,
-    `warmup_steps`. `lr`, `eps` and `weight_decay` are drawn on a logarithmic scale.
+    `warmup_steps`. `lr`, `eps` and `weight_decay` are drawn on a logarithmic scale, a weight decay
+    that begins at 0 on a linear one.
 
     A range that is `False` (in TOML `false`), None or empty is not searched: the weights of terms
     are 1, the scalars are those of `Genome`, and without `clip_value` or `warmup_steps` there is
@@ -99,7 +101,7 @@ def suggest_genome(
     if lr:
         values["lr"] = trial.suggest_float("lr", *lr, log=True)
     if weight_decay:
-        values["weight_decay"] = trial.suggest_float("weight_decay", *weight_decay, log=True)
+        values["weight_decay"] = suggest_decay(trial, *weight_decay)
 
     def flag(name: str, asked: bool = True) -> bool:
         values[name] = asked and trial.suggest_categorical(name, (False, True))

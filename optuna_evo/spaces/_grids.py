@@ -54,8 +54,8 @@ def grid_space(
             task's own.
         epochs: Passes over the training rows. Off: the trainer's own.
         dropout: The model's `dropout`. Off: the model's own.
-        weight_decay: Decoupled weight decay; on a logarithmic scale if continuous. Off: the
-            optimizer's own.
+        weight_decay: Decoupled weight decay; on a logarithmic scale if continuous and above 0.
+            Off: the optimizer's own.
         optimizer: Name of a genome in the catalog; its other settings stay.
         continuous: Whether values between the smallest and the largest are suggested too.
 
@@ -96,7 +96,8 @@ def _suggest(
     low, high = min(values), max(values)
     if name == "batch_size":
         return trial.suggest_int(name, low, high, log=log)
-    return trial.suggest_float(name, low, high, log=log)
+    # a scale that begins at 0 cannot be logarithmic
+    return trial.suggest_float(name, low, high, log=log and low != 0)
 
 
 bert = functools.partial(grid_space, lr=(1e-5, 2e-5, 3e-5), batch_size=(16, 32), epochs=(3, 4, 5))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from optuna_evo.config import SegmentConfig
 from optuna_evo.rules import catalog
 from optuna_evo.spaces._ranges import Range
+from optuna_evo.spaces._ranges import suggest_decay
 from optuna_evo.spaces._ranges import WholeRange
 
 
@@ -38,7 +39,8 @@ def language_model_space(
         lr: Range of the learning rate, on a logarithmic scale.
         beta1: Range of the decay of the gradient average, the momentum.
         beta2: Range of the decay of the average of squared gradients.
-        weight_decay: Range of the decoupled weight decay, on a logarithmic scale.
+        weight_decay: Range of the decoupled weight decay, on a logarithmic scale; on a linear one
+            where it begins at 0.
         warmup_steps: Range of the length of the linear warm-up, on a logarithmic scale; counted
             from fresh weights, so later segments no longer see it.
         clip_norm: Range of the bound on the gradient's norm, on a logarithmic scale.
@@ -62,7 +64,7 @@ def language_model_space(
     if beta2:
         genome = dataclasses.replace(genome, beta2=trial.suggest_float("beta2", *beta2))
     if weight_decay:
-        decay = trial.suggest_float("weight_decay", *weight_decay, log=True)
+        decay = suggest_decay(trial, *weight_decay)
         genome = dataclasses.replace(genome, weight_decay=decay)
     if warmup_steps:
         steps = trial.suggest_int("warmup_steps", *warmup_steps, log=True)

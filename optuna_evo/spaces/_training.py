@@ -9,6 +9,7 @@ from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.rules import catalog
 from optuna_evo.spaces._ranges import Range
+from optuna_evo.spaces._ranges import suggest_decay
 from optuna_evo.spaces._ranges import WholeRange
 
 
@@ -40,8 +41,8 @@ def training_space(
         batch_size: Range of the batch size, drawn on a logarithmic scale; off: the task's own.
         dropout: Range of the model's `dropout` argument; off: the model's own. A study turns it
             off where the task's model takes no dropout.
-        weight_decay: Range of the decoupled weight decay, drawn on a logarithmic scale; off: the
-            optimizer's own.
+        weight_decay: Range of the decoupled weight decay, drawn on a logarithmic scale, or on a
+            linear one where it begins at 0; off: the optimizer's own.
 
     Raises:
         ValueError: If there is no such optimizer.
@@ -60,7 +61,7 @@ def training_space(
     if lr:
         settings["lr"] = trial.suggest_float("lr", *lr, log=True)
     if weight_decay:
-        settings["weight_decay"] = trial.suggest_float("weight_decay", *weight_decay, log=True)
+        settings["weight_decay"] = suggest_decay(trial, *weight_decay)
     chosen: OptimizerConfig
     if optimizer in catalog:
         chosen = dataclasses.replace(catalog[optimizer], **settings)

@@ -5,6 +5,7 @@ from optuna_evo.study._compare import count_finished
 from optuna_evo.study._compare import read_comparison
 from optuna_evo.study._compare import run_comparison
 from optuna_evo.study._copying import copy_study
+from optuna_evo.study._environment import note_environment
 from optuna_evo.study._foreign import foreign_names
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_sampler
@@ -15,6 +16,7 @@ from optuna_evo.study._parts import space_parameters
 from optuna_evo.study._run import best_genome
 from optuna_evo.study._run import best_settings
 from optuna_evo.study._run import best_trial
+from optuna_evo.study._run import final_metrics
 from optuna_evo.study._run import judge_study
 from optuna_evo.study._run import run_study
 from optuna_evo.study._run import show_in_dashboard
@@ -27,6 +29,9 @@ from optuna_evo.study._stored import load_study
 from optuna_evo.study._stored import refresh_sources
 from optuna_evo.study._stored import StoredStudy
 from optuna_evo.study._tuning import smart_hyperparameter_tuning
+from optuna_evo.study._tuning import train_model_with_params
+from optuna_evo.study._tuning import TrainedModel
+from optuna_evo.study._tuning import TuningResult
 from optuna_evo.study._upgrading import upgrade_studies
 
 
@@ -45,8 +50,10 @@ __all__ = [
     "create_study",
     "delete_study",
     "foreign_names",
+    "final_metrics",
     "judge_study",
     "load_study",
+    "note_environment",
     "read_comparison",
     "refresh_sources",
     "resolve_spec",
@@ -59,4 +66,7 @@ __all__ = [
     "StoredStudy",
     "train_best",
     "upgrade_studies",
+    "train_model_with_params",
+    "TrainedModel",
+    "TuningResult",
 ]

@@ -31,6 +31,7 @@ from optuna_evo.samplers import RecurrenceSampler
 from optuna_evo.samplers import ReplayedCmaEsSampler
 from optuna_evo.samplers import Source
 from optuna_evo.search import Objective
+from optuna_evo.search import unlogged_study
 from optuna_evo.spec import check_arguments
 from optuna_evo.spec import check_storable
 from optuna_evo.spec import Part
@@ -227,7 +228,7 @@ def build_space(spec: StudySpec) -> Callable[[Any], Any]:
     # TOML and JSON know lists only; ranges are tuples
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
     space = functools.partial(function, **options)
-    probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    probe = unlogged_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     with _in_one_line(f"The space {spec.space.name!r} cannot be used"):
         config = space(probe)
     check_config(spec, config)
@@ -257,7 +258,7 @@ def _check_space(spec: StudySpec, space: Callable[[Any], Any]) -> dict[str, Base
 
 def _check_optimizer(space: Callable[[Any], Any]) -> None:
     """Check that torch has the optimizers that a space names, before the first trial trains."""
-    config = space(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask())
+    config = space(unlogged_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask())
     named = getattr(config, "optimizer", None)
     if isinstance(named, NamedOptimizer):
         from optuna_evo.optimizers import check_named

@@ -32,6 +32,7 @@ from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.search import Lineage
 from optuna_evo.search import Listener
 from optuna_evo.search import search
+from optuna_evo.study._environment import note_environment
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_space
 from optuna_evo.study._stored import checkpoints_of
@@ -44,6 +45,7 @@ __all__ = [
     "best_genome",
     "best_settings",
     "best_trial",
+    "final_metrics",
     "judge_study",
     "run_study",
     "show_in_dashboard",
@@ -85,6 +87,7 @@ def run_study(
         store = checkpoints_of(stored, checkpoints)
         inheritance = Lineage(stored.study, objective, store, inherit=spec.lineage.inherit)
     mark_schema(stored.study)
+    note_environment(stored, device=device)
     _write_meta_features(stored, objective)
     n_done = search(
         stored.study,
@@ -222,10 +225,16 @@ def train_best(
     objective = build_objective(stored.spec, device=device, data_dir=data_dir)
     config = build_space(stored.spec)(best)
     result = kind_of(stored.spec).final(stored.spec, objective, config)
-    metrics = {"test_metrics": dict(result.metrics)} if result.metrics else {}
-    measured = {"trial": best.number, "test_metric": result.metric, **metrics}
+    measured: dict[str, Any] = {"trial": best.number, "test_metric": result.metric}
+    measured |= {"test_metrics": dict(result.metrics)} if result.metrics else {}
+    measured |= {"train_metrics": list(result.train_metrics)} if result.train_metrics else {}
     stored.study.set_user_attr(FINAL.key, measured)
     return float(result.metric)
+
+
+def final_metrics(stored: StoredStudy) -> dict[str, float]:
+    """Return what the last final training measured on test data, by name; empty without one."""
+    return dict(FINAL.read(stored.study.user_attrs, {}).get("test_metrics", {}))
 
 
 def show_in_dashboard(stored: StoredStudy) -> None:

@@ -1,42 +1,107 @@
 """The hybrid tuner in one call: genetic search, Thompson bandit, final training, picture."""
 
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import contextlib
+from dataclasses import dataclass
 import math
 from pathlib import Path
 from typing import Any
-from typing import NamedTuple
+import warnings
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.storages import InMemoryStorage
+from rich.console import Console
 
 from optuna_evo.errors import UsageError
 from optuna_evo.reports import draw_tuning_course
+from optuna_evo.reports import SearchProgress
 from optuna_evo.reports import tuning_course
 from optuna_evo.search import Listener
+from optuna_evo.spec import shown
 from optuna_evo.spec import StudySpec
+from optuna_evo.study._parts import build_objective
+from optuna_evo.study._parts import build_space
+from optuna_evo.study._parts import check_parts
+from optuna_evo.study._parts import resolve_spec
 from optuna_evo.study._run import best_trial
+from optuna_evo.study._run import final_metrics
 from optuna_evo.study._run import run_study
 from optuna_evo.study._run import train_best
 from optuna_evo.study._stored import create_study
 
 
-__all__ = ["smart_hyperparameter_tuning", "TuningResult"]
+__all__ = [
+    "smart_hyperparameter_tuning",
+    "train_model_with_params",
+    "TrainedModel",
+    "TuningResult",
+]
+
+PICTURE = Path("hybrid_tuning_results.png")
+# What the parameters are called elsewhere, in the order of the tuples that are used there.
+_NAMES = {
+    "learning_rate": "lr",
+    "batch_size": "batch_size",
+    "dropout_rate": "dropout",
+    "weight_decay": "weight_decay",
+}
 
 
-class TuningResult(NamedTuple):
-    """What a tuning found.
+@dataclass(frozen=True)
+class TuningResult:
+    """What a tuning found; unpacks as `best_params, best_score, best_accuracy`.
 
     Args:
         best_params: Parameters of the best trial.
-        best_score: Its validation accuracy.
-        test_accuracy: Accuracy of the final training on the test split; NaN without one.
-        study: The Optuna study with all trials.
+        best_score: Minus its loss on the validation rows, so that higher is better; NaN if the
+            loss was not recorded.
+        best_accuracy: Its validation accuracy in percent.
+        test_accuracy: Accuracy of the final training on the test split, in 0..1; NaN without one.
+        test_loss: Its mean loss there; NaN without one.
+        study: The Optuna study with all trials; `study.best_value` is the accuracy in 0..1.
+
+    Example:
+        >>> best_params, best_score, best_accuracy = smart_hyperparameter_tuning(max_iters=25)
+        >>> print(f"{-best_score:.4f} {best_accuracy:.2f}%")
     """
 
     best_params: dict[str, Any]
     best_score: float
+    best_accuracy: float
     test_accuracy: float
+    test_loss: float
     study: optuna.Study
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the three that callers unpack."""
+        return iter((self.best_params, self.best_score, self.best_accuracy))
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a training came to on test data; unpacks as `score, accuracy`.
+
+    Args:
+        score: Minus the mean loss, so that higher is better.
+        accuracy: In percent.
+        train_accuracies: In percent, after each epoch, on 1,000 of the rows trained on.
+    """
+
+    score: float
+    accuracy: float
+    train_accuracies: Sequence[float]
+
+    @property
+    def loss(self) -> float:
+        """The mean loss."""
+        return -self.score
+
+    def __iter__(self) -> Iterator[float]:
+        """Yield the two that callers unpack."""
+        return iter((self.score, self.accuracy))
 
 
 def smart_hyperparameter_tuning(
@@ -53,8 +118,9 @@ def smart_hyperparameter_tuning(
     study_name: str = "smart_hyperparameter_tuning",
     device: str = "auto",
     data_dir: Path | None = None,
-    picture: Path | None = None,
+    picture: Path | str | None = PICTURE,
     listener: Listener | None = None,
+    progress: bool = True,
 ) -> TuningResult:
     """Tune learning rate, batch size, dropout and weight decay of a task.
 
@@ -78,7 +144,8 @@ def smart_hyperparameter_tuning(
         device: "auto", "cpu", "cuda", ….
         data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
         picture: PNG file to write the course of the tuning to; None: none.
-        listener: Follows reports and finished trials.
+        listener: Follows reports and finished trials, in place of the progress.
+        progress: Whether a bar, or lines where there is no terminal, tell how far it is.
 
     Raises:
         UsageError: If an argument is out of range.
@@ -86,13 +153,14 @@ def smart_hyperparameter_tuning(
 
     Example:
         >>> from optuna_evo import smart_hyperparameter_tuning
-        >>> result = smart_hyperparameter_tuning(max_iters=25, genetic_gens=3)
-        >>> result.best_params, result.best_score, result.test_accuracy
+        >>> best_params, best_score, best_accuracy = smart_hyperparameter_tuning(
+        ...     max_iters=25, genetic_gens=3
+        ... )
     """
     if max_iters < 0:
         raise UsageError(f"`max_iters` must be at least 0, got {max_iters}.")
     sampler = {"population_size": population_size, "n_generations": genetic_gens}
-    spec = StudySpec.from_dict(
+    spec = _spec(
         {
             "name": study_name,
             "tasks": [task],
@@ -102,16 +170,101 @@ def smart_hyperparameter_tuning(
             "sampler": {"name": "hybrid", **sampler},
             "pruner": {"name": "flatness", "window": 5, "tolerance": 0.005, "patience": 3},
             "trainer": {"epochs": epochs},
-            "objective": {"name": "accuracy", "reports": 20},
             "final": {"epochs": final_epochs},
         }
     )
     stored = create_study(spec, storage or InMemoryStorage(), exist_ok=True)
-    run_study(stored, device=device, data_dir=data_dir, listener=listener)
+    with contextlib.ExitStack() as stack:
+        if listener is None and progress:
+            bar = SearchProgress(
+                stored.study, n_trials=spec.n_trials, console=Console(stderr=True)
+            )
+            listener = stack.enter_context(bar)
+        run_study(stored, device=device, data_dir=data_dir, listener=listener)
     best = best_trial(stored)
-    accuracy = math.nan
+    accuracy, loss = math.nan, math.nan
     if final_epochs:
         accuracy = train_best(stored, device=device, data_dir=data_dir)
+        loss = final_metrics(stored).get("loss", math.nan)
     if picture is not None:
-        draw_tuning_course(tuning_course(stored.study), picture)
-    return TuningResult(best.params, float(best.value or 0.0), accuracy, stored.study)
+        draw_tuning_course(tuning_course(stored.study), Path(picture))
+    return TuningResult(
+        best_params=best.params,
+        best_score=-float(best.user_attrs.get("valid_loss", math.nan)),
+        best_accuracy=100.0 * float(best.value or 0.0),
+        test_accuracy=accuracy,
+        test_loss=float(loss),
+        study=stored.study,
+    )
+
+
+def train_model_with_params(
+    params: Mapping[str, Any] | Sequence[float],
+    max_epochs: float = 10.0,
+    *,
+    task: str = "mnist_alexnet",
+    cosine: bool = True,
+    seed: int = 0,
+    device: str = "auto",
+    data_dir: Path | None = None,
+) -> TrainedModel:
+    """Train once with given hyperparameters on all rows but the test's, and measure those.
+
+    Args:
+        params: `best_params` of a tuning, also under the names learning_rate, batch_size,
+            dropout_rate and weight_decay, or their values in this order.
+        max_epochs: Passes over the rows, > 0.
+        task: As in `smart_hyperparameter_tuning`.
+        cosine: Whether the learning rate decays along a cosine.
+        seed: Seed of the training.
+        device: "auto", "cpu", "cuda", ….
+        data_dir: Folder with data files; None: `OPTUNA_EVO_DATA` or downloads.
+
+    Raises:
+        UsageError: If a parameter is missing, unknown or out of range.
+        DataError: If the data are not there and cannot be had.
+
+    Example:
+        >>> score, accuracy = train_model_with_params(best_params, max_epochs=10)
+    """
+    from optuna_evo.objectives import train_finally  # loads torch, which tables do without
+
+    spec = _spec(
+        {"name": "training", "tasks": [task], "seed": seed, "space": {"name": "training"}}
+    )
+    spec = resolve_spec(spec)
+    check_parts(spec)
+    trial = optuna.trial.FixedTrial(_named(params))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # values need not be in the ranges of a search
+            config = build_space(spec)(trial)
+    except ValueError as error:
+        raise UsageError(
+            f"`params` must have {', '.join(_NAMES.values())}, got {sorted(trial.params)} of "
+            f"{shown(params)}: {error}"
+        ) from error
+    objective: Any = build_objective(spec, device=device, data_dir=data_dir)
+    if not max_epochs > 0:
+        raise UsageError(f"`max_epochs` must be above 0, got {max_epochs}.")
+    trained = train_finally(config, objective, epochs=max_epochs, cosine=cosine, seed=seed)
+    return TrainedModel(
+        score=-trained.metrics.get("loss", math.nan),
+        accuracy=100.0 * trained.metric,
+        train_accuracies=[100.0 * value for value in trained.train_metrics],
+    )
+
+
+def _named(params: Mapping[str, Any] | Sequence[float]) -> dict[str, Any]:
+    """Return parameters by our names."""
+    if isinstance(params, Mapping):
+        named = {_NAMES.get(name, name): value for name, value in params.items()}
+    else:
+        named = dict(zip(_NAMES.values(), params, strict=False))
+    if "batch_size" in named:
+        named["batch_size"] = round(named["batch_size"])
+    return named
+
+
+def _spec(table: Mapping[str, Any]) -> StudySpec:
+    return StudySpec.from_dict({"objective": {"name": "accuracy", "reports": 20}, **table})

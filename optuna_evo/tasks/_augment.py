@@ -8,9 +8,9 @@ import torch.nn.functional as F
 __all__ = ["crop_and_flip", "random_crop", "random_flip"]
 
 
-def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Crop after padding by 4, then flip half of the images: the usual pair for CIFAR."""
-    return random_flip(random_crop(images, generator, padding=4), generator)
+def crop_and_flip(images: Tensor, generator: torch.Generator, *, padding: int = 4) -> Tensor:
+    """Crop after padding, then flip half of the images: with 4 the usual pair for CIFAR."""
+    return random_flip(random_crop(images, generator, padding=padding), generator)
 
 
 def random_crop(images: Tensor, generator: torch.Generator, *, padding: int) -> Tensor:

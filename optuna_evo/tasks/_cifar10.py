@@ -77,10 +77,20 @@ def _convolution(n_in: int, n_out: int) -> list[nn.Module]:
 
 def _load(data_dir: Path | None = None) -> Splits:
     whole, source = _read("train", data_dir)
-    # a subset of the training files keeps five times as many rows for training
-    n_valid = min(_N_VALID, len(whole) // 6)
-    train, valid = whole.parts(min(_N_TRAIN, len(whole) - n_valid), n_valid)
+    train, valid = whole.parts(*sizes_of(len(whole)))
     return Splits(train, valid, source)
+
+
+def sizes_of(n_rows: int) -> tuple[int, int]:
+    """Return how many of the rows of the training files are for training and for validation.
+
+    Example:
+        >>> sizes_of(50_000), sizes_of(15_000)
+        ((15000, 5000), (12500, 2500))
+    """
+    # a subset of the training files keeps five times as many rows for training
+    n_valid = min(_N_VALID, n_rows // 6)
+    return min(_N_TRAIN, n_rows - n_valid), n_valid
 
 
 def _load_test(data_dir: Path | None = None) -> Split:
@@ -154,14 +164,20 @@ def _normalised(pixels: np.ndarray[Any, np.dtype[np.uint8]], labels: list[int]) 
     return Split(images.div_(255).sub_(_MEAN).div_(_DEVIATION), torch.tensor(labels))
 
 
-cifar10 = Task(
-    name="cifar10",
-    kind="classification",
-    build_model=_batch_norm_cnn,
-    load=_load,
-    load_test=_load_test,
-    loss=cross_entropy,
-    metric=accuracy,
-    augment=crop_and_flip,
-    bfloat16=True,
-)
+def cifar10(*, augment: bool = True) -> Task:
+    """Make the task.
+
+    Args:
+        augment: Whether training images are cropped and flipped at random.
+    """
+    return Task(
+        name="cifar10",
+        kind="classification",
+        build_model=_batch_norm_cnn,
+        load=_load,
+        load_test=_load_test,
+        loss=cross_entropy,
+        metric=accuracy,
+        augment=crop_and_flip if augment else None,
+        bfloat16=True,
+    )

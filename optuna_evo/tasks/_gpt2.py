@@ -22,6 +22,9 @@ from optuna_evo.errors import UsageError
 from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import one_line
 from optuna_evo.tasks._measures import cross_entropy
+from optuna_evo.tasks._quiet import quiet_transformers
+from optuna_evo.tasks._task import check_rows
+from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
@@ -100,13 +103,8 @@ class Gpt2(nn.Module):
 
     def save_pretrained(self, folder: Path, *, data_dir: Path | None = None) -> None:
         """Write model and tokenizer for `GPT2LMHeadModel.from_pretrained` and `AutoTokenizer`."""
-        from transformers.utils import logging
-
-        shows_progress = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        self.gpt2.save_pretrained(folder)  # type: ignore[operator]
-        if shows_progress:
-            logging.enable_progress_bar()
+        with quiet_transformers():
+            self.gpt2.save_pretrained(folder)  # type: ignore[operator]
         save_tokenizer(self.tokenizer, folder, data_dir)
 
 
@@ -117,6 +115,7 @@ def gpt2(
     tokenizer: str | None = None,
     weights: str | None = None,
     sequence_length: int | None = None,
+    train_rows: int | None = None,
     valid_tokens: int | None = None,
 ) -> Task:
     """Make the task; in a spec: `task = { size = "mini", text = "imdb" }`.
@@ -130,6 +129,7 @@ def gpt2(
             folder or a hub name. None: that of `weights`; "auto" for "small"; "bytes" else.
         weights: Folder or hub name of pretrained weights; `size` is ignored then.
         sequence_length: Tokens per row; None: 64, 256, 1024 by size.
+        train_rows: Largest number of training rows, drawn at random, the same always; None: all.
         valid_tokens: Largest number of tokens in the validation rows, which are spread evenly over
             the held-out text; None: 16,384, 65,536, 131,072 by size.
 
@@ -155,6 +155,7 @@ def gpt2(
         raise UsageError(
             f"`task.valid_tokens` must be at least the sequence length, {length}; got {n_valid}."
         )
+    check_rows(train_rows=train_rows)
     name = tokenizer or weights or shape.tokenizer  # pretrained weights come with their tokenizer
     cut = functools.partial(_cut, text=text, tokenizer=name, length=length)
     return Task(
@@ -163,7 +164,7 @@ def gpt2(
         build_model=functools.partial(_pretrained, weights, name, length)
         if weights
         else functools.partial(_fresh, size, name),
-        load=functools.partial(_load, cut, n_valid),
+        load=functools.partial(_load, cut, train_rows, n_valid),
         load_test=lambda data_dir: cut(data_dir, "test")[0],
         loss=cross_entropy,
         metric=cross_entropy,
@@ -197,11 +198,12 @@ def _pretrained(weights: str, tokenizer: str, length: int, *, dropout: float = 0
     from transformers import GPT2LMHeadModel
 
     try:
-        model = GPT2LMHeadModel.from_pretrained(
-            Path(weights).expanduser() if Path(weights).expanduser().exists() else weights,
-            dtype=torch.float32,
-            **_dropouts(dropout),
-        )
+        with quiet_transformers():
+            model = GPT2LMHeadModel.from_pretrained(
+                Path(weights).expanduser() if Path(weights).expanduser().exists() else weights,
+                dtype=torch.float32,
+                **_dropouts(dropout),
+            )
     except Exception as error:
         raise DataError(
             f"No GPT-2 weights in {weights!r} ({one_line(error)}): name a folder written by "
@@ -219,8 +221,12 @@ def _dropouts(dropout: float) -> dict[str, float]:
     return dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
 
 
-def _load(cut: Any, valid_tokens: int, data_dir: Path | None = None) -> Splits:
+def _load(
+    cut: Any, train_rows: int | None, valid_tokens: int, data_dir: Path | None = None
+) -> Splits:
     train, source = cut(data_dir, "train")
+    if train_rows is not None and train_rows < len(train):
+        train = train.take(partition(len(train), train_rows)[0])
     valid, _ = cut(data_dir, "valid")
     # spread, not the first rows: a text changes along its way, and so does its loss
     n_rows = min(len(valid), valid_tokens // valid.inputs.shape[1])

@@ -18,8 +18,8 @@ from torch import nn
 from optuna_evo.tasks._augment import random_crop
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
+from optuna_evo.tasks._mnist import load_mnist_test
 from optuna_evo.tasks._mnist import load_training_files
-from optuna_evo.tasks._mnist import mnist
 from optuna_evo.tasks._mnist import small_cnn
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
@@ -67,7 +67,7 @@ mnist_alexnet = Task(
     kind="classification",
     build_model=_alexnet,
     load=_load,
-    load_test=mnist.load_test,
+    load_test=load_mnist_test,
     loss=cross_entropy,
     metric=accuracy,
     augment=functools.partial(random_crop, padding=2),

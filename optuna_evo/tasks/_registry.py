@@ -27,16 +27,21 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "fashion_mnist": "optuna_evo.tasks._mnist:fashion_mnist",
     "gpt2": "optuna_evo.tasks._gpt2:gpt2",
     "imdb": "optuna_evo.tasks._text_classification:imdb",
+    "mnli": "optuna_evo.tasks._text_classification:mnli",
     "mnist": "optuna_evo.tasks._mnist:mnist",
     "mnist_alexnet": "optuna_evo.tasks._mnist_models:mnist_alexnet",
     "mnist_cnn": "optuna_evo.tasks._mnist_models:mnist_cnn",
     "mnist_resnet": "optuna_evo.tasks._mnist_models:mnist_resnet",
     "mrpc": "optuna_evo.tasks._text_classification:mrpc",
+    "qnli": "optuna_evo.tasks._text_classification:qnli",
+    "qqp": "optuna_evo.tasks._text_classification:qqp",
     "quadratic": "optuna_evo.tasks._synthetic:quadratic",
     "rte": "optuna_evo.tasks._text_classification:rte",
     "squad": "optuna_evo.tasks._squad:squad",
     "sst2": "optuna_evo.tasks._text_classification:sst2",
+    "stsb": "optuna_evo.tasks._text_classification:stsb",
     "two_moons": "optuna_evo.tasks._synthetic:two_moons",
+    "wnli": "optuna_evo.tasks._text_classification:wnli",
 }
 
 

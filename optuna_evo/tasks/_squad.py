@@ -30,10 +30,10 @@ import torch.nn.functional as F
 from optuna_evo.errors import DataError
 from optuna_evo.errors import UsageError
 from optuna_evo.tasks._answers import Window
-from optuna_evo.tasks._encoders import check_rows
 from optuna_evo.tasks._encoders import Encoder
 from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import read_columns
+from optuna_evo.tasks._task import check_rows
 from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
@@ -125,6 +125,7 @@ def squad(
         loss=_loss,
         metric=_right_spans,
         batch_size=32,
+        bfloat16=encoder.bfloat16,
         notes=encoder.notes,
     )
 

@@ -19,8 +19,10 @@ import torch
 from torch import nn
 from torch import Tensor
 
+from optuna_evo.errors import UsageError
 
-__all__ = ["Kind", "partition", "Split", "Splits", "Task"]
+
+__all__ = ["check_rows", "Kind", "partition", "Split", "Splits", "Task"]
 
 Kind = Literal["classification", "language_model", "question_answering", "regression"]
 
@@ -127,8 +129,8 @@ class Task:
         higher_is_better:
             The direction of the metric.
         bfloat16:
-            Whether precision "auto" may train in bfloat16 where the hardware is fast at it. Turn
-            it on where a measurement shows that it helps.
+            Whether precision "auto" may train in bfloat16 where the hardware is fast at it, or
+            "cuda": on GPUs only. Turn it on where a measurement shows that it helps.
         notes:
             What is recorded with every result, such as the weights that the model started from;
             becomes user attributes of each trial.
@@ -153,7 +155,7 @@ class Task:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     batch_size: int = 128
     higher_is_better: bool = True
-    bfloat16: bool = False
+    bfloat16: bool | Literal["cuda"] = False
     notes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -177,3 +179,10 @@ def partition(n_rows: int, *sizes: int) -> list[Tensor]:
         raise ValueError(f"Parts of {sizes} rows do not fit into {n_rows} rows.")
     order = torch.from_numpy(np.random.default_rng(_PARTITION_SEED).permutation(n_rows))
     return list(torch.split(order[: sum(sizes)], list(sizes)))
+
+
+def check_rows(**limits: int | None) -> None:
+    """Refuse limits of rows, by option of the task, that leave no row; None is no limit."""
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise UsageError(f"`task.{name}` must be at least 1, got {limit}.")

@@ -1,4 +1,4 @@
-"""Classes of texts or pairs of texts: IMDB, AG News and four of GLUE, by an encoder.
+"""Classes of texts or pairs of texts: IMDB, AG News and the nine of GLUE, by an encoder.
 
     task      classes  text                   train and validation from   test
     imdb      2        review                 train                       official test
@@ -7,6 +7,13 @@
     cola      2        sentence               train                       official validation
     mrpc      2        two sentences          train; official validation  official test
     rte       2        two sentences          train                       official validation
+    mnli      3        premise, hypothesis    train                       matched validation
+    qnli      2        question, sentence     train                       official validation
+    qqp       2        two questions          train                       official validation
+    wnli      2        two sentences          train                       official validation
+    stsb      -        two sentences          train                       official validation
+
+`stsb` is a regression: how similar the two are, from 0 to 5; its metric is the mean squared error.
 
 GLUE does not publish its test labels (except MRPC's), so the official validation rows are the
 test, and validation rows are drawn from the training rows: `valid_rows`, at most a fifth. Rows
@@ -14,7 +21,8 @@ with the same tokens are one row; test rows that are also training or validation
 A row that is longer than `sequence_length` is cut at its end.
 
 Data: Maas et al. 2011; Zhang, Zhao, LeCun 2015; Wang et al. 2018 (GLUE), Socher et al. 2013,
-Warstadt et al. 2018, Dolan and Brockett 2005, Dagan et al. 2006 and others.
+Warstadt et al. 2018, Dolan and Brockett 2005, Dagan et al. 2006, Williams et al. 2018, Rajpurkar
+et al. 2016, Levesque et al. 2012, Cer et al. 2017 and others.
 """
 
 from collections.abc import Callable
@@ -29,23 +37,37 @@ import torch
 from torch import nn
 from torch import Tensor
 
-from optuna_evo.tasks._encoders import check_rows
 from optuna_evo.tasks._encoders import Encoder
 from optuna_evo.tasks._files import data_folder
 from optuna_evo.tasks._files import read_columns
 from optuna_evo.tasks._measures import accuracy
 from optuna_evo.tasks._measures import cross_entropy
+from optuna_evo.tasks._measures import mean_squared_error
+from optuna_evo.tasks._task import check_rows
 from optuna_evo.tasks._task import partition
 from optuna_evo.tasks._task import Split
 from optuna_evo.tasks._task import Splits
 from optuna_evo.tasks._task import Task
 
 
-__all__ = ["ag_news", "cola", "imdb", "mrpc", "rte", "sst2", "text_classification"]
+__all__ = [
+    "ag_news",
+    "cola",
+    "imdb",
+    "mnli",
+    "mrpc",
+    "qnli",
+    "qqp",
+    "rte",
+    "sst2",
+    "stsb",
+    "text_classification",
+    "wnli",
+]
 
 
 class _TextSet(NamedTuple):
-    n_classes: int
+    n_outputs: int  # one for each class; 1 is a number
     columns: Sequence[str]
     hub: tuple[str, str | None]
     valid: str | None  # the official part for validation; None: drawn from the training rows
@@ -60,6 +82,11 @@ _SETS: Mapping[str, _TextSet] = {
     "cola": _TextSet(2, ["sentence"], (_GLUE, "cola"), None, "validation"),
     "mrpc": _TextSet(2, ["sentence1", "sentence2"], (_GLUE, "mrpc"), "validation", "test"),
     "rte": _TextSet(2, ["sentence1", "sentence2"], (_GLUE, "rte"), None, "validation"),
+    "mnli": _TextSet(3, ["premise", "hypothesis"], (_GLUE, "mnli"), None, "validation_matched"),
+    "qnli": _TextSet(2, ["question", "sentence"], (_GLUE, "qnli"), None, "validation"),
+    "qqp": _TextSet(2, ["question1", "question2"], (_GLUE, "qqp"), None, "validation"),
+    "wnli": _TextSet(2, ["sentence1", "sentence2"], (_GLUE, "wnli"), None, "validation"),
+    "stsb": _TextSet(1, ["sentence1", "sentence2"], (_GLUE, "stsb"), None, "validation"),
 }
 
 
@@ -79,7 +106,7 @@ def text_classification(
     Its model takes `dropout`.
 
     Args:
-        name: "imdb", "ag_news", "sst2", "cola", "mrpc" or "rte".
+        name: One of the table above.
         architecture: "bert", "distilbert" or "roberta".
         size: "tiny", "mini", "base" or "large".
         weights: "auto", "fresh", or a folder or hub name (see `Encoder`).
@@ -104,15 +131,18 @@ def text_classification(
         tokenizer=tokenizer,
         sequence_length=sequence_length,
     )
+    is_number = _SETS[name].n_outputs == 1
     return Task(
         name=name,
-        kind="classification",
-        build_model=_builder(encoder, _SETS[name].n_classes),
+        kind="regression" if is_number else "classification",
+        build_model=_builder(encoder, _SETS[name].n_outputs),
         load=functools.partial(_load, name, encoder, train_rows, valid_rows),
         load_test=functools.partial(_load_test, name, encoder),
-        loss=cross_entropy,
-        metric=accuracy,
+        loss=mean_squared_error if is_number else cross_entropy,
+        metric=mean_squared_error if is_number else accuracy,
         batch_size=32,
+        higher_is_better=not is_number,
+        bfloat16=encoder.bfloat16,
         notes=encoder.notes,
     )
 
@@ -123,11 +153,16 @@ sst2 = functools.partial(text_classification, "sst2")
 cola = functools.partial(text_classification, "cola")
 mrpc = functools.partial(text_classification, "mrpc")
 rte = functools.partial(text_classification, "rte")
+mnli = functools.partial(text_classification, "mnli")
+qnli = functools.partial(text_classification, "qnli")
+qqp = functools.partial(text_classification, "qqp")
+wnli = functools.partial(text_classification, "wnli")
+stsb = functools.partial(text_classification, "stsb")
 
 
-def _builder(encoder: Encoder, n_classes: int) -> Callable[..., nn.Module]:
+def _builder(encoder: Encoder, n_outputs: int) -> Callable[..., nn.Module]:
     def build(*, dropout: float = 0.1) -> nn.Module:
-        return encoder.build("SequenceClassification", n_classes, dropout)
+        return encoder.build("SequenceClassification", n_outputs, dropout)
 
     return build
 

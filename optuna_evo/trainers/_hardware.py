@@ -23,6 +23,7 @@ __all__ = [
     "global_generator",
     "load_splits",
     "mixed_precision",
+    "one_thread_if",
     "pick_precision",
     "to_device",
     "with_fast_layout",
@@ -86,7 +87,8 @@ def pick_precision(precision: str, task: Task, device: torch.device) -> str:
         raise ValueError(f"`precision` must be one of {_PRECISIONS}, got {precision!r}.")
     if precision != "auto":
         return precision
-    return "bfloat16" if task.bfloat16 and _is_fast_at_bfloat16(device) else "float32"
+    may = device.type == "cuda" if task.bfloat16 == "cuda" else task.bfloat16
+    return "bfloat16" if may and _is_fast_at_bfloat16(device) else "float32"
 
 
 def autocast_dtype(precision: str, task: Task, device: torch.device) -> torch.dtype | None:
@@ -146,6 +148,20 @@ def advice_on_memory(batch_size: int) -> Iterator[None]:
             f"Out of memory on the device with a batch size of {batch_size}: lower the batch size "
             "or its range, shorten task.sequence_length, or take a smaller model."
         ) from error
+
+
+@contextlib.contextmanager
+def one_thread_if(is_small: bool) -> Iterator[None]:
+    """Let torch use one thread, so that sums round alike whatever the number of threads."""
+    n_threads = torch.get_num_threads()
+    if not is_small or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def global_generator(device: torch.device) -> torch.Generator:

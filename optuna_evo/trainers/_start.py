@@ -41,7 +41,8 @@ def start(
 
     On a CPU the outcome of a kind of cohort is bit-identical for the same arguments on the same
     machine, whatever ran before, in whatever pieces it is trained, and over whatever checkpoints.
-    The global random generators are left as they were; the number of threads is never touched.
+    The global random generators are left as they were, and so is the number of threads: models
+    of at most 50,000 parameters train on one, unless in a stack.
 
     Args:
         configs:

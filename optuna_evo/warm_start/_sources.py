@@ -45,6 +45,7 @@ from optuna_evo.search import open_storage
 from optuna_evo.search import open_study
 from optuna_evo.search import ResilientStorage
 from optuna_evo.search import study_names
+from optuna_evo.search import unlogged_study
 from optuna_evo.spec import StudySpec
 from optuna_evo.surrogates import SpaceEncoding
 from optuna_evo.warm_start._references import public_url
@@ -250,7 +251,7 @@ def read_weights(study: optuna.Study) -> dict[str, float]:
 
 def probe_space(space: Callable[[optuna.Trial], Any]) -> dict[str, BaseDistribution]:
     """Return the parameters that a define-by-run space suggests in 64 random draws."""
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study = unlogged_study(sampler=optuna.samplers.RandomSampler(seed=0))
     found: dict[str, BaseDistribution] = {}
     for _ in range(_N_PROBES):
         trial = study.ask()

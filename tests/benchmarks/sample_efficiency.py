@@ -53,6 +53,10 @@ METHODS: dict[str, Callable[[int], BaseSampler]] = {
     "NSGA-II": lambda seed: optuna.samplers.NSGAIISampler(population_size=10, seed=seed),
     "GP": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "GA": lambda seed: GASampler(population_size=10, seed=seed),
+    "GA single point": lambda seed: GASampler(
+        population_size=10, crossover="single_point", seed=seed
+    ),
+    "Hybrid single point": lambda seed: HybridSampler(crossover="single_point", seed=seed),
     "Thompson": lambda seed: ThompsonSampler(seed=seed),
     "Hybrid": lambda seed: HybridSampler(seed=seed),
 }

@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_run_lineage_export_delete(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "study", "run", "moons.toml", "--checkpoints", "kept")
-    assert (code, err) == (0, "") and "7 complete" in out
+    assert code == 0 and " done, best " in err.splitlines()[-1] and "7 complete" in out
     assert len(list(folder.glob("kept/moons-*/*.pt"))) == 3
     _, tree, _ = call(capsys, "study", "lineage", "moons", "--all")
     assert tree.count("trial ") == 1 + 7 and "lr " in tree

@@ -36,7 +36,7 @@ def test_an_improvement_below_the_least_is_none() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_the_learning_rate_is_reduced_where_torch_reduces_it(seed: int) -> None:
     values = torch.rand(60, generator=torch.Generator().manual_seed(seed)).tolist()
-    policy = ReduceOnPlateau(factor=0.5, patience=3, min_delta=0.05, min_scale=0.01)
+    policy = ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.05, min_scale=0.01)
     sgd = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         sgd, "max", 0.5, patience=2, threshold=0.05, threshold_mode="abs", min_lr=0.01
@@ -51,6 +51,7 @@ def test_the_learning_rate_is_reduced_where_torch_reduces_it(seed: int) -> None:
     ("make", "message"),
     [
         (lambda: EarlyStopping(patience=0), "early_stopping.patience` must be at least 1, got 0"),
+        (lambda: ReduceOnPlateau(patience=-1), "on_plateau.patience` must be at least 0, got -1"),
         (lambda: ReduceOnPlateau(factor=1.5), "factor` must be between 0 and 1, got 1.5"),
         (lambda: ReduceOnPlateau(min_scale=2), r"min_scale` must be in \[0, 1\], got 2"),
     ],

@@ -75,7 +75,7 @@ def test_every_training_is_recorded_with_all_metrics_of_its_kind() -> None:
     values = [run.advance()[0] for _ in range(4)]
     record = run.records()[0]
     assert record["accuracy"] == pytest.approx(values[-1])
-    assert record["evaluations"] == 4 and record["seconds"] > 0
+    assert record["reports"] == 4 and record["seconds"] > 0
     assert all(0.8 < record[name] <= 1 for name in ("accuracy", "f1", "auc"))
 
 
@@ -83,6 +83,42 @@ def test_the_metric_that_is_named_is_the_one_reported() -> None:
     run = objective(steps=40, metric="auc").start([ADAM])
     (value,) = reports(run, 4)
     assert value == run.records()[0]["auc"] != run.records()[0]["accuracy"]
+
+
+def test_the_loss_is_recorded_and_may_be_the_objective() -> None:
+    run, by_loss = objective(steps=40).start([ADAM]), objective(steps=40, metric="loss")
+    reports(run, 4)
+    assert not by_loss.higher_is_better and by_loss.value([0.3, 0.4]) == 0.4
+    other = by_loss.start([ADAM])
+    (value,) = reports(other, 4)
+    assert value == run.records()[0]["valid_loss"] == other.records()[0]["valid_loss"]
+    outputs = trainers.start([ADAM], MOONS, seed=3, total_steps=40)
+    outputs.train(40)
+    (loss,) = outputs.evaluate(measure=MOONS.loss)
+    assert value == pytest.approx(loss, rel=1e-5)
+
+
+def test_early_stopping_and_plateaus_follow_the_loss_where_it_is_the_metric() -> None:
+    options = {"early_stopping": EarlyStopping(patience=1), "metric": "loss"}
+    o = objective(steps=20, **options)
+    assert o.value([0.5, 0.2, 0.3]) == 0.2 and o.is_enough([0.5, 0.2, 0.3])
+    assert not o.is_enough([0.5, 0.2])
+
+
+def test_training_rows_are_measured_after_each_epoch() -> None:
+    few = objective(epochs=3.0)
+    run = few.start([replace(ADAM, batch_size=16), replace(ADAM, batch_size=64)])
+    reports(run, 4)
+    records = run.records()
+    assert [len(record["train_metrics"]) for record in records] == [3, 3]
+    assert records[0]["train_metrics"][-1] > 0.8
+    assert "train_metrics" not in reports_of_half_an_epoch()
+
+
+def reports_of_half_an_epoch() -> dict[str, object]:
+    run = objective(epochs=0.5).start([ADAM])
+    reports(run, 4)
+    return dict(run.records()[0])
 
 
 def test_with_early_stopping_the_best_report_counts() -> None:
@@ -98,7 +134,7 @@ def test_with_early_stopping_the_best_report_counts() -> None:
 
 def test_on_a_plateau_the_learning_rate_is_reduced() -> None:
     frozen = replace(ADAM, genome=replace(catalog["sgd"], lr=1e-12))
-    o = objective(steps=8, reduce_on_plateau=ReduceOnPlateau(factor=0.1, patience=1))
+    o = objective(steps=8, reduce_on_plateau=ReduceOnPlateau(factor=0.1, patience=0))
     run = o.start([frozen, ADAM])
     for _ in range(4):
         run.advance()
@@ -113,8 +149,10 @@ def test_the_final_training_sees_all_rows_but_the_tests(monkeypatch: pytest.Monk
         sizes.append(len(task.load(None).train))
         return original(configs, task, **options)
 
-    monkeypatch.setattr("optuna_evo.objectives._curve.start", spy)
-    accuracy = train_finally(ADAM, objective(), epochs=20, cosine=True, seed=0)
+    monkeypatch.setattr("optuna_evo.objectives._final.start", spy)
+    trained = train_finally(ADAM, objective(), epochs=20, cosine=True, seed=0)
     splits = MOONS.load(None)
     assert sizes == [len(splits.train) + len(splits.valid)]
-    assert accuracy > 0.85
+    assert trained.metric == pytest.approx(trained.metrics["accuracy"]) and trained.metric > 0.85
+    assert 0 < trained.metrics["loss"] < 0.5
+    assert len(trained.train_metrics) == 20 and trained.train_metrics[-1] > 0.85

@@ -44,7 +44,7 @@ def test_a_trial_is_the_mean_of_its_folds_and_keeps_all_metrics() -> None:
     values = [run.advance()[0] for _ in range(3)]
     (record,) = run.records()
     assert objective.value(values) == pytest.approx(record["f1"]) and record["f1"] > 0.9
-    assert record["auc"] > 0.95 and record["evaluations"] == 3 and record["seconds"] > 0
+    assert record["auc"] > 0.95 and record["reports"] == 3 and record["seconds"] > 0
 
 
 def test_the_ridge_that_is_found_is_the_ridge_of_scikit_learn() -> None:

@@ -54,3 +54,29 @@ def test_both_pictures_are_drawn_and_the_figure_is_small(tmp_path: Path, n: int)
     draw_tuning_course(course, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert 1_000 < len(tuning_figure(course).to_json()) < 50_000
+
+
+def test_a_course_without_losses_or_predictions_shows_what_there_is(tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    for k in range(5):
+        trial = study.ask()
+        trial.suggest_float("x", 0, 1)
+        trial.set_user_attr("accuracy_mnist", 0.9 + 0.01 * k)
+        study.tell(trial, 0.9)
+    course = tuning_course(study)
+    assert course.tasks == {"mnist": pytest.approx([0.9, 0.91, 0.92, 0.93, 0.94])}
+    draw_tuning_course(course, tmp_path / "a.png")
+    titles = [note.text for note in tuning_figure(course).layout.annotations]
+    assert titles[0] == "Value" and titles[3] == "Accuracy by task"
+
+
+def test_the_validation_loss_is_drawn_before_the_training_loss() -> None:
+    study = optuna.create_study()
+    for attrs in ({"valid_loss": 0.5, "train_loss": 0.1}, {"train_loss": 0.1}, {}):
+        trial = study.ask()
+        for key, value in attrs.items():
+            trial.set_user_attr(key, value)
+        study.tell(trial, 1.0)
+    losses = tuning_course(study).losses
+    assert losses[:2] == [0.5, 0.1] and math.isnan(losses[2])
+    assert tuning_figure(tuning_course(study)).layout.annotations[0].text == "Value and loss"

@@ -63,6 +63,30 @@ def test_the_published_seed_format_is_read() -> None:
     assert read.use_gradient_clipping and read.use_warmup and read.use_cosine_decay
 
 
+def test_the_constructor_takes_the_published_keywords_and_flags_of_0_and_1() -> None:
+    flags = {key: int(value) for key, value in SEED.items() if key.startswith("use_")}
+    assert Genome(**{**SEED, **flags}) == Genome.from_dict(SEED)  # type: ignore[arg-type]
+    changed = dataclasses.replace(Genome(**SEED), lr=0.1)  # type: ignore[arg-type]
+    assert changed.lr == 0.1 and changed.terms == Genome.from_dict(SEED).terms
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"term_types": [0], "alphas": [1.0, 2.0]}, "one number for each of `term_types`"),
+        ({"alphas": [1.0]}, "one number for each of `term_types`"),
+        ({}, "needs `terms`"),
+        ({"terms": [], "lr_log10": "x"}, "`lr_log10` must be a number"),
+        ({"terms": [], "use_m": 2}, "`use_m` must be true or false, got 2"),
+    ],
+)
+def test_wrong_keywords_of_the_published_format_are_named(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Genome(**changes)
+
+
 def test_a_seed_genome_survives_the_own_format() -> None:
     read = Genome.from_dict(SEED)
     assert Genome.from_dict(read.to_dict()) == read

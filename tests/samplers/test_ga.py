@@ -141,6 +141,7 @@ values = [0.0, 10.0, 4.0, 6.0]
         ({"mutation_scale": 0.0}, "mutation_scale"),
         ({"structure_prob": 2}, "structure_prob"),
         ({"flag_prob": float("nan")}, "flag_prob"),
+        ({"crossover": "two_point"}, "`crossover` must be"),
         ({"population_size": 3, "n_elites": 3, "reevaluate_elites": True}, "n_elites"),
         ({"seed": -1}, "seed"),
         ({"lists": "all"}, "lists"),

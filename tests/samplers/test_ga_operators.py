@@ -20,6 +20,7 @@ from optuna_evo.samplers._ga._lists import find_lists
 from optuna_evo.samplers._ga._lists import join
 from optuna_evo.samplers._ga._lists import ListSpec
 from optuna_evo.samplers._ga._lists import split
+from optuna_evo.samplers._ga._operators import _cut_over
 from optuna_evo.samplers._ga._operators import anneal
 from optuna_evo.samplers._ga._operators import breed
 from optuna_evo.samplers._ga._operators import Rates
@@ -210,3 +211,28 @@ def test_two_different_parents_are_selected_the_better_more_often() -> None:
     counts = np.bincount([first for first, _ in pairs], minlength=10)
     assert counts[0] == pytest.approx(400, abs=60)
     assert counts[7:].sum() == 0
+
+
+def test_single_point_crossover_takes_one_piece_from_each_parent() -> None:
+    names = [f"x{k}" for k in range(6)]
+    space = dict.fromkeys(names, FloatDistribution(0, 1))
+    rates = Rates(crossover=1.0, number=0.0, scale=0.1, structure=0.0, flag=0.0, single_point=True)
+    mother, father = dict.fromkeys(names, 0.25), dict.fromkeys(names, 0.75)
+    children = [
+        breed(mother, father, space=space, specs=(), rates=rates, rng=np.random.default_rng(seed))
+        for seed in range(200)
+    ]
+    # a child that equals a parent is drawn again
+    patterns = {tuple(child[name] == 0.25 for name in names) for child in children}
+    whole = {tuple(k < n for k in range(6)) for n in range(1, 6)}
+    assert whole <= patterns
+    n_whole = sum(tuple(child[name] == 0.25 for name in names) in whole for child in children)
+    assert n_whole > 190
+
+
+def test_single_point_crossover_keeps_what_one_parent_alone_has() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        child = _cut_over({"a": 0.1, "b": 0.1}, {"a": 0.9, "c": 0.9}, rng)
+        assert child.keys() == set("abc")
+        assert (child["b"], child["c"]) == (0.1, 0.9)

@@ -14,6 +14,8 @@ import pytest
 from optuna_evo.samplers import RecurrenceSampler
 from optuna_evo.samplers import segment_of
 from optuna_evo.samplers._recurrence._feedback import Feedback
+from optuna_evo.samplers._recurrence._step import published_annealing
+from optuna_evo.samplers._recurrence._step import published_factors
 from optuna_evo.samplers._recurrence._step import published_step
 from optuna_evo.samplers._recurrence._step import recurrent_step
 from optuna_evo.samplers._recurrence._step import retained
@@ -111,23 +113,61 @@ def test_the_better_the_rank_the_more_is_kept() -> None:
     assert rhos == pytest.approx([1.0, 0.3, 0.09])
 
 
-def test_the_published_rule_mutates_keeps_or_drifts() -> None:
-    wide = FloatDistribution(0.0, 10.0)
-    draws = [
-        published_step(
-            settings(mutation_prob=0.2), "p", wide, value=1.0, rng=np.random.default_rng(k)
-        )
-        for k in range(4000)
-    ]
-    assert min(draws) < 0.91
-    assert max(draws) > 1.09
-    assert sum(d == 1.0 for d in draws) / 4000 == pytest.approx(0.8 * 0.5, abs=0.03)
-    far = sum(abs(d - 1.0) > 0.05 for d in draws) / 4000
-    assert far == pytest.approx(0.2 * 0.5, abs=0.02)
+def published_changes(n: int, **options: Any) -> list[dict[str, float]]:
+    """Return for each segment of one member by what its parameters were multiplied."""
+    sampler = RecurrenceSampler.published(population_size=2, seed=0, **options)
+    study = optuna.create_study(study_name="published", sampler=sampler)
+
+    def objective(trial: optuna.Trial) -> float:
+        names = ("lr", "momentum", "weight_decay")
+        return sum(trial.suggest_float(name, 1e-9, 1e9, log=True) for name in names)
+
+    study.optimize(objective, n_trials=2 * n)
+    rows = [trial.params for trial in study.get_trials()[::2]]
+    return [{k: b[k] / a[k] for k in a} for a, b in zip(rows, rows[1:], strict=False)]
 
 
-def test_the_published_preset_anneals_the_learning_rate_and_never_exploits() -> None:
-    sampler = RecurrenceSampler.published(population_size=4, cooling=0.5, seed=0)
+def test_the_published_rule_throws_its_coins_once_for_a_configuration() -> None:
+    changes = published_changes(1200)
+    kept = [all(abs(f - 1) < 1e-12 for f in row.values()) for row in changes]
+    none = [all(abs(f - 1) > 1e-12 for f in row.values()) for row in changes]
+    assert all(a or b for a, b in zip(kept, none, strict=True))
+    assert np.mean(kept) == pytest.approx(0.8 * 0.5, abs=0.04)
+    assert max(max(row.values()) for row in changes) < 1.1
+    mutated = [any(abs(f - 1) > 0.0501 for f in row.values()) for row in changes]
+    # three factors of which at least one is beyond what drifting gives: 1 - 0.5 ** 3
+    assert np.mean(mutated) == pytest.approx(0.2 * 0.875, abs=0.04)
+
+
+def test_the_rates_of_the_published_rule_are_arguments() -> None:
+    always = published_changes(200, recurrence_factor=1.0, mutation_rate=0.0)
+    assert all(row == pytest.approx(dict.fromkeys(row, 1.0)) for row in always)
+    coins = (
+        published_factors(settings(mutation_prob=1.0), np.random.default_rng(k)) for k in (0, 1)
+    )
+    assert set(coins) == {(0.9, 1.1)}
+
+
+def test_the_published_annealing_falls_after_every_tenth_round() -> None:
+    rows = published_changes(25, anneal=("lr",), recurrence_factor=1.0, mutation_rate=0.0)
+    falls = {k + 1: row["lr"] for k, row in enumerate(rows) if row["lr"] < 0.99}
+    assert falls == pytest.approx({1: np.exp(-1.0), 11: np.exp(-0.5), 21: np.exp(-1 / 3)})
+    assert [published_annealing(k) for k in (0, 2, 10)] == [1.0, 1.0, 1.0]
+
+
+def test_categories_are_drawn_anew_where_the_configuration_mutates() -> None:
+    colours = CategoricalDistribution(["a", "b", "c", "d"])
+    for factors, n_colours in (((0.9, 1.1), 4), ((0.95, 1.05), 1), (None, 1)):
+        rngs = map(np.random.default_rng, range(50))
+        drawn = {
+            published_step(settings(), "p", colours, value="a", factors=factors, rng=rng)
+            for rng in rngs
+        }
+        assert len(drawn) == n_colours
+
+
+def test_the_published_preset_cools_if_asked_and_never_exploits() -> None:
+    sampler = RecurrenceSampler.published(population_size=4, anneal=["lr"], cooling=0.5, seed=0)
     study = optuna.create_study(study_name="published", sampler=sampler)
     study.optimize(lambda trial: trial.suggest_float("lr", 1e-6, 1.0, log=True), n_trials=16)
     trials = study.get_trials()
@@ -217,6 +257,7 @@ def test_without_weights_it_beats_random_search() -> None:
         ({"anneal": "lr"}, "sequence of names"),
         ({"anneal": {"lr": 1.2}}, "factors in `anneal`"),
         ({"rule": "other"}, "`rule`"),
+        ({"annealing": "other"}, "`annealing` must be"),
         ({"seed": -1}, "`seed`"),
     ],
 )

@@ -239,3 +239,23 @@ def test_the_language_model_space_can_be_searched_whole() -> None:
     config = language_model_space(trial)
     assert config.genome.use_warmup and config.clip_norm and config.sparsity
     assert set(trial.params) >= {"lr", "beta1", "beta2", "weight_decay", "dropout"}
+
+
+@pytest.mark.parametrize("name", ["training", "language_model", "genome", "grid"])
+def test_a_weight_decay_that_may_be_zero_has_a_linear_scale(name: str) -> None:
+    from optuna_evo import grid_space
+    from optuna_evo import training_space
+
+    study = optuna.create_study()
+    for low, is_log in ((0.0, False), (1e-4, True)):
+        trial, decay = study.ask(), (low, 0.1)
+        if name == "training":
+            training_space(trial, weight_decay=decay)
+        elif name == "language_model":
+            language_model_space(trial, weight_decay=decay)
+        elif name == "genome":
+            suggest_genome(trial, weight_decay=decay)
+        else:
+            grid_space(trial, lr=[1e-3, 1e-2], weight_decay=decay, continuous=True)
+        assert trial.distributions["weight_decay"].log is is_log  # type: ignore[attr-defined]
+        study = optuna.create_study()  # a name keeps its distribution within a study

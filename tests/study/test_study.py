@@ -199,7 +199,7 @@ def test_a_metric_is_minimised_and_every_trial_has_all_metrics(storage: Any) -> 
     for trial in study.get_trials():
         reported = trial.intermediate_values.values()
         assert trial.value == min(reported) == trial.user_attrs["mse"]
-        assert trial.user_attrs["evaluations"] == len(reported) <= 4
+        assert trial.user_attrs["reports"] == len(reported) <= 4
 
 
 def test_own_parts_are_named_by_module_and_attribute(storage: Any) -> None:

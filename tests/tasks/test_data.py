@@ -238,3 +238,23 @@ def test_real_images_are_normalised_and_balanced(name: str, data_folder: Path) -
     train = tasks.get(name).load(data_folder).train
     assert abs(train.inputs.mean()) < 0.01 and abs(train.inputs.std() - 1) < 0.01
     assert train.targets.bincount(minlength=10).min() > 0.08 * len(train)
+
+
+def test_light_augmentation_shifts_images_and_is_off_where_the_published_code_has_none() -> None:
+    assert tasks.get("mnist").augment is None and tasks.get("cifar10").augment is not None
+    assert tasks.get("cifar10", augment=False).augment is None
+    for name in ("mnist", "fashion_mnist"):
+        augment = tasks.get(name, augment=True).augment
+        assert augment is not None
+        images = torch.zeros(50, 1, 28, 28)
+        images[:, :, 14, 10] = 1.0
+        rows, columns = augment(images, torch.Generator().manual_seed(0))[:, 0].nonzero()[:, 1:].T
+        assert {*rows.tolist()} == {12, 13, 14, 15, 16}
+        flipped = {17 + k for k in range(-2, 3)} if name == "fashion_mnist" else set()
+        assert {*columns.tolist()} == {8, 9, 10, 11, 12} | flipped
+
+
+def test_all_of_cifar_10_gives_as_many_training_rows_as_was_published() -> None:
+    from optuna_evo.tasks._cifar10 import sizes_of
+
+    assert sizes_of(50_000) == (15_000, 5_000) and sizes_of(15_000) == (12_500, 2_500)

@@ -8,6 +8,7 @@ import torch
 
 from optuna_evo import tasks
 from optuna_evo.errors import DataError
+from optuna_evo.errors import UsageError
 from optuna_evo.tasks import Task
 from optuna_evo.tasks._tokenizers import encode
 from optuna_evo.tasks._tokenizers import load_tokenizer
@@ -124,3 +125,11 @@ def test_byte_pairs_and_imdb_come_from_the_data_folder(data_folder: Path) -> Non
     splits = task.load(data_folder)
     words = load_tokenizer("gpt2", data_folder).decode(splits.valid.inputs[0])
     assert splits.source.startswith("IMDB reviews in") and words.count(" ") > 20
+
+
+def test_training_rows_are_limited_and_the_others_stay() -> None:
+    few, whole = (tasks.get("gpt2", text="stdlib", train_rows=n).load(None) for n in (20, None))
+    assert len(few.train) == 20 < len(whole.train)
+    assert torch.equal(few.valid.inputs, whole.valid.inputs)
+    with pytest.raises(UsageError, match="`task.train_rows` must be at least 1, got 0"):
+        tasks.get("gpt2", train_rows=0)

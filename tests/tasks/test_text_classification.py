@@ -218,3 +218,42 @@ def test_the_real_files_have_the_sizes_that_are_documented(
     splits = task.load(data_folder)
     assert (len(splits.train), len(splits.valid), len(task.load_test(data_folder))) == sizes
     assert set(splits.train.targets.tolist()) == set(range(4 if name == "ag_news" else 2))
+
+
+def test_similarity_of_sentences_is_a_regression(tmp_path: Path) -> None:
+    for part, n in (("train", 20), ("validation", 4)):
+        pairs = {"sentence1": [f"{i}{part[:2]}" for i in range(n)], "sentence2": ["x"] * n}
+        path = tmp_path / f"text/glue/stsb/{part}.parquet"
+        write_rows(path, pairs | {"label": [5.0 * i / n for i in range(n)]})
+    task = tasks.get("stsb", **FRESH)
+    splits, test = task.load(tmp_path), task.load_test(tmp_path)
+    assert (len(splits.train), len(splits.valid), len(test)) == (16, 4, 4)
+    assert task.kind == "regression" and not task.higher_is_better
+    with torch.inference_mode():
+        outputs = task.build_model().eval()(splits.valid.inputs)
+    assert outputs.shape == (4, 1) and splits.valid.targets.dtype == torch.float32
+    mse = tasks.scores(task, outputs, splits.valid)["mse"]
+    assert float(task.metric(outputs, splits.valid.targets)) == pytest.approx(mse, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "test_part", "n_classes"),
+    [
+        ("mnli", ("premise", "hypothesis"), "validation_matched", 3),
+        ("qnli", ("question", "sentence"), "validation", 2),
+        ("qqp", ("question1", "question2"), "validation", 2),
+        ("wnli", ("sentence1", "sentence2"), "validation", 2),
+    ],
+)
+def test_the_other_tasks_of_glue_are_read(
+    tmp_path: Path, name: str, columns: tuple[str, str], test_part: str, n_classes: int
+) -> None:
+    for part, n in (("train", 10), (test_part, 3)):
+        first, second = columns
+        rows = {first: [f"{i}{part[:2]}" for i in range(n)], second: ["y"] * n}
+        path = tmp_path / f"text/glue/{name}/{part}.parquet"
+        write_rows(path, rows | {"label": [i % n_classes for i in range(n)]})
+    task = tasks.get(name, **FRESH)
+    splits = task.load(tmp_path)
+    assert (len(splits.train), len(splits.valid), len(task.load_test(tmp_path))) == (8, 2, 3)
+    assert task.build_model().eval()(splits.valid.inputs).shape == (2, n_classes)

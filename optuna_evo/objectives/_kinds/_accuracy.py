@@ -51,13 +51,13 @@ class AccuracyKind(TrainingKind):
 
     def final(self, spec: StudySpec, objective: Any, config: Any) -> FinalResult:
         """Train on all rows but the test's."""
-        from optuna_evo.objectives._curve import train_finally
+        from optuna_evo.objectives._final import train_finally
 
-        metric = train_finally(
+        trained = train_finally(
             config,
             objective,
             epochs=spec.final.epochs,
             cosine=spec.final.cosine,
             seed=spec.seed,
         )
-        return FinalResult(metric)
+        return FinalResult(*trained)

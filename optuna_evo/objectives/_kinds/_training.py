@@ -196,7 +196,11 @@ def check_task_direction(spec: StudySpec) -> None:
     (task,) = build_tasks(spec)
     metric = spec.objective.metric
     try:
-        higher = check_metric(metric, task.kind, task.name) if metric else task.higher_is_better
+        higher = (
+            check_metric(metric, task.kind, task.name, trains=True)
+            if metric
+            else task.higher_is_better
+        )
     except UsageError as error:
         raise SpecError(str(error)) from error
     what = repr(metric) if metric else f"of the task {task.name!r}"

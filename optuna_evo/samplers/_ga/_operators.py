@@ -44,6 +44,7 @@ class Rates:
     scale: float
     structure: float
     flag: float
+    single_point: bool = False
 
 
 def anneal(rates: Rates, generation: int, n_generations: int) -> Rates:
@@ -109,7 +110,8 @@ def _vary(
     scalars, lists = split(mother, specs)
     if rng.random() < rates.crossover:
         other_scalars, other_lists = split(father, specs)
-        scalars = _mix(scalars, other_scalars, rng)
+        cross = _cut_over if rates.single_point else _mix
+        scalars = cross(scalars, other_scalars, rng)
         for spec in specs:
             if spec.length in lists and spec.length in other_lists:
                 ours, theirs = lists[spec.length], other_lists[spec.length]
@@ -129,6 +131,19 @@ def _mix(ours: Params, theirs: Params, rng: Generator) -> dict[str, Any]:
     return {
         name: ours[name] if name not in theirs or (name in ours and coin < 0.5) else theirs[name]
         for name, coin in zip(names, coins, strict=True)
+    }
+
+
+def _cut_over(ours: Params, theirs: Params, rng: Generator) -> dict[str, Any]:
+    """Take the values up to a random point from one parent, and those behind it from the other.
+
+    The point is between names in their order, which is the same in every storage.
+    """
+    names = sorted({**ours, **theirs})
+    point = int(rng.integers(len(names))) if names else 0
+    return {
+        name: ours[name] if name not in theirs or (name in ours and k <= point) else theirs[name]
+        for k, name in enumerate(names)
     }
 
 

@@ -1,6 +1,6 @@
 """A genetic algorithm for conditional define-by-run spaces.
 
-Selection, rates and list operators follow "Evolutionary discovery of optimizers"
+Selection, rates and list operators follow "Evolving Deep Learning Optimizers"
 (arXiv:2512.11853): tournaments, elites, structural crossover, annealed mutation.
 """
 
@@ -31,6 +31,8 @@ from optuna_evo.samplers._ga._operators import anneal
 from optuna_evo.samplers._ga._operators import breed
 from optuna_evo.samplers._ga._operators import Rates
 from optuna_evo.samplers._ga._operators import select
+from optuna_evo.samplers._ga._options import check_operators
+from optuna_evo.samplers._ga._options import check_sizes
 from optuna_evo.samplers._ga._population import Member
 from optuna_evo.samplers._ga._population import Population
 from optuna_evo.samplers._slots import settle
@@ -39,9 +41,6 @@ from optuna_evo.samplers._slots import settle
 __all__ = ["GASampler"]
 
 Params = dict[str, Any]
-
-
-_LARGEST_POPULATION = 100_000
 
 
 class GASampler(BaseGASampler):
@@ -87,6 +86,10 @@ class GASampler(BaseGASampler):
             again.
         crossover_prob:
             Probability that a child has two parents, in [0, 1].
+        crossover:
+            "uniform" takes every value from either parent, "single_point" those up to a random
+            one, by name, from one parent and the others from the other. Lists are always crossed
+            by cut and splice or item by item.
         mutation_prob:
             Probability that a number mutates, in [0, 1].
         mutation_scale:
@@ -129,6 +132,7 @@ class GASampler(BaseGASampler):
         tournament_size: int = 4,
         n_elites: int = 3,
         crossover_prob: float = 0.9,
+        crossover: Literal["uniform", "single_point"] = "uniform",
         mutation_prob: float = 0.35,
         mutation_scale: float = 0.3,
         structure_prob: float = 0.15,
@@ -137,28 +141,24 @@ class GASampler(BaseGASampler):
         reevaluate_elites: bool = False,
         seed: int | None = None,
     ) -> None:
-        _check_at_least("population_size", population_size, 2)
-        if population_size > _LARGEST_POPULATION:
-            raise ValueError(
-                f"`population_size` must be at most {_LARGEST_POPULATION:,}, got "
-                f"{population_size}: every ask looks at all slots of a generation."
-            )
-        _check_at_least("n_generations", n_generations, 1)
-        _check_at_least("tournament_size", tournament_size, 1)
-        _check_at_least("n_elites", n_elites, 0)
-        _check_probability("crossover_prob", crossover_prob)
-        _check_probability("mutation_prob", mutation_prob)
-        _check_probability("structure_prob", structure_prob)
-        _check_probability("flag_prob", flag_prob)
-        if not 0.0 < mutation_scale < float("inf"):
-            raise ValueError(f"`mutation_scale` must be positive and finite, {mutation_scale=}.")
-        if reevaluate_elites and n_elites >= population_size:
-            raise ValueError(
-                "`n_elites` must be below `population_size` to evaluate elites again, "
-                f"{n_elites=}, {population_size=}."
-            )
-        if seed is not None:
-            _check_at_least("seed", seed, 0)
+        check_sizes(
+            population_size=population_size,
+            n_generations=n_generations,
+            tournament_size=tournament_size,
+            n_elites=n_elites,
+            reevaluate_elites=reevaluate_elites,
+            seed=seed,
+        )
+        check_operators(
+            {
+                "crossover_prob": crossover_prob,
+                "mutation_prob": mutation_prob,
+                "structure_prob": structure_prob,
+                "flag_prob": flag_prob,
+            },
+            mutation_scale=mutation_scale,
+            crossover=crossover,
+        )
         if isinstance(lists, str):
             if lists != "auto":
                 raise ValueError(f'`lists` must be "auto" or a mapping, {lists=}.')
@@ -174,6 +174,7 @@ class GASampler(BaseGASampler):
             scale=mutation_scale,
             structure=structure_prob,
             flag=flag_prob,
+            single_point=crossover == "single_point",
         )
         self._lists = lists if isinstance(lists, str) else dict(lists)
         self._reevaluate_elites = reevaluate_elites
@@ -361,13 +362,3 @@ class GASampler(BaseGASampler):
         if isinstance(self._lists, str):
             return population.lists(generation)
         return declared_lists(self._lists, population.space)
-
-
-def _check_at_least(name: str, value: int, low: int) -> None:
-    if value < low:
-        raise ValueError(f"`{name}` must be an integer of at least {low}, got {value}.")
-
-
-def _check_probability(name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"`{name}` must be a probability in [0, 1], got {value}.")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import math
 
 
-__all__ = ["annealing", "check_between", "check_options"]
+__all__ = ["anneal_factors", "check_between", "check_options"]
 
 
 _LARGEST_POPULATION = 100_000
@@ -33,8 +33,12 @@ def check_options(
         raise ValueError(f"`seed` must be at least 0, got {seed}. None draws a new one.")
 
 
-def annealing(names: Iterable[str] | Mapping[str, float], cooling: float) -> dict[str, float]:
+def anneal_factors(
+    names: Iterable[str] | Mapping[str, float], cooling: float, annealing: str
+) -> dict[str, float]:
     """Return the factor of each annealed parameter, `cooling` where none is given."""
+    if annealing not in ("geometric", "every_10_rounds"):
+        raise ValueError(f'`annealing` must be "geometric" or "every_10_rounds", {annealing=}.')
     if isinstance(names, str):
         raise ValueError(f'`anneal` must be a sequence of names, such as ["lr"]; got {names!r}.')
     factors = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, cooling)

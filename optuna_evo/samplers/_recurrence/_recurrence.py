@@ -13,6 +13,8 @@ from optuna_evo.samplers._recurrence._parents import choose_parent
 from optuna_evo.samplers._recurrence._parents import Selection
 from optuna_evo.samplers._recurrence._segment import SegmentAssignment
 from optuna_evo.samplers._recurrence._state import PopulationState
+from optuna_evo.samplers._recurrence._step import published_annealing
+from optuna_evo.samplers._recurrence._step import published_factors
 from optuna_evo.samplers._recurrence._step import published_step
 from optuna_evo.samplers._recurrence._step import recurrent_step
 from optuna_evo.samplers._recurrence._step import retained
@@ -32,11 +34,13 @@ class Recurrence:
         settings: Numbers of the recurrence.
         selection: Who goes on from whom.
         is_published: Whether steps are those of the published rule.
+        anneals_by_rounds: Whether annealed parameters fall as published, every ten rounds.
     """
 
     settings: StepSettings
     selection: Selection
     is_published: bool
+    anneals_by_rounds: bool = False
 
     def assign(self, blank: SegmentAssignment, population: PopulationState) -> SegmentAssignment:
         """Choose the parent of a segment and draw its hyperparameters.
@@ -85,10 +89,17 @@ class Recurrence:
     ) -> SegmentAssignment:
         """Return the segment with the next hyperparameters after those of `source`."""
         genes: dict[str, float] = {}
+        if self.anneals_by_rounds and settings.anneal:
+            factor = published_annealing(segment.index)
+            settings = replace(settings, anneal=dict.fromkeys(settings.anneal, factor))
+        coins = segment.configuration_rng()
+        factors = published_factors(settings, coins) if self.is_published else None
         for name, distribution in source.distributions.items():
             value, rng = source.params[name], segment.variation_rng(name)
             if self.is_published:
-                value = published_step(settings, name, distribution, value=value, rng=rng)
+                value = published_step(
+                    settings, name, distribution, value=value, factors=factors, rng=rng
+                )
             else:
                 value = recurrent_step(
                     settings,

@@ -24,7 +24,7 @@ from optuna_evo.attributes import TEMPERATURE
 from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._ga._genes import is_number
-from optuna_evo.samplers._recurrence._options import annealing
+from optuna_evo.samplers._recurrence._options import anneal_factors
 from optuna_evo.samplers._recurrence._options import check_options
 from optuna_evo.samplers._recurrence._parents import Selection
 from optuna_evo.samplers._recurrence._recurrence import Recurrence
@@ -64,8 +64,8 @@ class RecurrenceSampler(BaseSampler):
     the noise: lineages get long, and few steps are spent on what will be dropped.
 
     There is no barrier: an ask takes the member that has waited longest. All state lies in the
-    study, so any process can go on from any point, and several workers share a population. The
-    random numbers are a function of the seed, the study's name, the member and its turn.
+    study: any process can go on from any point, several workers share a population. The random
+    numbers are a function of the seed, the study's name, the member and its turn.
 
     Who takes part:
 
@@ -117,6 +117,7 @@ class RecurrenceSampler(BaseSampler):
             in standard deviations of the loss's noise along the lineages; at least 0.
         rule:
             "recurrence" as above, or "published"; see `published`.
+        annealing: "geometric" as above, or "every_10_rounds" as in `published`.
         seed:
             Seed of the random numbers; None draws one for the study.
 
@@ -126,7 +127,6 @@ class RecurrenceSampler(BaseSampler):
     Example:
         >>> import optuna
         >>> from optuna_evo.attributes import PARENT
-        >>> from optuna_evo.samplers import RecurrenceSampler
         >>> losses = {None: 1.0}
         >>> def objective(trial):
         ...     lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
@@ -156,6 +156,7 @@ class RecurrenceSampler(BaseSampler):
         n_rival_segments: int | None = 4,
         tolerance: float = 3.0,
         rule: Literal["recurrence", "published"] = "recurrence",
+        annealing: Literal["geometric", "every_10_rounds"] = "geometric",
         seed: int | None = None,
     ) -> None:
         check_options(
@@ -169,11 +170,12 @@ class RecurrenceSampler(BaseSampler):
                 mutation_prob=mutation_prob,
                 noise=noise,
                 momentum=momentum,
-                anneal=annealing(anneal, cooling),
+                anneal=anneal_factors(anneal, cooling, annealing),
                 cooling=cooling,
             ),
             selection=Selection(exploit_quantile, n_rival_segments, tolerance),
             is_published=rule == "published",
+            anneals_by_rounds=annealing == "every_10_rounds",
         )
         self._seed = seed
 
@@ -181,23 +183,28 @@ class RecurrenceSampler(BaseSampler):
     def published(
         cls,
         *,
-        population_size: int = 8,
-        cooling: float = 0.95,
-        anneal: Iterable[str] = ("lr",),
+        population_size: int = 10,
+        mutation_rate: float = 0.2,
+        recurrence_factor: float = 0.5,
+        anneal: Iterable[str] = (),
+        cooling: float | None = None,
         seed: int | None = None,
     ) -> Self:
-        """Return the simple rule as published.
+        """Return the rule of AEON-GPT-RECURRENCE as published.
 
-        A number is multiplied by 0.9 to 1.1 with probability 0.2; else it is kept with probability
-        0.5; else it is multiplied by 0.95 to 1.05. The learning rate is annealed. There is no
-        selection and no feedback: all members train one model in turn (`inherit = "shared"`).
+        With probability `mutation_rate` each number of a configuration is multiplied by 0.9 to
+        1.1; else with `recurrence_factor` the whole configuration stays; else each is multiplied
+        by 0.95 to 1.05. There is no selection and no feedback: all members train one model in turn
+        (`inherit = "shared"`). What `anneal` names is multiplied by exp(-1 / (1 + 0.1 · round))
+        after rounds 0, 10, 20, …, or with `cooling` by that in every segment.
         """
         return cls(
             population_size=population_size,
-            retention=0.5,
-            cooling=cooling,
+            retention=recurrence_factor,
+            cooling=1.0 if cooling is None else cooling,
             anneal=anneal,
-            mutation_prob=0.2,
+            annealing="every_10_rounds" if cooling is None else "geometric",
+            mutation_prob=mutation_rate,
             exploit_quantile=0.0,
             rule="published",
             seed=seed,
@@ -289,14 +296,13 @@ class RecurrenceSampler(BaseSampler):
         return segment or self._assign(study, trial, self._population(study, origin), origin)
 
     def _population(self, study: Study, origin: Mapping[str, Any]) -> PopulationState:
-        storage = study._storage
         return PopulationState(
             # Hyperband shows a sampler the trials of one bracket only; a population has them all
-            storage.get_all_trials(study._study_id, deepcopy=False),
+            study._storage.get_all_trials(study._study_id, deepcopy=False),
             study=origin["name"],
             maximize=study.direction == StudyDirection.MAXIMIZE,
             size=self._population_size,
-            reread=storage.get_trial,
+            reread=study._storage.get_trial,
         )
 
     def _assign(

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 # Set apart the streams of one assignment.
-_SELECTION, _VARIATION, _INDEPENDENT = range(3)
+_SELECTION, _VARIATION, _INDEPENDENT, _CONFIGURATION = range(4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +100,10 @@ class SegmentAssignment(Segment):
     def selection_rng(self) -> Generator:
         """Return the stream that chooses the member to exploit."""
         return np.random.default_rng(self._stream(_SELECTION))
+
+    def configuration_rng(self) -> Generator:
+        """Return the stream of what is drawn once for all parameters."""
+        return np.random.default_rng(self._stream(_CONFIGURATION))
 
     def variation_rng(self, name: str) -> Generator:
         """Return the stream of one parameter's noise; it depends on no other parameter."""

@@ -25,11 +25,19 @@ from optuna_evo.samplers._recurrence._options import check_between
 from optuna_evo.surrogates import Axis
 
 
-__all__ = ["published_step", "recurrent_step", "retained", "StepSettings"]
+__all__ = [
+    "published_annealing",
+    "published_factors",
+    "published_step",
+    "recurrent_step",
+    "retained",
+    "StepSettings",
+]
 
 # Factors of the published rule: a mutation, and what happens else where a value is not kept.
 MUTATION_FACTORS = (0.9, 1.1)
 DRIFT_FACTORS = (0.95, 1.05)
+ROUNDS_BETWEEN_ANNEALING = 10
 MAX_GRAD_CHANGE = math.log(2.0)
 
 
@@ -117,30 +125,53 @@ def recurrent_step(
     return _anneal(settings, name, distribution, mixed)
 
 
+def published_factors(settings: StepSettings, rng: Generator) -> tuple[float, float] | None:
+    """Return between what factors the published rule changes a configuration; None: it keeps it.
+
+    One pair of coins for the whole configuration: with `mutation_prob` all of it mutates, else
+    with probability `retention` all of it stays, else all of it drifts.
+    """
+    mutates, keeps = rng.random() < settings.mutation_prob, rng.random() < settings.retention
+    if mutates:
+        return MUTATION_FACTORS
+    return None if keeps else DRIFT_FACTORS
+
+
 def published_step(
     settings: StepSettings,
     name: str,
     distribution: BaseDistribution,
     *,
     value: Any,
+    factors: tuple[float, float] | None,
     rng: Generator,
 ) -> Any:
-    """Return the next value by the published rule.
+    """Return the next value of one parameter by the published rule.
 
-    With `mutation_prob` a factor of 0.9 to 1.1, else with probability `retention` as it was, else
-    a factor of 0.95 to 1.05. Categories, of which it does not speak, are drawn anew where numbers
-    get the first factor.
+    A number is multiplied by a factor of its own between `factors`. Categories, of which the rule
+    does not speak, are drawn anew where the configuration mutates.
     """
-    mutates, keeps, u = (
-        rng.random() < settings.mutation_prob,
-        rng.random() < settings.retention,
-        rng.random(),
-    )
+    u = rng.random()
     if isinstance(distribution, CategoricalDistribution):
-        return draw(u, distribution) if mutates else value
-    low, high = MUTATION_FACTORS if mutates else DRIFT_FACTORS
-    factor = 1.0 if keeps and not mutates else low + (high - low) * u
-    return _anneal(settings, name, distribution, value * factor)
+        return draw(u, distribution) if factors == MUTATION_FACTORS else value
+    low, high = factors or (1.0, 1.0)
+    return _anneal(settings, name, distribution, value * (low + (high - low) * u))
+
+
+def published_annealing(index: int) -> float:
+    """Return what the published rule multiplies annealed parameters of a segment by.
+
+    Args:
+        index: The segment, counted from 0 along its lineage.
+
+    Example:
+        >>> [round(published_annealing(index), 3) for index in (0, 1, 2, 11)]
+        [1.0, 0.368, 1.0, 0.607]
+    """
+    done = index - 1  # the round before it, counted from 0
+    if done < 0 or done % ROUNDS_BETWEEN_ANNEALING:
+        return 1.0
+    return math.exp(-1.0 / (1.0 + 0.1 * done))
 
 
 def _anneal(settings: StepSettings, name: str, distribution: BaseDistribution, value: Any) -> Any:
