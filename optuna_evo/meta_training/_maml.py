@@ -216,7 +216,7 @@ class _PerTask(torch.autograd.Function):
         return losses.clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor | None, ...]:
         """Return what `weights` (B,) make of them."""
         sums = [torch.tensordot(weights.to(g), g, dims=([0], [0])) for g in ctx.gradients]
@@ -250,7 +250,8 @@ def _vectorized(
         for p, g in zip(tensors.values(), found.values(), strict=True)
         if p.requires_grad
     ]
-    return _PerTask.apply(losses, gradients, *learned)
+    by_task: Tensor = _PerTask.apply(losses, gradients, *learned)
+    return by_task
 
 
 def _detached(tensors: Tensors) -> dict[str, Tensor]:

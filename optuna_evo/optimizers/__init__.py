@@ -3,6 +3,7 @@
 from optuna_evo.optimizers._constant import ConstantRule
 from optuna_evo.optimizers._evolved import EvolvedOptimizer
 from optuna_evo.optimizers._flat import update_flat
+from optuna_evo.optimizers._hypergradient import HypergradientRule
 from optuna_evo.optimizers._named import build_named
 from optuna_evo.optimizers._named import check_named
 from optuna_evo.optimizers._named import TorchOptimizers
@@ -15,6 +16,7 @@ __all__ = [
     "check_named",
     "ConstantRule",
     "EvolvedOptimizer",
+    "HypergradientRule",
     "lr_schedule",
     "StackOptimizer",
     "TorchOptimizers",
