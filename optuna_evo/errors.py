@@ -7,6 +7,7 @@
     ├── StorageError      the database cannot be opened or has a newer schema
     ├── DataError         a data set is missing and cannot be downloaded
     ├── CheckpointError   a checkpoint is missing, damaged or of another training
+    ├── MetaTrainingError meta-training found no finite gradient several times in a row
     ├── MemoryLimitError  a training does not fit into the device's memory
     ├── ObjectiveError    the user's own objective raised, or returned something else than a number
     └── PluginError       the user's own part "module:attribute" cannot be loaded
@@ -20,6 +21,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "MemoryLimitError",
+    "MetaTrainingError",
     "ObjectiveError",
     "OptunaEvoError",
     "PluginError",
@@ -66,6 +68,10 @@ class CheckpointError(OptunaEvoError):
 
 class MemoryLimitError(OptunaEvoError):
     """A training does not fit into the device's memory."""
+
+
+class MetaTrainingError(OptunaEvoError):
+    """Meta-training found no finite gradient several times in a row."""
 
 
 class ObjectiveError(OptunaEvoError):

@@ -16,6 +16,8 @@ from optuna_evo.optimizers._fused import kernel_terms
 from optuna_evo.optimizers._reference import average_dtype
 from optuna_evo.optimizers._reference import by_name
 from optuna_evo.optimizers._reference import Elements
+from optuna_evo.optimizers._rows import fused_stack
+from optuna_evo.optimizers._rows import is_stack
 from optuna_evo.optimizers._terms import lacks
 from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import DIRECTIONS
@@ -80,6 +82,9 @@ def update_flat(
     if fused is None:
         fused = not torch.compiler.is_compiling() and has_kernel(params.device, params.dtype)
         fused = fused and not lacks(kernel_terms(params.device, params.dtype), numbers)
+    if fused and not capturable and is_stack(buffers, numbers):
+        fused_stack(params, grads, averages, numbers, lengths, directions)
+        return
     tensors = {name: torch.split(buffer, lengths, dim=-1) for name, buffer in buffers.items()}
     if fused:
         rows = {name: [r for t in ts for r in _rows(t)] for name, ts in tensors.items()}

@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +52,9 @@ def terms(dtype: torch.dtype) -> frozenset[str]:
     return frozenset() if library is None else library.terms
 
 
-def launch(dtype: torch.dtype, table: Sequence[int], numbers: Tensor | Sequence[float]) -> None:
+def launch(
+    dtype: torch.dtype, table: Sequence[int] | np.ndarray, numbers: Tensor | Sequence[float]
+) -> None:
     """Do one step over tensors given by their addresses, on as many threads as torch uses.
 
     Args:
@@ -68,9 +71,14 @@ def launch(dtype: torch.dtype, table: Sequence[int], numbers: Tensor | Sequence[
         address, stride = rows.data_ptr(), rows.shape[-1] if rows.ndim == 2 else 0
     else:
         address, stride = (ctypes.c_double * len(numbers))(*numbers), 0
+    columns: Any
+    if isinstance(table, np.ndarray):
+        columns = table.ctypes.data
+    else:
+        columns = (ctypes.c_int64 * len(table))(*table)
     lacking = library.optuna_evo_step(
         len(table) // len(COLUMNS),
-        (ctypes.c_int64 * len(table))(*table),
+        columns,
         address,
         stride,
         torch.get_num_threads(),

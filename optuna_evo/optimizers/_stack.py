@@ -5,8 +5,10 @@ Shape legend: P members of T tensors with N weights in all, S steps, n numbers o
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import functools
 import math
 from typing import Any
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -103,7 +105,7 @@ class StackOptimizer:
         """
         step, directions = self._steps_done + 1, None
         if numbers is None:
-            seen = self._observe(weights, grads) if self.observes else None
+            seen = self.observe(weights, grads) if self.observes else None
             if seen is not None and isinstance(self._coefficients, DirectedCoefficients):
                 parts = self._coefficients.directions(step, seen)
                 directions = torch.cat([part.reshape(len(part), -1) for part in parts], dim=1)
@@ -124,6 +126,23 @@ class StackOptimizer:
         self._averages = {symbol: average[index] for symbol, average in self._averages.items()}
         self._coefficients.select(index)
         self._lr_scales = [self._lr_scales[row] for row in rows]
+
+    def restart(self, rows: Sequence[int], *, total_steps: Sequence[int] | None = None) -> None:
+        """Begin the runs of these members anew: their averages are 0, their next step the first.
+
+        For rules whose coefficients can `restart`, as those of a controller.
+
+        Args:
+            rows: Numbers of the members.
+            total_steps: Length of each of their new runs; None: as it was.
+        """
+        if rows:
+            index = torch.tensor(rows, dtype=torch.long, device=self._device)
+            for average in self._averages.values():
+                average.index_fill_(0, index, 0)
+        self._coefficients.restart(  # type: ignore[attr-defined]
+            rows, self._steps_done, total_steps=total_steps
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what another one over the same members goes on from."""
@@ -147,16 +166,32 @@ class StackOptimizer:
         factors = torch.tensor(self._lr_scales, dtype=torch.float64, device=self._device)
         return scale_steps(numbers, factors.unsqueeze(-1))  # (..., P, 1 or T, n)
 
-    def _observe(self, weights: Tensor, grads: Tensor) -> Observation:
-        return Observation(
-            params=self._tensors(weights),
-            grads=self._tensors(grads),
-            averages={symbol: self._tensors(t) for symbol, t in self._averages.items()},
-        )
+    def observe(self, weights: Tensor, grads: Tensor) -> Observation:
+        """Return what the rule would see before a step, views of what is given, (P, N)."""
+        flat = {"params": weights, "grads": grads, **self._averages}
+        tensors = {name: _Tensors(buffer, self._layout) for name, buffer in flat.items()}
+        return Observation(tensors.pop("params"), tensors.pop("grads"), tensors, flat)
 
-    def _tensors(self, buffer: Tensor) -> list[Tensor]:
-        parts = torch.split(buffer, self._sizes, dim=1)
-        return [
-            part.reshape(len(part), *shape)
-            for part, shape in zip(parts, self._layout, strict=True)
-        ]
+
+class _Tensors(Sequence[Tensor]):
+    """The T tensors (P, *shape) of a buffer (P, N), made when they are looked at."""
+
+    def __init__(self, buffer: Tensor, layout: Layout) -> None:
+        self._buffer, self._layout = buffer, layout
+
+    @functools.cached_property
+    def _views(self) -> list[Tensor]:
+        parts = torch.split(self._buffer, [math.prod(s) for s in self._layout], dim=1)
+        return [p.reshape(len(p), *s) for p, s in zip(parts, self._layout, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self._layout)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
+        return self._views[index]

@@ -34,11 +34,14 @@ class Observation(NamedTuple):
         params: Weights.
         grads: Gradients; 0 where there is none.
         averages: Averages by their symbols in `AVERAGES`, as the step before left them.
+        flat: Where all tensors of a member lie in one row, the same again: "params", "grads" and
+            the averages by their symbols, (P, N) each.
     """
 
     params: Sequence[Tensor]
     grads: Sequence[Tensor]
     averages: Mapping[str, Sequence[Tensor]]
+    flat: Mapping[str, Tensor] | None = None
 
 
 class Coefficients(Protocol):

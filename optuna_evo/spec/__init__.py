@@ -10,6 +10,9 @@ from optuna_evo.spec._spec import Part
 from optuna_evo.spec._spec import StudySpec
 from optuna_evo.spec._spec import TrainerSpec
 from optuna_evo.spec._tables import check_storable
+from optuna_evo.spec._tables import read_table
+from optuna_evo.spec._tables import set_entry
+from optuna_evo.spec._tables import to_table
 
 
 __all__ = [
@@ -20,7 +23,10 @@ __all__ = [
     "load_spec",
     "ObjectiveSpec",
     "Part",
+    "read_table",
+    "set_entry",
     "shown",
     "StudySpec",
+    "to_table",
     "TrainerSpec",
 ]

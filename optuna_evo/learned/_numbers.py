@@ -1,0 +1,157 @@
+"""From a controller's answer to the numbers of a step.
+
+The numbers of the base genome are multiplied by exp(log lr) and added to by the mix: both change
+no bit where the answer is 0. All is differentiable with respect to the answer.
+
+Shape legend: P members, T tensors, K mixes, D directions, n numbers of a step.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from optuna_evo.learned._reading import Answer
+from optuna_evo.learned._statistics import TIME
+from optuna_evo.learned._statistics import time_features
+from optuna_evo.rules import DIRECTIONS
+from optuna_evo.rules import Genome
+from optuna_evo.rules import NUMBERS
+from optuna_evo.rules import step_numbers
+
+
+__all__ = ["answered_numbers", "Base", "base_row", "BaseRow", "Mixer"]
+
+_D = len(DIRECTIONS)
+_N = len(NUMBERS)
+# What has the size of a gradient, and which root mean square makes it of the order of 1.
+_SIZED = {"GRAD": "g", "MOMENTUM": "m", "AGREEMENT": "m"}
+_CHUNK = 64
+_WIDTHS = [_N, _D + 1, 1, len(TIME)]
+
+
+class BaseRow(NamedTuple):
+    """What a step of the base genome is made of, for each of P members; float64.
+
+    Args:
+        numbers: Those of the base, (P, n); averages move although the base may not read them.
+        unit: The number of a direction with coefficient 1, the dense one last, (P, D + 1).
+        correction_m: What m is multiplied by, (P, 1).
+        time: The `TIME`, (P, 7).
+    """
+
+    numbers: Tensor
+    unit: Tensor
+    correction_m: Tensor
+    time: Tensor
+
+
+class Base:
+    """The rows of a base genome for all steps, made in chunks: a device waits once a chunk.
+
+    Args:
+        genome: The base.
+        total_steps: Length of the run.
+        device: Where rows are needed.
+    """
+
+    def __init__(self, genome: Genome, total_steps: int | None, device: torch.device) -> None:
+        self._total_steps, self._device = total_steps, device
+        self._base = genome.rule
+        # with all directions, so that every average moves; its coefficients are the units
+        self._full = dataclasses.replace(
+            self._base,
+            coefficients=(1.0,) * _D,
+            beta1=genome.beta1,
+            beta2=genome.beta2,
+            eps=genome.eps,
+            bias_correction=genome.use_bias_correction,
+            clip_value=genome.clip_value if genome.use_gradient_clipping else None,
+        )
+        self._table = torch.zeros(0, sum(_WIDTHS), dtype=torch.float64, device=device)
+
+    def rows(self, last: int) -> Tensor:
+        """Return the rows of steps 1 to `last` at least, (S, width)."""
+        done = len(self._table)
+        if last > done:
+            steps = range(done + 1, max(last, done + min(_CHUNK, max(4, done))) + 1)
+            made = torch.tensor([self._row(step) for step in steps], dtype=torch.float64)
+            self._table = torch.cat([self._table, made.to(self._device)])
+        return self._table
+
+    def _row(self, step: int) -> list[float]:
+        base = step_numbers(self._base, step, total_steps=self._total_steps)
+        full = step_numbers(self._full, step, total_steps=self._total_steps)
+        lr = self._full.lr * self._full.lr_scale(step - 1, self._total_steps)
+        correction = 1 - self._full.beta1**step if self._full.bias_correction else 1.0
+        time = time_features(step, self._total_steps)
+        return [*base[: _D + 1], *full[_D + 1 :], *full[:_D], lr, 1 / correction, *time]
+
+
+def base_row(rows: Tensor) -> BaseRow:
+    """Return the parts of rows (P, width)."""
+    return BaseRow(*torch.split(rows, _WIDTHS, dim=1))
+
+
+class Mixer:
+    """Where the K mixes stand among the directions, and what they are divided by.
+
+    Args:
+        mixes: Names of directions.
+        device: Where answers are.
+    """
+
+    def __init__(self, mixes: Sequence[str], device: torch.device) -> None:
+        names = [term.name for term in DIRECTIONS]
+        sized = ["", "g", "m"]
+        places = torch.zeros(len(mixes), _D + 1, dtype=torch.float64)
+        scales = torch.zeros(len(sized), len(mixes), dtype=torch.float64)
+        for k, mix in enumerate(mixes):
+            places[k, names.index(mix)] = 1
+            scales[sized.index(_SIZED.get(mix, "")), k] = 1
+        self._places, self._scales = places.to(device), scales.to(device)
+        self._is_sized = any(mix in _SIZED for mix in mixes)
+
+    def added(self, mix: Tensor, sizes: Mapping[str, Tensor]) -> Tensor:
+        """Return what is added to the coefficients of directions, (P, T, D + 1), float64.
+
+        Args:
+            mix: (P, T, K).
+            sizes: Root mean squares of gradients "g" and their averages "m", (P, T); a direction
+                whose size is 0 is 0.
+        """
+        mix = mix.double()
+        if self._is_sized:
+            found = torch.stack([torch.ones_like(sizes["g"]), sizes["g"], sizes["m"]], dim=-1)
+            inverse = torch.where(found > 0, 1 / found.clamp(min=1e-30), 0.0)
+            mix = mix * (inverse.double() @ self._scales)
+        return mix @ self._places
+
+
+def answered_numbers(
+    answer: Answer, base: BaseRow, sizes: Mapping[str, Tensor], mixer: Mixer
+) -> Tensor:
+    """Return the numbers of a step, (P, T, n), float64.
+
+    Args:
+        answer: With members first: log_lr (P, T), mix (P, T, K), share (P, T).
+        base: Of the step.
+        sizes: Root mean squares of gradients "g" and their averages "m", (P, T).
+        mixer: Of the controller's mixes.
+    """
+    log_lr = answer.log_lr.double().unsqueeze(-1)
+    added = mixer.added(answer.mix, sizes)
+    if answer.direction is not None:
+        share = torch.ones_like(log_lr) if answer.share is None else answer.share.unsqueeze(-1)
+        added = torch.cat([added[..., :-1], share.double()], dim=-1)
+    steps, rest = base.numbers[:, None, : _D + 1], base.numbers[:, None, _D + 1 :]
+    steps = torch.addcmul(steps, base.unit[:, None], added) * log_lr.exp()
+    rest = rest.expand(-1, steps.shape[1], -1)
+    decay = rest[..., :1] + (rest[..., :1] - 1) * log_lr.expm1()
+    return torch.cat([steps, decay, rest[..., 1:]], dim=-1)
+
+
+assert NUMBERS[_D + 1] == "decay"

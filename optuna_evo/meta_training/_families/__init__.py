@@ -1,0 +1,1 @@
+"""Task families: distributions of small trainings, each a function of its seed."""
