@@ -26,13 +26,13 @@ from torch.nn.attention import SDPBackend
 from optuna_evo.errors import UsageError
 
 
-__all__ = ["Episodes", "MAML"]
+__all__ = ["FewShotTasks", "MAML"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Tensors = Mapping[str, Tensor]
 
 
-class Episodes(NamedTuple):
+class FewShotTasks(NamedTuple):
     """A batch of B tasks: what each adapts on, and what is asked of it afterwards.
 
     Args:
@@ -106,7 +106,7 @@ class MAML(nn.Module):
         self.vectorized = vectorized
         self._loss = loss
 
-    def forward(self, episodes: Episodes) -> Tensor:
+    def forward(self, episodes: FewShotTasks) -> Tensor:
         """Return the meta-loss, 0-d: the mean query loss after adaptation.
 
         Args:
@@ -117,7 +117,7 @@ class MAML(nn.Module):
         """
         return self.query_losses(episodes).mean()
 
-    def query_losses(self, episodes: Episodes, *, steps: int | None = None) -> Tensor:
+    def query_losses(self, episodes: FewShotTasks, *, steps: int | None = None) -> Tensor:
         """Return the query loss of each task after adaptation, (B,).
 
         Args:
@@ -135,7 +135,7 @@ class MAML(nn.Module):
         }
 
         def after(params: Tensors, rates: Tensors, buffers: Tensors, *parts: Tensor) -> Tensor:
-            episode, others = Episodes(*parts), {**fixed, **buffers}
+            episode, others = FewShotTasks(*parts), {**fixed, **buffers}
             support = (episode.support_inputs, episode.support_targets)
             adapted = self._adapted(params, rates, others, *support, n_steps)
             return self._task_loss(adapted, others, *episode[2:])
@@ -228,7 +228,7 @@ def _vectorized(
     params: dict[str, Tensor],
     rates: Tensors,
     buffers: Tensors,
-    episodes: Episodes,
+    episodes: FewShotTasks,
 ) -> Tensor:
     """Return the losses of all tasks, with gradients by the learned tensors.
 

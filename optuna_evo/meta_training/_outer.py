@@ -6,7 +6,6 @@ Shape legend: D meta-parameters.
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from optuna_evo.meta_training._spec import OuterSpec

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from optuna_evo.meta_training._maml import Episodes
+from optuna_evo.meta_training._maml import FewShotTasks
 
 
 __all__ = ["sinusoids"]
@@ -14,7 +14,7 @@ _AMPLITUDES = (0.1, 5.0)
 _INPUTS = (-5.0, 5.0)
 
 
-def sinusoids(n_tasks: int, *, shots: int = 10, queries: int = 10, seed: int) -> Episodes:
+def sinusoids(n_tasks: int, *, shots: int = 10, queries: int = 10, seed: int) -> FewShotTasks:
     """Draw sine waves y = a sin(x - b), a in [0.1, 5], b in [0, pi], x in [-5, 5], all uniform.
 
     Args:
@@ -24,7 +24,7 @@ def sinusoids(n_tasks: int, *, shots: int = 10, queries: int = 10, seed: int) ->
         seed: Equal seeds give equal episodes.
 
     Returns:
-        Episodes of shapes (B, K, 1) and (B, Q, 1).
+        FewShotTasks of shapes (B, K, 1) and (B, Q, 1).
 
     Example:
         >>> sinusoids(25, seed=0).support_inputs.shape
@@ -35,7 +35,8 @@ def sinusoids(n_tasks: int, *, shots: int = 10, queries: int = 10, seed: int) ->
     phase = _uniform((n_tasks, 1, 1), 0.0, math.pi, generator)
     inputs = _uniform((n_tasks, shots + queries, 1), *_INPUTS, generator)
     targets = amplitude * torch.sin(inputs - phase)
-    return Episodes(inputs[:, :shots], targets[:, :shots], inputs[:, shots:], targets[:, shots:])
+    support, query = slice(None, shots), slice(shots, None)
+    return FewShotTasks(*(t[:, part] for part in (support, query) for t in (inputs, targets)))
 
 
 def _uniform(

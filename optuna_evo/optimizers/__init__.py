@@ -7,6 +7,7 @@ from optuna_evo.optimizers._hypergradient import HypergradientRule
 from optuna_evo.optimizers._named import build_named
 from optuna_evo.optimizers._named import check_named
 from optuna_evo.optimizers._named import TorchOptimizers
+from optuna_evo.optimizers._scale import scale_steps
 from optuna_evo.optimizers._schedule import lr_schedule
 from optuna_evo.optimizers._stack import StackOptimizer
 
@@ -18,6 +19,7 @@ __all__ = [
     "EvolvedOptimizer",
     "HypergradientRule",
     "lr_schedule",
+    "scale_steps",
     "StackOptimizer",
     "TorchOptimizers",
     "update_flat",

@@ -50,7 +50,7 @@ class HypergradientRule:
 
     Args:
         rule: What computes the steps.
-        rate: The most that the logarithm of the learning rate changes in a step, about; > 0.
+        rate: The most that the logarithm of the learning rate changes in a step, about; >= 0.
         smoothing: Share of the past in the average of cosines, in [0, 1).
         max_move: The longest step, in norms of the weights, that is not taken back; > 0.
         per_tensor: A learning rate for each tensor, not one for all.
@@ -81,9 +81,10 @@ class HypergradientRule:
         max_move: float = 1.0,
         per_tensor: bool = False,
     ) -> None:
-        for name, value in (("rate", rate), ("max_move", max_move)):
-            if not value > 0:
-                raise UsageError(f"`{name}` must be > 0, got {value}.")
+        if not rate >= 0:
+            raise UsageError(f"`rate` must be >= 0, got {rate}.")
+        if not max_move > 0:
+            raise UsageError(f"`max_move` must be > 0, got {max_move}.")
         if not 0 <= smoothing < 1:
             raise UsageError(f"`smoothing` must be in [0, 1), got {smoothing}.")
         self._rule = rule
@@ -123,6 +124,7 @@ class _Adapting:
         self._square = zeros.clone()  # (P, G), of squared ones
         self._count = zeros[:, :1].clone()  # (P, 1), of cosines seen
         self._taken_back = zeros[:, 0] > 0  # (P,), whether this step takes back the last
+        self._is_first = zeros[:, 0] == 0  # (P,), whether there is no last step yet
         self._last: list[Tensor] | None = None  # T of (P, *shape): the weights a step ago
 
     def directions(self, step: int, seen: Observation) -> Sequence[Tensor]:
@@ -130,8 +132,8 @@ class _Adapting:
         if self._last is None:
             self._last = [p.clone() for p in seen.params]
         moved = [p - last for p, last in zip(seen.params, self._last, strict=True)]
-        if step > 1:
-            self._learn(seen, moved)
+        self._learn(seen, moved)
+        self._is_first = torch.zeros_like(self._is_first)
         for last, p in zip(self._last, seen.params, strict=True):
             last.copy_(_where(self._taken_back, last, p))
         if not isinstance(self._inner, DirectedCoefficients):
@@ -157,6 +159,14 @@ class _Adapting:
         if self._last is not None:
             self._last = [last[index] for last in self._last]
 
+    def restart(
+        self, members: Sequence[int], step: int, *, total_steps: Sequence[int] | None = None
+    ) -> None:
+        """Begin the runs of some members anew, for rules that can."""
+        self._inner.restart(members, step, total_steps=total_steps)  # type: ignore[attr-defined]
+        for name, tensor in self._own().items():
+            tensor[list(members)] = name == "is_first"
+
     def state_dict(self) -> dict[str, Any]:
         """Return learning rates, averages and the last weights."""
         last = None if self._last is None else [t.clone() for t in self._last]
@@ -176,6 +186,7 @@ class _Adapting:
             "square": self._square,
             "count": self._count,
             "taken_back": self._taken_back,
+            "is_first": self._is_first,
         }
 
     def _take(self, own: Mapping[str, Tensor]) -> None:
@@ -187,8 +198,9 @@ class _Adapting:
         assert self._last is not None
         rule, smoothing = self._rule, self._rule.smoothing
         move = _relative_move(moved, self._last) / rule.max_move  # (P,)
-        too_far = ~(move <= 1) & ~self._taken_back
-        counts = (~too_far & ~self._taken_back).unsqueeze(1)  # (P, 1)
+        is_news = ~(self._taken_back | self._is_first)
+        too_far = is_news & ~(move <= 1)
+        counts = (is_news & ~too_far).unsqueeze(1)  # (P, 1)
         cosine = _cosines(seen.grads, moved, per_tensor=rule.per_tensor)  # (P, G)
         mean = self._mean.lerp(cosine, 1 - smoothing)
         square = self._square.lerp(cosine.square(), 1 - _SQUARE_DECAY)

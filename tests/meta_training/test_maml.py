@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from optuna_evo.errors import UsageError
-from optuna_evo.meta_training import Episodes
+from optuna_evo.meta_training import FewShotTasks
 from optuna_evo.meta_training import MAML
 from optuna_evo.meta_training import MetaSGD
 from optuna_evo.meta_training import sinusoids
@@ -74,9 +74,9 @@ def built(name: str) -> nn.Module:
     return MODELS[name]().double()
 
 
-def episodes(seed: int = 0, n_tasks: int = 3) -> Episodes:
+def episodes(seed: int = 0, n_tasks: int = 3) -> FewShotTasks:
     generator = torch.Generator().manual_seed(seed)
-    return Episodes(*torch.randn(4, n_tasks, 6, 4, generator=generator, dtype=torch.float64))
+    return FewShotTasks(*torch.randn(4, n_tasks, 6, 4, generator=generator, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

@@ -158,7 +158,7 @@ def test_zero_weights_and_bfloat16_are_trained() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda g: HypergradientRule(g, rate=0.0), "`rate` must be > 0, got 0.0"),
+        (lambda g: HypergradientRule(g, rate=-0.1), "`rate` must be >= 0, got -0.1"),
         (lambda g: HypergradientRule(g, max_move=-1), "`max_move` must be > 0, got -1"),
         (
             lambda g: HypergradientRule(g, smoothing=1.0),
