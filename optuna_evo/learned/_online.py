@@ -22,6 +22,7 @@ from optuna_evo.optimizers import HypergradientRule
 from optuna_evo.optimizers import scale_steps
 from optuna_evo.rules import Coefficients
 from optuna_evo.rules import DirectedCoefficients
+from optuna_evo.rules import FROZEN
 from optuna_evo.rules import Genome
 from optuna_evo.rules import Layout
 from optuna_evo.rules import Needs
@@ -41,6 +42,11 @@ _IN_A_ROW = 2
 _KEPT = 0.9  # of the averages of losses, a feedback
 _FIRST = 10  # feedbacks before anything is concluded
 _WINDOW = 10  # feedbacks of a trial
+# The numbers of a step that moves no weight and sets all averages to 0: gradients are clipped so.
+_FORGET = tuple(
+    {"clip": 0.0, "m_share": 1.0, "v_decay": 0.0, "v_share": 1.0, "eps": 1.0}.get(name, still)
+    for name, still in zip(NUMBERS, FROZEN, strict=True)
+)
 
 
 class OnlineRule:
@@ -147,7 +153,7 @@ class _Online:
         if loss is not None and number > self._n_read:
             self._n_read = number
             log_loss = loss.to(self._restarted.device).clamp_min(1e-12).log()
-            self._read(log_loss.nan_to_num(1e3), step)
+            self._read(log_loss.nan_to_num(1e3))
         assert isinstance(self._inner, DirectedCoefficients)
         return self._inner.directions(step, seen)
 
@@ -158,12 +164,13 @@ class _Online:
             scale = (self._own["kept"] + self._own["change"]).exp()
             numbers = scale_steps(numbers, scale.unsqueeze(1).expand(-1, numbers.shape[1]))
         if self._restarted.any():
-            # the average of squares forgets the other task: bias correction counts from here
+            members = self._restarted.nonzero().flatten().tolist()
+            self._inner.restart(members, step)  # type: ignore[attr-defined]
             numbers = numbers.clone()
-            numbers[self._restarted, :, NUMBERS.index("v_decay")] = 0.0
+            numbers[members] = numbers.new_tensor(_FORGET)
         return numbers
 
-    def _read(self, log_loss: Tensor, step: int) -> None:
+    def _read(self, log_loss: Tensor) -> None:
         own = self._own
         n = own["count"]
         spread = (own["square"] - own["mean"].square()).clamp_min(0).sqrt()
@@ -178,11 +185,8 @@ class _Online:
         own["count"] = n + 1
         if self._rule.exploration:
             self._explore()
-        if self._restarted.any():
-            members = self._restarted.nonzero().flatten().tolist()
-            self._inner.restart(members, step - 1)  # type: ignore[attr-defined]
-            for tensor in own.values():
-                tensor[members] = 0
+        for name, tensor in own.items():
+            own[name] = torch.where(self._restarted, 0.0, tensor)
 
     def _explore(self) -> None:
         """At the end of a trial keep its change if the loss fell faster; begin the next."""
