@@ -6,6 +6,7 @@ Optimizers as data:
 * `Term`, `TermType`: one summand of an update rule, and which summands there are.
 * `catalog`: named genomes, from "sgd" and "adamw" to published discoveries.
 * `EvolvedOptimizer`: any genome as a `torch.optim.Optimizer`.
+* `LearnedOptimizer`, `controllers`: optimizers whose coefficients a small network computes.
 * `TrainingConfig`: the optimizer and hyperparameters of one training run.
 * `NamedOptimizer`, `ParamGroup`: optimizers of torch by name, routed by names and shapes.
 * `judge`: a genome beside classic optimizers, default and tuned, on test data.
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from optuna_evo.config import TrainingConfig as TrainingConfig
     from optuna_evo.estimators import load_table as load_table
     from optuna_evo.evaluation import judge as judge
+    from optuna_evo.learned import controllers as controllers
+    from optuna_evo.learned import LearnedOptimizer as LearnedOptimizer
     from optuna_evo.objectives import EstimatorObjective as EstimatorObjective
     from optuna_evo.optimizers import EvolvedOptimizer as EvolvedOptimizer
     from optuna_evo.optimizers import lr_schedule as lr_schedule
@@ -88,6 +91,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "AnyPruner": "optuna_evo.pruners",
     "catalog": "optuna_evo.rules",
+    "controllers": "optuna_evo.learned",
     "DivergencePruner": "optuna_evo.pruners",
     "estimator_space": "optuna_evo.spaces",
     "EstimatorConfig": "optuna_evo.config",
@@ -100,6 +104,7 @@ _EXPORTS = {
     "grid_space": "optuna_evo.spaces",
     "HybridSampler": "optuna_evo.samplers",
     "judge": "optuna_evo.evaluation",
+    "LearnedOptimizer": "optuna_evo.learned",
     "lr_schedule": "optuna_evo.optimizers",
     "load_table": "optuna_evo.estimators",
     "MetaPriorSampler": "optuna_evo.samplers",

@@ -74,6 +74,9 @@ TABLE = {
         DATA | _set("optimizers tasks estimators learned trainers"),
         _set("torch"),
     ),
+    "meta_training": Allowed(
+        DATA | _set("optimizers tasks estimators learned trainers objectives"), **TORCH_ONLY
+    ),
     **dict.fromkeys(LAYER_3, Allowed(BELOW_3 | LAYER_3, _set("optuna"))),
     # terminal output is rich throughout; figures load their library when they are drawn
     "reports": Allowed(BELOW_3 | LAYER_3, _set("optuna rich")),

@@ -14,6 +14,7 @@ import warnings
 import click
 
 from optuna_evo.cli._completion import add_completion
+from optuna_evo.cli._optimizer import optimizer
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._study import study
@@ -124,5 +125,6 @@ def dashboard(storage: str | None, host: str, port: int) -> None:
     run_server(opened, host=host, port=port)
 
 
+cli.add_command(optimizer)
 cli.add_command(study)
 add_completion(cli)

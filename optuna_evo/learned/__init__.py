@@ -1,13 +1,24 @@
 """Learned optimizers: update rules whose coefficients a small network computes."""
 
+from optuna_evo.learned._columns import ColumnController
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._controller import DEFAULT_MIXES
 from optuna_evo.learned._controller import Dense
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._controller import zero_
+from optuna_evo.learned._features import normalised
+from optuna_evo.learned._features import over_tensors
+from optuna_evo.learned._freezing import freeze_
+from optuna_evo.learned._hybrid import HybridController
+from optuna_evo.learned._kinds import build
+from optuna_evo.learned._kinds import kind_of
+from optuna_evo.learned._kinds import KINDS
+from optuna_evo.learned._kinds import register
 from optuna_evo.learned._mlp import bounded
 from optuna_evo.learned._mlp import mlp
 from optuna_evo.learned._mlp import MLPController
+from optuna_evo.learned._online import OnlineRule
+from optuna_evo.learned._optimizer import LearnedOptimizer
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import join
 from optuna_evo.learned._reading import Reading
@@ -17,24 +28,47 @@ from optuna_evo.learned._rule import ControllerRule
 from optuna_evo.learned._rule import Run
 from optuna_evo.learned._statistics import STATISTICS
 from optuna_evo.learned._statistics import TIME
+from optuna_evo.learned._statistics import time_features
+from optuna_evo.learned._store import controllers
+from optuna_evo.learned._store import load_controller
+from optuna_evo.learned._store import provenance_of
+from optuna_evo.learned._store import resolve
+from optuna_evo.learned._store import save_controller
 
 
 __all__ = [
+    "OnlineRule",
+    "freeze_",
+    "ColumnController",
     "Answer",
     "bounded",
+    "build",
     "Controller",
     "ControllerRule",
+    "controllers",
     "DEFAULT_MIXES",
     "Dense",
+    "HybridController",
     "join",
+    "kind_of",
+    "KINDS",
+    "LearnedOptimizer",
+    "load_controller",
     "mlp",
     "MLPController",
+    "normalised",
+    "over_tensors",
+    "provenance_of",
     "Reading",
+    "register",
+    "resolve",
     "Run",
+    "save_controller",
     "seeded",
     "split",
     "State",
     "STATISTICS",
     "TIME",
+    "time_features",
     "zero_",
 ]

@@ -15,22 +15,20 @@ import torch
 from torch import Tensor
 
 from optuna_evo.learned._reading import Answer
-from optuna_evo.learned._statistics import TIME
-from optuna_evo.learned._statistics import time_features
 from optuna_evo.rules import DIRECTIONS
 from optuna_evo.rules import Genome
 from optuna_evo.rules import NUMBERS
 from optuna_evo.rules import step_numbers
 
 
-__all__ = ["answered_numbers", "Base", "base_row", "BaseRow", "Mixer"]
+__all__ = ["answered_numbers", "Base", "BaseRow", "Mixer"]
 
 _D = len(DIRECTIONS)
 _N = len(NUMBERS)
 # What has the size of a gradient, and which root mean square makes it of the order of 1.
 _SIZED = {"GRAD": "g", "MOMENTUM": "m", "AGREEMENT": "m"}
 _CHUNK = 64
-_WIDTHS = [_N, _D + 1, 1, len(TIME)]
+_WIDTHS = [_N, _D + 1, 1]
 
 
 class BaseRow(NamedTuple):
@@ -40,13 +38,11 @@ class BaseRow(NamedTuple):
         numbers: Those of the base, (P, n); averages move although the base may not read them.
         unit: The number of a direction with coefficient 1, the dense one last, (P, D + 1).
         correction_m: What m is multiplied by, (P, 1).
-        time: The `TIME`, (P, 7).
     """
 
     numbers: Tensor
     unit: Tensor
     correction_m: Tensor
-    time: Tensor
 
 
 class Base:
@@ -54,12 +50,11 @@ class Base:
 
     Args:
         genome: The base.
-        total_steps: Length of the run.
         device: Where rows are needed.
     """
 
-    def __init__(self, genome: Genome, total_steps: int | None, device: torch.device) -> None:
-        self._total_steps, self._device = total_steps, device
+    def __init__(self, genome: Genome, device: torch.device) -> None:
+        self._device = device
         self._base = genome.rule
         # with all directions, so that every average moves; its coefficients are the units
         self._full = dataclasses.replace(
@@ -71,29 +66,50 @@ class Base:
             bias_correction=genome.use_bias_correction,
             clip_value=genome.clip_value if genome.use_gradient_clipping else None,
         )
-        self._table = torch.zeros(0, sum(_WIDTHS), dtype=torch.float64, device=device)
+        self._feels_length = self._base.cosine or self._base.horizon is not None
+        self._tables: dict[int | None, Tensor] = {}
 
-    def rows(self, last: int) -> Tensor:
+    def row(self, step: int, total_steps: int | None) -> Tensor:
+        """Return the row of a step of a run, (width,)."""
+        return self._table(step, total_steps)[step - 1]
+
+    def rows(self, steps: Sequence[int], totals: Sequence[int | None], index: Tensor) -> BaseRow:
+        """Return the rows of P members.
+
+        Args:
+            steps: Numbers of their steps, counted from 1.
+            totals: Lengths of their runs.
+            index: The same as `steps`, on the device.
+        """
+        if not self._feels_length:
+            rows = self._table(max(steps), None).index_select(0, index - 1)
+        else:
+            rows = torch.stack([self.row(s, t) for s, t in zip(steps, totals, strict=True)])
+        return BaseRow(*torch.split(rows, _WIDTHS, dim=1))
+
+    def alike(self, step: int, total_steps: int | None, n_members: int) -> BaseRow:
+        """Return the row of a step for P members that are all at it."""
+        row = self.row(step, total_steps).expand(n_members, -1)
+        return BaseRow(*torch.split(row, _WIDTHS, dim=1))
+
+    def _table(self, last: int, total_steps: int | None) -> Tensor:
         """Return the rows of steps 1 to `last` at least, (S, width)."""
-        done = len(self._table)
-        if last > done:
-            steps = range(done + 1, max(last, done + min(_CHUNK, max(4, done))) + 1)
-            made = torch.tensor([self._row(step) for step in steps], dtype=torch.float64)
-            self._table = torch.cat([self._table, made.to(self._device)])
-        return self._table
+        key = total_steps if self._feels_length else None
+        empty = torch.zeros(0, sum(_WIDTHS), dtype=torch.float64, device=self._device)
+        table = self._tables.setdefault(key, empty)
+        if last > len(table):
+            end = max(last, len(table) + min(_CHUNK, max(4, len(table))))
+            made = [self._row(step, total_steps) for step in range(len(table) + 1, end + 1)]
+            there = torch.tensor(made, dtype=torch.float64).to(self._device)
+            self._tables[key] = torch.cat([table, there])
+        return self._tables[key]
 
-    def _row(self, step: int) -> list[float]:
-        base = step_numbers(self._base, step, total_steps=self._total_steps)
-        full = step_numbers(self._full, step, total_steps=self._total_steps)
-        lr = self._full.lr * self._full.lr_scale(step - 1, self._total_steps)
+    def _row(self, step: int, total_steps: int | None) -> list[float]:
+        base = step_numbers(self._base, step, total_steps=total_steps)
+        full = step_numbers(self._full, step, total_steps=total_steps)
+        lr = self._full.lr * self._full.lr_scale(step - 1, total_steps)
         correction = 1 - self._full.beta1**step if self._full.bias_correction else 1.0
-        time = time_features(step, self._total_steps)
-        return [*base[: _D + 1], *full[_D + 1 :], *full[:_D], lr, 1 / correction, *time]
-
-
-def base_row(rows: Tensor) -> BaseRow:
-    """Return the parts of rows (P, width)."""
-    return BaseRow(*torch.split(rows, _WIDTHS, dim=1))
+        return [*base[: _D + 1], *full[_D + 1 :], *full[:_D], lr, 1 / correction]
 
 
 class Mixer:

@@ -19,7 +19,6 @@ from optuna_evo.errors import UsageError
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._numbers import answered_numbers
 from optuna_evo.learned._numbers import Base
-from optuna_evo.learned._numbers import base_row
 from optuna_evo.learned._numbers import BaseRow
 from optuna_evo.learned._numbers import Mixer
 from optuna_evo.learned._reading import Answer
@@ -29,6 +28,7 @@ from optuna_evo.learned._reading import State
 from optuna_evo.learned._statistics import Sample
 from optuna_evo.learned._statistics import static_statistics
 from optuna_evo.learned._statistics import statistics
+from optuna_evo.learned._statistics import time_features
 from optuna_evo.rules import Layout
 from optuna_evo.rules import Needs
 from optuna_evo.rules import NUMBERS
@@ -98,11 +98,8 @@ class ControllerRule:
                 weights for another number of members (a ValueError).
         """
         totals = list(self.total_steps or [total_steps] * n_members)
-        if self.controller.needs_total_steps and None in totals:
-            raise UsageError(
-                f"The controller {self.controller.kind!r} sees how far a run is: say its length "
-                "by `total_steps=...`."
-            )
+        for total in totals:
+            self.check_length(total)
         own = {len(w) for w in (self.weights or {}).values()} | {len(totals)}
         if own != {n_members}:
             raise UsageError(
@@ -111,6 +108,16 @@ class ControllerRule:
             )
         kind = _DirectedRun if self.controller.has_direction else Run
         return kind(self, layout, totals, device)
+
+    def check_length(self, total_steps: int | None) -> None:
+        """Raise a UsageError where the controller needs the length of a run, and it is None."""
+        cosine = self.controller.genome.use_cosine_decay
+        if total_steps is None and (self.controller.needs_total_steps or cosine):
+            why = "sees how far a run is" if not cosine else "has a base that decays to the end"
+            raise UsageError(
+                f"The controller {self.controller.kind!r} {why}: say the length of the run by "
+                "`total_steps=...`."
+            )
 
 
 class Run:
@@ -132,7 +139,7 @@ class Run:
         self._mixer = Mixer(rule.controller.mixes, device)
         self._sample = Sample(layout, rule.sample_size, device)
         self._static = static_statistics(layout).to(device)
-        self._bases = {total: Base(rule.controller.genome, total, device) for total in {*totals}}
+        self._bases = Base(rule.controller.genome, device)
         self._totals = list(totals)
         self._started_at = [0] * len(totals)  # the step after which a member began
         self._clip = rule.controller.genome.rule.clip_value
@@ -180,7 +187,8 @@ class Run:
         n_members = len(changing)
         rows = torch.cat([changing, self._static.expand(n_members, -1, -1)], dim=-1)
         whole = self._whole(seen, base) if self._controller.sees == "whole" else {}
-        time, steps = base.time.float(), step - self._begun
+        steps = (step - self._begun).float()
+        time = time_features(steps, self._total_steps)
         answer, after = answers(
             self._controller,
             Reading(self._layout, steps, self._total_steps, rows, time, whole),
@@ -212,8 +220,6 @@ class Run:
             self._started_at[member] = step
         for member, total in zip(members, total_steps or (), strict=False):
             self._totals[member] = total
-            if total not in self._bases:
-                self._bases[total] = Base(self._controller.genome, total, self._device)
         self._note()
 
     def select(self, index: Tensor) -> None:
@@ -227,8 +233,12 @@ class Run:
         self._note()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the controller's state and the beginnings of members."""
-        return {"state": dict(self._state), "started_at": list(self._started_at)}
+        """Return the controller's state, and when and for how long the runs of members began."""
+        return {
+            "state": dict(self._state),
+            "started_at": list(self._started_at),
+            "total_steps": list(self._totals),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
@@ -241,27 +251,22 @@ class Run:
             n: value.to(self._state[n], copy=True) for n, value in state["state"].items()
         }
         self._started_at = list(state["started_at"])
+        self._totals = list(state["total_steps"])
         self._note()
 
     def _note(self) -> None:
         """Send to the device what changes seldom."""
         totals = [float(total or 0) for total in self._totals]
         self._total_steps = torch.tensor(totals).to(self._device)
-        self._begun = torch.tensor(self._started_at, dtype=torch.float32).to(self._device)
+        self._begun = torch.tensor(self._started_at).to(self._device)
         self._alike = len({*self._totals}) == 1 and len({*self._started_at}) == 1
-        self._index = {
-            total: torch.tensor([i for i, t in enumerate(self._totals) if t == total])
-            for total in self._bases
-        }
 
     def _base(self, step: int) -> BaseRow:
         if self._alike:
             own = step - self._started_at[0]
-            row = self._bases[self._totals[0]].rows(own)[own - 1]
-            return base_row(row.expand(len(self._totals), -1))
-        pairs = zip(self._totals, self._started_at, strict=True)
-        rows = [self._bases[t].rows(step - start)[step - start - 1] for t, start in pairs]
-        return base_row(torch.stack(rows))
+            return self._bases.alike(own, self._totals[0], len(self._totals))
+        own_steps = [step - start for start in self._started_at]
+        return self._bases.rows(own_steps, self._totals, step - self._begun)
 
     def _statistics(self, seen: Observation, base: BaseRow) -> tuple[Tensor, dict[str, Tensor]]:
         if seen.flat is not None:

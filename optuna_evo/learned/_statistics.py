@@ -12,6 +12,7 @@ import math
 
 import torch
 from torch import Tensor
+import torch.nn.functional as F
 
 from optuna_evo.rules import Layout
 
@@ -46,7 +47,7 @@ TIME = (
     "after 30 steps",
     "after 300 steps",
     "after 3000 steps",
-    "share done",  # 0 where the length of a run is not known, as what follows
+    "share done",  # this and what follows say nothing where the length of a run is not known
     "length",
     "steps left",
 )
@@ -101,8 +102,10 @@ class Sample:
 
     def _put(self, found: list[Tensor], n_columns: int) -> Tensor:
         shape = (n_columns, len(found[0]), len(self._counts), max([1, *self._counts]))
-        fresh = torch.is_grad_enabled() and any(part.requires_grad for part in found)
-        if fresh or self._place.shape != shape:
+        if torch.is_grad_enabled() and any(part.requires_grad for part in found):
+            wide = [F.pad(part, (0, shape[-1] - part.shape[1])) for part in found]
+            return torch.stack(wide).view(shape[0], shape[2], shape[1], shape[3]).transpose(1, 2)
+        if self._place.shape != shape:
             self._place = self._place.new_zeros(shape)
             self._slots = [
                 column[:, t, :count]
@@ -185,16 +188,18 @@ def statistics(
     return table, {"g": gg.sqrt(), "m": mm.sqrt()}
 
 
-def time_features(step: float, total_steps: float | None) -> list[float]:
-    """Return the `TIME` at a step, all in [-1, 1] or so.
+def time_features(step: Tensor, total_steps: Tensor | None) -> Tensor:
+    """Return the `TIME` at a step, (..., 7), all in [-1, 1] or so.
 
     Args:
-        step: Number of the step, counted from 1.
-        total_steps: Length of the run; None: features of it are 0.
+        step: Number of the step, counted from 1; (...).
+        total_steps: Length of the run, (...); 0: not known, and features of it say nothing. None:
+            they are left out, (..., 4).
     """
-    scales = [math.tanh(step / scale - 1) for scale in (3, 30, 300, 3000)]
+    scales = [torch.tanh(step / scale - 1) for scale in (3, 30, 300, 3000)]
     if total_steps is None:
-        return [*scales, 0.0, 0.0, 0.0]
-    done, left = (step - 1) / total_steps, max(1, total_steps - step + 1)
-    logs = [math.log10(total_steps) / 2 - 1, math.log10(left) / 2 - 1]
-    return [*scales, 2 * min(done, 2) - 1, *logs]
+        return torch.stack(scales, dim=-1)
+    total = total_steps.clamp(min=1)
+    done = 2 * ((step - 1) / total).clamp(max=2) - 1
+    left = (total - step + 1).clamp(min=1)
+    return torch.stack([*scales, done, total.log10() / 2 - 1, left.log10() / 2 - 1], dim=-1)

@@ -93,13 +93,14 @@ class PairStack:
         self._particles.copy_((theta + both).to(self._device))
         total = torch.zeros(len(self._particles), dtype=torch.float64, device=self._device)
         finite = torch.ones_like(total)
+        lengths = torch.tensor(self._totals, device=self._device)
         for _ in range(n_steps):
             grads = gradients(self._tasks, self._weights, self._step)
             self._optimizer.step(self._weights, grads)
             losses = self._meta_loss.of(self._tasks, self._weights, self._step)
             finite *= losses.isfinite()
-            total += self._meta_loss.bounded(losses, self._initial)
             self._step += 1
+            total += self._meta_loss.worth(losses, self._initial, self._step, lengths)
         return torch.stack([total / n_steps, finite], dim=-1).unflatten(0, (-1, 2)).cpu()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import MetaTrainingError
-from optuna_evo.learned import build_controller
+from optuna_evo.learned import build as build_controller
 from optuna_evo.learned import Controller
 from optuna_evo.meta_training._backprop import TruncatedBackprop
 from optuna_evo.meta_training._estimators import Estimate

@@ -3,6 +3,7 @@
 from optuna_evo.optimizers._constant import ConstantRule
 from optuna_evo.optimizers._evolved import EvolvedOptimizer
 from optuna_evo.optimizers._flat import update_flat
+from optuna_evo.optimizers._functional import functional_update
 from optuna_evo.optimizers._hypergradient import HypergradientRule
 from optuna_evo.optimizers._named import build_named
 from optuna_evo.optimizers._named import check_named
@@ -18,6 +19,7 @@ __all__ = [
     "ConstantRule",
     "EvolvedOptimizer",
     "HypergradientRule",
+    "functional_update",
     "lr_schedule",
     "scale_steps",
     "StackOptimizer",

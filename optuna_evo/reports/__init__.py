@@ -21,6 +21,7 @@ from optuna_evo.reports._lineage_figures import LineagePages
 from optuna_evo.reports._lineage_figures import schedule_figure
 from optuna_evo.reports._lineage_figures import show_lineages
 from optuna_evo.reports._lineage_tree import lineage_tree
+from optuna_evo.reports._meta_progress import MetaProgress
 from optuna_evo.reports._note import study_note
 from optuna_evo.reports._progress import ComparisonProgress
 from optuna_evo.reports._progress import SearchProgress
@@ -64,6 +65,7 @@ __all__ = [
     "LineageNode",
     "LineagePages",
     "Lineages",
+    "MetaProgress",
     "Proposals",
     "schedule_figure",
     "SearchProgress",

@@ -1,0 +1,188 @@
+"""`optuna_evo optimizer ...`: meta-train controllers, and show those that there are."""
+
+from pathlib import Path
+import shlex
+import sys
+
+import click
+
+from optuna_evo.cli._options import new_console
+from optuna_evo.cli._options import SET
+from optuna_evo.names import printable
+
+
+__all__ = ["optimizer"]
+
+
+@click.group()
+def optimizer() -> None:
+    """Train and show learned optimizers."""
+
+
+@optimizer.command("meta-train", short_help="Train a learned optimizer on small tasks.")
+@click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the controller, which must not exist. [default: the spec's name]",
+)
+@SET
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Where inner trainings run: cpu, cuda, cuda:1. They are small: a GPU pays from some "
+    "hundred pairs on.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Threads of each process.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that share the stacks (outer.stacks); the result is the same.",
+)
+@click.option(
+    "--outer-steps",
+    type=click.IntRange(min=1),
+    help="Stop after so many; the same command goes on. [default: outer.steps]",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after this time; the same command goes on.",
+)
+@click.option(
+    "--start",
+    metavar="CONTROLLER",
+    help="Start from this controller, a name or a folder, in place of an untrained one.",
+)
+def optimizer_meta_train(
+    spec_file: Path,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    device: str,
+    threads: int,
+    workers: int,
+    outer_steps: int | None,
+    minutes: float | None,
+    start: str | None,
+) -> None:
+    """Train the learned optimizer that the TOML file SPEC describes; go on if it was stopped.
+
+    \b
+    Examples:
+      optuna_evo optimizer meta-train studies/learned_optimizer.toml
+      optuna_evo optimizer meta-train SPEC.toml --out mine --workers 2 --set outer.steps=1000
+    """
+    import torch
+
+    from optuna_evo.meta_training import load_meta_spec
+    from optuna_evo.meta_training import meta_train
+    from optuna_evo.meta_training import state_folder
+    from optuna_evo.reports import MetaProgress
+
+    spec = load_meta_spec(spec_file, overrides=overrides)
+    place = out or Path(spec.name)
+    torch.set_num_threads(threads)
+    console = new_console()
+    with MetaProgress(spec.outer.steps, console=console) as progress:
+        meta_train(
+            spec,
+            place,
+            device=device,
+            workers=workers,
+            outer_steps=outer_steps,
+            minutes=minutes,
+            start=start,
+            listener=progress,
+            command=shlex.join(["optuna_evo", *sys.argv[1:]]),
+        )
+    click.echo(printable(f"Wrote the controller {place}: {progress.summary()}"))
+    if state_folder(place).exists():
+        click.echo(
+            printable(
+                f"It is not at its end: without a limit, the same command goes on to "
+                f"{spec.outer.steps} outer steps."
+            )
+        )
+
+
+@optimizer.command("show", short_help="Show a learned optimizer: kind, base, how it was made.")
+@click.argument("controller")
+def optimizer_show(controller: str) -> None:
+    """Show the learned optimizer CONTROLLER: a name of the package, or a folder.
+
+    \b
+    Examples:
+      optuna_evo optimizer show mlp
+      optuna_evo optimizer show ./mine
+    """
+    from optuna_evo.learned import controllers
+    from optuna_evo.learned import provenance_of
+    from optuna_evo.learned import resolve
+
+    found = resolve(controller)
+    folder = controllers.folder(controller) if controller in controllers else Path(controller)
+    made = provenance_of(folder)
+    n_parameters = sum(p.numel() for p in found.parameters())
+    rows: dict[str, object] = {
+        "kind": found.kind,
+        "meta-parameters": n_parameters,
+        "mixes": ", ".join(found.mixes) or "–",
+        "needs total_steps": "yes" if found.needs_total_steps else "no",
+        "a direction for each parameter": "yes" if found.has_direction else "no",
+    }
+    own = {k: v for k, v in found.settings.items() if k not in ("genome", "mixes")}
+    rows |= {f"  {key}": value for key, value in own.items()}
+    rows |= {k: v for k, v in made.items() if k not in ("figures", "spec") and v not in ("", None)}
+    rows |= {f"  {key}": value for key, value in (made.get("figures") or {}).items()}
+    width = max(map(len, rows)) + 2
+    for key, value in rows.items():
+        click.echo(printable(f"{key:<{width}}{value}"))
+    for i, line in enumerate(found.genome.equation().splitlines()):
+        click.echo(printable(f"{'' if i else 'base genome':<{width}}{line}"))
+
+
+@optimizer.command("list", short_help="List the learned optimizers of the package and of folders.")
+@click.argument(
+    "folders", metavar="[FOLDER]...", nargs=-1, type=click.Path(file_okay=False, path_type=Path)
+)
+def optimizer_list(folders: tuple[Path, ...]) -> None:
+    """List the learned optimizers that come with the package, and those in FOLDERs.
+
+    \b
+    Examples:
+      optuna_evo optimizer list
+      optuna_evo optimizer list . trained/
+    """
+    from optuna_evo.errors import UsageError
+    from optuna_evo.learned import controllers
+    from optuna_evo.learned import provenance_of
+    from optuna_evo.learned import resolve
+
+    places = {name: controllers.folder(name) for name in controllers}
+    for folder in folders:
+        heads = sorted({*folder.glob("controller.json"), *folder.glob("*/controller.json")})
+        places |= {str(head.parent): head.parent for head in heads}
+    if not places:
+        click.echo("There are none; make one: optuna_evo optimizer meta-train SPEC.")
+    for name, place in places.items():
+        try:
+            found, made = resolve(place), provenance_of(place)
+        except UsageError as error:
+            click.echo(printable(f"{name}: {error}"))
+            continue
+        n_parameters = sum(p.numel() for p in found.parameters())
+        told = f"{found.kind}, {n_parameters} meta-parameters"
+        figures = made.get("figures") or {}
+        ours, base = (figures.get(f"selection_loss{end}") for end in ("", "_of_base"))
+        if ours is not None and base:
+            told += f", held-out loss {ours:.4g}, its base {base:.4g}"
+        click.echo(printable(f"{name}: {told}"))
