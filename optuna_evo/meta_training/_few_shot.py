@@ -43,8 +43,8 @@ def adapt_few_shot(
         family: The domain.
         seeds: Of the support runs, few.
         steps: Length of a support run.
-        names: Parameters to adapt, as in `named_parameters`; None: from the last parameter
-            tensor on backwards, those that fit into `share`.
+        names: Parameters to adapt, as in `named_parameters`; None: from the last parameter tensor
+            on backwards, those that still fit into `share`: mostly the biases.
         share: Largest share of the parameters that is adapted where no names are given.
         truncation: Inner steps between two updates.
         lr: Of Adam on the adapted parameters.
@@ -90,10 +90,9 @@ def _last_of(controller: Controller, share: float) -> list[str]:
     left = share * sum(p.numel() for _, p in named)
     chosen: list[str] = []
     for name, parameter in reversed(named):
-        left -= parameter.numel()
-        if left < 0:
-            break
-        chosen.append(name)
+        if parameter.numel() <= left:
+            left -= parameter.numel()
+            chosen.append(name)
     if not chosen:
         raise UsageError(
             f"No parameter tensor of the controller fits into a share of {share}: raise `share` "

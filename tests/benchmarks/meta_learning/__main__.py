@@ -18,6 +18,10 @@ from tests.benchmarks.meta_learning.tables import Table
 MODES = {
     "maml": "maml",
     "rates": "rates",
+    "online": "online",
+    "continual": "continual",
+    "few_shot": "few_shot",
+    "domains": "multi_domain",
 }
 
 

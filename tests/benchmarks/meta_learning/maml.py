@@ -14,7 +14,7 @@ from tests.benchmarks.meta_learning.tables import ratio
 from tests.benchmarks.meta_learning.tables import Table
 
 
-OUTER_STEPS = 5_000
+OUTER_STEPS = 2_500
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 WAYS = ("joint pre-training", "MAML", "first-order MAML", "Meta-SGD per tensor", "Meta-SGD")
 
@@ -50,7 +50,7 @@ def trained(way: str, seed: int, n_steps: int) -> MAML:
         "Meta-SGD per tensor": lambda: MetaSGD(model, loss),
         "Meta-SGD": lambda: MetaSGD(model, loss, per="parameter"),
     }.get(way, lambda: MAML(model, loss, first_order=way == "first-order MAML"))()
-    optimizer = torch.optim.Adam(learner.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(learner.parameters(), lr=2e-3)
     for step in range(n_steps):
         optimizer.zero_grad()
         steps = 0 if way == "joint pre-training" else None
