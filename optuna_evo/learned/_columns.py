@@ -17,16 +17,22 @@ from torch import Tensor
 
 from optuna_evo.errors import UsageError
 from optuna_evo.learned._controller import Controller
+from optuna_evo.learned._controller import DEFAULT_MIXES
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._freezing import freeze_
 from optuna_evo.learned._kinds import build
 from optuna_evo.learned._mlp import bounded
 from optuna_evo.learned._mlp import mlp
+from optuna_evo.learned._mlp import MLPController
+from optuna_evo.learned._mlp import with_time
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import Reading
 from optuna_evo.learned._reading import State
 from optuna_evo.learned._statistics import STATISTICS
 from optuna_evo.learned._statistics import TIME
+from optuna_evo.rules import Genome
+from optuna_evo.rules import Layout
+from optuna_evo.rules import Needs
 
 
 __all__ = ["ColumnController"]
@@ -40,11 +46,12 @@ class ColumnController(Controller):
     Columns can be put on columns.
 
     Args:
-        column: The frozen controller, or its kind and settings, {"kind": ..., "settings": {...}}.
-            It is copied, so the original neither changes nor is changed.
+        column: The frozen controller, or its kind and settings, {"kind": ..., "settings": {...}};
+            None: an untrained `MLPController`. It is copied: the original is not changed.
         hidden_size: Units of a hidden layer of the new column.
         num_layers: Its hidden layers.
         seed: Of the weights of all its layers but the last, which is 0.
+        genome, mixes: Of the untrained one; another frozen controller has its own.
 
     Raises:
         UsageError: If the frozen controller has a dense direction: a column adds to coefficients.
@@ -60,17 +67,19 @@ class ColumnController(Controller):
     def __init__(
         self,
         *,
-        column: Controller | Mapping[str, Any],
+        column: Controller | Mapping[str, Any] | None = None,
         hidden_size: int = 16,
         num_layers: int = 1,
         seed: int = 0,
-        genome: Any = None,
-        mixes: Any = None,
+        genome: Genome | Mapping[str, Any] | None = None,
+        mixes: Sequence[str] = DEFAULT_MIXES,
     ) -> None:
-        frozen = copy.deepcopy(column) if isinstance(column, Controller) else None
-        if not isinstance(column, Controller):
+        if column is None:
+            frozen: Controller = MLPController(genome=genome, mixes=mixes)
+        elif isinstance(column, Controller):
+            frozen = copy.deepcopy(column)
+        else:
             frozen = build(column["kind"], column["settings"])
-        assert frozen is not None
         if frozen.has_direction:
             raise UsageError(
                 f"A column adds to coefficients; a controller of kind {frozen.kind!r} has a "
@@ -94,11 +103,11 @@ class ColumnController(Controller):
             self.net = mlp([n_in, *[hidden_size] * num_layers, n_out])
 
     @property
-    def needs(self) -> frozenset[str]:
+    def needs(self) -> Needs:
         """The averages that the frozen controller reads."""
         return self.column.needs
 
-    def start(self, layout: Sequence[tuple[int, ...]]) -> State:
+    def start(self, layout: Layout) -> State:
         """Return the state of the frozen controller."""
         return self.column.start(layout)
 
@@ -106,8 +115,5 @@ class ColumnController(Controller):
         """Return the frozen answer with what the new column adds."""
         old, after = self.column(reading, state)
         said = torch.cat([old.log_lr.unsqueeze(-1), old.mix], dim=-1)  # (..., T, 1 + K)
-        time = reading.time.unsqueeze(-2)
-        rows = reading.statistics
-        time = time.expand(*rows.shape[:-1], time.shape[-1])
-        out: Tensor = self.net(torch.cat([rows, time, said], dim=-1))
+        out: Tensor = self.net(torch.cat([with_time(reading, True), said], dim=-1))
         return Answer(old.log_lr + bounded(out[..., 0], 6.0), old.mix + out[..., 1:]), after

@@ -13,6 +13,7 @@ from torch import Tensor
 from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import LearnedOptimizer
+from optuna_evo.learned import ColumnController
 from optuna_evo.learned import Controller
 from optuna_evo.learned import ControllerRule
 from optuna_evo.learned import HybridController
@@ -33,6 +34,7 @@ CONTROLLERS: dict[str, Callable[..., Controller]] = {
     "mlp": MLPController,
     "mlp, per parameter": lambda **given: MLPController(per_parameter=True, **given),
     "hybrid": HybridController,
+    "column": ColumnController,
 }
 SHAPES = ((4, 3), (5,), (), (2, 3, 2, 2))
 N = 12 + 5 + 1 + 24
@@ -41,11 +43,11 @@ every_kind = pytest.mark.parametrize("kind", CONTROLLERS)
 
 
 def trained(kind: str, size: float = 0.3, **given: Any) -> Controller:
-    """Return a controller whose weights are all of them moved at random."""
+    """Return a controller whose weights, frozen ones too, are all of them moved at random."""
     controller = CONTROLLERS[kind](**given)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for p in controller.parameters():
+        for p in (*controller.parameters(), *controller.buffers()):
             p.add_(size * torch.randn(p.shape, generator=generator))
     return controller
 
