@@ -139,7 +139,8 @@ class _Online:
 
     def __init__(self, rule: OnlineRule, inner: Coefficients, zeros: Tensor) -> None:
         self._rule, self._inner = rule, inner
-        self._n_read = 0
+        self._n_read = 0  # the number, as the rule counts, of the last feedback read
+        self._n_feedbacks = 0  # in this run
         self._own = {
             name: zeros.clone()
             for name in ("count", "mean", "square", "in_a_row", "change", "kept", "start", "speed")
@@ -152,6 +153,7 @@ class _Online:
         self._restarted = torch.zeros_like(self._restarted)
         if loss is not None and number > self._n_read:
             self._n_read = number
+            self._n_feedbacks += 1
             log_loss = loss.to(self._restarted.device).clamp_min(1e-12).log()
             self._read(log_loss.nan_to_num(1e3))
         assert isinstance(self._inner, DirectedCoefficients)
@@ -191,7 +193,7 @@ class _Online:
     def _explore(self) -> None:
         """At the end of a trial keep its change if the loss fell faster; begin the next."""
         own = self._own
-        if self._n_read % _WINDOW:
+        if self._n_feedbacks % _WINDOW:
             return
         speed = own["start"] - own["mean"]
         is_measured = own["count"] > 2 * _WINDOW
@@ -199,7 +201,7 @@ class _Online:
         own["kept"] = torch.where(keep, own["kept"] + own["change"], own["kept"])
         own["speed"] = torch.where(is_measured, own["speed"].lerp(speed, 0.5), speed)
         own["start"] = own["mean"].clone()
-        trial = self._n_read // _WINDOW
+        trial = self._n_feedbacks // _WINDOW
         random = torch.Generator().manual_seed(self._rule.seed * 1_000_003 + trial)
         drawn = torch.randn(len(speed), generator=random, dtype=torch.float64).to(speed)
         own["change"] = self._rule.exploration * drawn
@@ -213,11 +215,10 @@ class _Online:
     def state_dict(self) -> dict[str, Any]:
         """Return what was learned of the losses, and the state of the wrapped rule."""
         own = {name: tensor.clone() for name, tensor in self._own.items()}
-        return {"own": own, "n_read": self._n_read, "inner": self._inner.state_dict()}
+        return {"own": own, "n_feedbacks": self._n_feedbacks, "inner": self._inner.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
         self._own = {n: state["own"][n].to(t).clone() for n, t in self._own.items()}
-        # feedbacks are counted by the rule, whose number is another one in another process
-        self._n_read = 0
+        self._n_feedbacks = state["n_feedbacks"]
         self._inner.load_state_dict(state["inner"])

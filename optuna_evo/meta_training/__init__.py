@@ -12,6 +12,7 @@ from optuna_evo.meta_training._baselines import tuned
 from optuna_evo.meta_training._compare import compare
 from optuna_evo.meta_training._compare import Comparison
 from optuna_evo.meta_training._continual import EWC
+from optuna_evo.meta_training._continual import meta_gradients
 from optuna_evo.meta_training._continual import Replayed
 from optuna_evo.meta_training._continual import Reservoir
 from optuna_evo.meta_training._episodes import Horizons
@@ -81,6 +82,7 @@ __all__ = [
     "Horizons",
     "load_meta_spec",
     "meta_train",
+    "meta_gradients",
     "MetaListener",
     "MetaLoss",
     "MetaSpec",
