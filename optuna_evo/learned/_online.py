@@ -66,8 +66,7 @@ class OnlineRule:
         UsageError: If `rate` or `exploration` is negative.
 
     Example:
-        >>> from optuna_evo import catalog, EvolvedOptimizer
-        >>> from optuna_evo.learned import OnlineRule
+        >>> from optuna_evo import catalog, EvolvedOptimizer, OnlineRule
         >>> model = torch.nn.Linear(4, 1)
         >>> rule = OnlineRule(catalog["adam"])
         >>> optimizer = EvolvedOptimizer(model.parameters(), rule, total_steps=100)

@@ -59,8 +59,7 @@ class HypergradientRule:
         UsageError: If a number is out of its range.
 
     Example:
-        >>> from optuna_evo import catalog, EvolvedOptimizer
-        >>> from optuna_evo.optimizers import HypergradientRule
+        >>> from optuna_evo import catalog, EvolvedOptimizer, HypergradientRule
         >>> model = torch.nn.Linear(4, 1)
         >>> optimizer = EvolvedOptimizer(model.parameters(), HypergradientRule(catalog["adam"]))
         >>> for _ in range(3):
