@@ -44,15 +44,15 @@ class HypergradientRule:
     """An update rule whose learning rate adapts: it grows while steps point the same way.
 
     What it wraps may be a genome, with warm-up and cosine of its own, or another rule, such as a
-    learned optimizer. A step that moves a member's weights by more than their own norm is taken
-    back, and the learning rate is set to a thirtieth of the one that would have moved them so far:
+    learned optimizer. A step that moves a member's weights by more than their largest norm so far is
+    taken back, and the learning rate is set to a thirtieth of the one that would have moved them so far:
     a first step of a hundred times the right size does no harm. It keeps a copy of the weights.
 
     Args:
         rule: What computes the steps.
         rate: The most that the logarithm of the learning rate changes in a step, about; >= 0.
         smoothing: Share of the past in the average of cosines, in [0, 1).
-        max_move: The longest step, in norms of the weights, that is not taken back; > 0.
+        max_move: The longest step that is not taken back, in norms of the weights; > 0.
         per_tensor: A learning rate for each tensor, not one for all.
 
     Raises:
@@ -122,6 +122,7 @@ class _Adapting:
         self._mean = zeros.clone()  # (P, G), of cosines
         self._square = zeros.clone()  # (P, G), of squared ones
         self._count = zeros[:, :1].clone()  # (P, 1), of cosines seen
+        self._size = zeros[:, 0].clone()  # (P,), the largest squared norm of the weights so far
         self._taken_back = zeros[:, 0] > 0  # (P,), whether this step takes back the last
         self._is_first = zeros[:, 0] == 0  # (P,), whether there is no last step yet
         self._last: list[Tensor] | None = None  # T of (P, *shape): the weights a step ago
@@ -184,6 +185,7 @@ class _Adapting:
             "mean": self._mean,
             "square": self._square,
             "count": self._count,
+            "size": self._size,
             "taken_back": self._taken_back,
             "is_first": self._is_first,
         }
@@ -196,7 +198,10 @@ class _Adapting:
         """Change the learning rates by what the last step did."""
         assert self._last is not None
         rule, smoothing = self._rule, self._rule.smoothing
-        move = _relative_move(moved, self._last) / rule.max_move  # (P,)
+        # weights on their way through 0 are small for a while, and no reason to be careful
+        self._size = self._size.maximum(_dots(self._last, self._last).sum(1))
+        step = _dots(moved, moved).sum(1)
+        move = torch.where(self._size > 0, step / self._size, 0.0).sqrt() / rule.max_move  # (P,)
         is_news = ~(self._taken_back | self._is_first)
         too_far = is_news & ~(move <= 1)
         counts = (is_news & ~too_far).unsqueeze(1)  # (P, 1)
@@ -213,12 +218,6 @@ class _Adapting:
         kept = torch.where(counts, change, 0.0)
         self._log_scale = self._log_scale + torch.where(too_far.unsqueeze(1), retreat, kept)
         self._taken_back = too_far
-
-
-def _relative_move(moved: Sequence[Tensor], last: Sequence[Tensor]) -> Tensor:
-    """Return the norm of each member's step by that of its weights, (P,); 0 without weights."""
-    step, weights = _dots(moved, moved).sum(1), _dots(last, last).sum(1)
-    return torch.where(weights > 0, step / weights, 0.0).sqrt()
 
 
 def _cosines(grads: Sequence[Tensor], moved: Sequence[Tensor], *, per_tensor: bool) -> Tensor:

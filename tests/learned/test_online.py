@@ -22,7 +22,7 @@ COSINE = dataclasses.replace(catalog["adam"], lr=0.3, use_cosine_decay=True)
 
 
 def losses(
-    rule: UpdateRule, *, switch: int = 10**9, n_steps: int = 160, told: bool = True
+    rule: UpdateRule, *, switch: int = 10**9, n_steps: int = 100, told: bool = True
 ) -> Tensor:
     """Return the losses (S, P) of two members on |w - target|^2; the target switches."""
     weights = torch.zeros(2, 6, dtype=torch.float64)
@@ -45,7 +45,7 @@ def frozen() -> ControllerRule:
 
 
 def test_a_member_whose_task_changes_begins_anew_and_the_other_does_not() -> None:
-    ours, theirs = losses(OnlineRule(COSINE, rate=0.0), switch=120), losses(frozen(), switch=120)
+    ours, theirs = losses(OnlineRule(COSINE, rate=0.0), switch=70), losses(frozen(), switch=70)
     assert float(ours[-1, 0]) < 0.2 * float(theirs[-1, 0])
     assert torch.equal(ours[:, 1], theirs[:, 1])
 
@@ -55,8 +55,8 @@ def test_a_stationary_run_is_that_of_the_rule_bit_for_bit_without_a_rate() -> No
 
 
 def test_without_feedback_no_change_of_task_is_noticed() -> None:
-    untold = losses(OnlineRule(COSINE, rate=0.0), switch=120, told=False)
-    assert torch.equal(untold, losses(frozen(), switch=120))
+    untold = losses(OnlineRule(COSINE, rate=0.0), switch=70, told=False)
+    assert torch.equal(untold, losses(frozen(), switch=70))
 
 
 @pytest.mark.parametrize("arguments", [{"rate": 0.1}, {"rate": 0.0, "exploration": 0.7}])

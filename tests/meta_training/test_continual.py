@@ -134,7 +134,7 @@ def test_only_tasks_of_the_reservoir_are_replayed() -> None:
 
 def test_few_shot_adaptation_moves_a_tenth_of_the_controller_and_helps() -> None:
     first = controller()
-    adapted = adapt_few_shot(first, FAMILY, range(5), steps=10, truncation=2)
+    adapted = adapt_few_shot(first, FAMILY, range(3), steps=6, truncation=2)
     changed = flat_parameters(adapted) != flat_parameters(first)
     assert 0 < int(changed.sum()) <= 0.1 * len(changed)
     assert loss(adapted) < loss(first) == loss(controller())

@@ -22,6 +22,7 @@ MODES = {
     "continual": "continual",
     "few_shot": "few_shot",
     "domains": "multi_domain",
+    "transfer": "transfer",
 }
 
 
