@@ -64,8 +64,7 @@ def meta_gradients(
 class EWC:
     """Elastic weight consolidation: a spring on each meta-parameter, stiff where it matters.
 
-    Give it to `fine_tune` as `penalty`: it adds strength/2 * sum(importance * (theta - anchor)^2)
-    to the meta-loss. The importance is the diagonal of the empirical Fisher matrix, that is the
+    Give it to `fine_tune` as `penalty`, strength/2 * sum(importance * (theta - anchor)^2). The importance is the diagonal of the empirical Fisher matrix, that is the
     mean square of the tasks' meta-gradients at the anchor; it is scaled to mean 1, so that one
     strength fits all domains, and a small share of it is the same for all.
 
@@ -82,7 +81,7 @@ class EWC:
         >>> from optuna_evo.learned import MLPController
         >>> from optuna_evo.meta_training import EWC, Quadratics
         >>> ewc = EWC.of(MLPController(hidden_size=4), Quadratics(), range(8), steps=10)
-        >>> ewc(ewc.anchor).norm()
+        >>> (ewc(ewc.anchor, 0.1) - ewc.anchor).norm()
         tensor(0.)
     """
 
@@ -120,9 +119,13 @@ class EWC:
         fisher = gradients.square().mean(0)
         return cls(flat_parameters(controller), fisher, strength=strength, even=even)
 
-    def __call__(self, theta: Tensor) -> Tensor:
-        """Return the gradient of the penalty, (D,)."""
-        return self.strength * self.importance * (theta - self.anchor)
+    def __call__(self, theta: Tensor, lr: float) -> Tensor:
+        """Return the proximal step: the best compromise of staying and the penalty, (D,).
+
+        Unlike a step along the gradient it is stable however stiff the spring is.
+        """
+        stiffness = lr * self.strength * self.importance
+        return self.anchor + (theta - self.anchor) / (1 + stiffness)
 
 
 class Reservoir:

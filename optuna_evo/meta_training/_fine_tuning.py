@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 import copy
+import math
 
 import torch
 from torch import Tensor
@@ -17,12 +18,17 @@ from optuna_evo.meta_training._flat import set_parameters
 from optuna_evo.meta_training._outer import outer_step
 from optuna_evo.meta_training._outer import OuterState
 from optuna_evo.meta_training._spec import MetaSpec
+from optuna_evo.meta_training._spec import OuterSpec
 
 
 __all__ = ["fine_tune", "Penalty"]
 
-Penalty = Callable[[Tensor], Tensor]
-"""From meta-parameters (D,) to the gradient (D,) of what is added to the meta-loss."""
+Penalty = Callable[[Tensor, float], Tensor]
+"""From meta-parameters (D,) and a learning rate to where the penalty pulls them, (D,).
+
+It is applied after Adam's step, as decoupled weight decay is: as a part of the gradient it would
+be normalised away with it.
+"""
 
 _DOMAINS = 4  # stream
 
@@ -47,7 +53,7 @@ def fine_tune(
         controller: What to start from; it stays as it is.
         families: Where tasks come from.
         shares: How often a family gives the tasks of an outer step; None: equally often.
-        penalty: Added to the meta-loss, by its gradient, such as an `EWC`.
+        penalty: What pulls the meta-parameters after each outer step, such as an `EWC`.
         after_step: Called with the number of outer steps done and the meta-parameters.
         device: Where inner trainings run.
 
@@ -72,8 +78,6 @@ def fine_tune(
         domain = int(torch.multinomial(weights, 1, generator=random))
         scalars = estimator.evaluate(state.theta, number, domain)
         gradient = estimator.gradient(scalars).gradient
-        if penalty is not None:
-            gradient = gradient + penalty(state.theta)
         n_bad = 0 if gradient.isfinite().all() else n_bad + 1
         if n_bad == 3:
             raise MetaTrainingError(
@@ -82,7 +86,16 @@ def fine_tune(
             )
         if not n_bad:
             state = outer_step(state, gradient, number, spec.outer)
+            if penalty is not None:
+                lr = _lr(number, spec.outer)
+                state = state._replace(theta=penalty(state.theta, lr))
         if after_step is not None:
             after_step(number + 1, state.theta)
     set_parameters(tuned, state.theta)
     return tuned
+
+
+def _lr(number: int, outer: OuterSpec) -> float:
+    """Return the learning rate of an outer step, as `outer_step` has it."""
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, number / outer.steps)))
+    return outer.lr * (outer.lr_end + (1 - outer.lr_end) * cosine)

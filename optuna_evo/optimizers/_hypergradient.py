@@ -44,8 +44,8 @@ class HypergradientRule:
     """An update rule whose learning rate adapts: it grows while steps point the same way.
 
     What it wraps may be a genome, with warm-up and cosine of its own, or another rule, such as a
-    learned optimizer. A step that moves a member's weights by more than their largest norm so far is
-    taken back, and the learning rate is set to a thirtieth of the one that would have moved them so far:
+    learned optimizer. A step longer than the largest norm of a member's weights so far is taken
+    back, and the learning rate is set to a thirtieth of the one that would have moved them so far:
     a first step of a hundred times the right size does no harm. It keeps a copy of the weights.
 
     Args:

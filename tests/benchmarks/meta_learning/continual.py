@@ -19,6 +19,7 @@ from tests.benchmarks.meta_learning.domains import logs
 from tests.benchmarks.meta_learning.domains import spec
 from tests.benchmarks.meta_learning.domains import STEPS
 from tests.benchmarks.meta_learning.domains import trained
+from tests.benchmarks.meta_learning.domains import untrained
 from tests.benchmarks.meta_learning.tables import mean
 from tests.benchmarks.meta_learning.tables import ratio
 from tests.benchmarks.meta_learning.tables import Table
@@ -32,7 +33,9 @@ def table(seeds: Sequence[int], share: float) -> Table:
         first = trained(A, int(400 * share), seed)
         a, b = logs(first, A), logs(first, B)
         for way, controller in second(first, n, seed).items():
-            forgotten, gained = logs(controller, A) - a, b - logs(controller, B)
+            # a progressive network answers the first domain by its frozen column
+            keeper = first if way == "progressive column" else controller
+            forgotten, gained = logs(keeper, A) - a, b - logs(controller, B)
             found.setdefault(way, []).append((forgotten, gained))
     both = {
         way: [torch.cat(part) for part in zip(*own, strict=True)] for way, own in found.items()
@@ -71,8 +74,9 @@ def second(first: Controller, n: int, seed: int) -> dict[str, Controller]:
         "replay of 64 tasks": fine_tune(
             spec(2 * n, seed=seed + 1), first, [replayed, *families], shares=[0.5, 0.5]
         ),
+        "from scratch": fine_tune(outer, untrained(), families),
         "progressive column": fine_tune(outer, ColumnController(column=first), families),
     }
 
 
-STRENGTHS = (0.1, 1.0, 10.0)
+STRENGTHS = (10.0, 100.0)
