@@ -27,7 +27,7 @@ BASE = dataclasses.replace(catalog["adam"], lr=0.03)
 FAMILIES: dict[str, TaskFamily] = {
     "quadratics": Quadratics(size=10),
     "relu MLPs": DigitsMLP(width=16, batch_size=32),
-    "deep tanh MLPs": DigitsMLP(width=16, depth=2, activation="tanh", batch_size=32),
+    "larger, noisy quadratics": Quadratics(size=20, noise=0.3),
 }
 A, B, C = FAMILIES
 
