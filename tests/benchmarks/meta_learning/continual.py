@@ -41,12 +41,21 @@ def table(seeds: Sequence[int], share: float) -> Table:
         way: [torch.cat(part) for part in zip(*own, strict=True)] for way, own in found.items()
     }
     forgotten, gained = both["naive"]
+    fresh = both["from scratch"][1]
     done = Table(
         f"{A}, then {B}: logarithms of test losses of 64 held-out tasks, {len(seeds)} seeds",
-        ("way", "forgotten on A", "gained on B", "forgotten / naive", "gained / naive"),
+        (
+            "way",
+            "forgotten on A",
+            "gained on B",
+            "forgotten / naive",
+            "gained / naive",
+            "gained / scratch",
+        ),
     )
     for way, (lost, won) in both.items():
-        done.rows.append([way, mean(lost), mean(won), ratio(lost, forgotten), ratio(won, gained)])
+        ratios = [ratio(lost, forgotten), ratio(won, gained), ratio(won, fresh)]
+        done.rows.append([way, mean(lost), mean(won), *ratios])
     return done
 
 
@@ -79,4 +88,4 @@ def second(first: Controller, n: int, seed: int) -> dict[str, Controller]:
     }
 
 
-STRENGTHS = (10.0, 100.0)
+STRENGTHS = (3.0, 5.0)
