@@ -8,6 +8,8 @@ Optimizers as data:
 * `EvolvedOptimizer`: any genome as a `torch.optim.Optimizer`.
 * `LearnedOptimizer`, `controllers`: optimizers whose coefficients a small network computes.
 * `LossGuard`: a learned optimizer beside a safe one, which takes over where it is better.
+* `HypergradientRule`, `OnlineRule`: a rule whose learning rate, or all of it, adapts in the run.
+* `MAML`, `MetaSGD`: weights, and inner learning rates, from which few steps learn a new task.
 * `TrainingConfig`: the optimizer and hyperparameters of one training run.
 * `NamedOptimizer`, `ParamGroup`: optimizers of torch by name, routed by names and shapes.
 * `ControllerConfig`: a learned optimizer in a configuration.
@@ -62,8 +64,12 @@ if TYPE_CHECKING:
     from optuna_evo.learned import controllers as controllers
     from optuna_evo.learned import LearnedOptimizer as LearnedOptimizer
     from optuna_evo.learned import LossGuard as LossGuard
+    from optuna_evo.learned import OnlineRule as OnlineRule
+    from optuna_evo.meta_training import MAML as MAML
+    from optuna_evo.meta_training import MetaSGD as MetaSGD
     from optuna_evo.objectives import EstimatorObjective as EstimatorObjective
     from optuna_evo.optimizers import EvolvedOptimizer as EvolvedOptimizer
+    from optuna_evo.optimizers import HypergradientRule as HypergradientRule
     from optuna_evo.optimizers import lr_schedule as lr_schedule
     from optuna_evo.pruners import AnyPruner as AnyPruner
     from optuna_evo.pruners import DivergencePruner as DivergencePruner
@@ -111,8 +117,12 @@ _EXPORTS = {
     "grid_space": "optuna_evo.spaces",
     "HybridSampler": "optuna_evo.samplers",
     "judge": "optuna_evo.evaluation",
+    "HypergradientRule": "optuna_evo.optimizers",
     "LearnedOptimizer": "optuna_evo.learned",
     "LossGuard": "optuna_evo.learned",
+    "MAML": "optuna_evo.meta_training",
+    "MetaSGD": "optuna_evo.meta_training",
+    "OnlineRule": "optuna_evo.learned",
     "lr_schedule": "optuna_evo.optimizers",
     "load_table": "optuna_evo.estimators",
     "MetaPriorSampler": "optuna_evo.samplers",

@@ -1,5 +1,6 @@
 """Learned optimizers: update rules whose coefficients a small network computes."""
 
+from optuna_evo.learned._columns import ColumnController
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._controller import DEFAULT_MIXES
 from optuna_evo.learned._controller import Dense
@@ -7,6 +8,7 @@ from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._controller import zero_
 from optuna_evo.learned._features import normalised
 from optuna_evo.learned._features import over_tensors
+from optuna_evo.learned._freezing import freeze_
 from optuna_evo.learned._graph import GraphController
 from optuna_evo.learned._guard import LossGuard
 from optuna_evo.learned._hybrid import HybridController
@@ -20,6 +22,7 @@ from optuna_evo.learned._mlp import bounded
 from optuna_evo.learned._mlp import mlp
 from optuna_evo.learned._mlp import MLPController
 from optuna_evo.learned._neurons import NeuronGraph
+from optuna_evo.learned._online import OnlineRule
 from optuna_evo.learned._optimizer import build_learned
 from optuna_evo.learned._optimizer import LearnedOptimizer
 from optuna_evo.learned._reading import Answer
@@ -45,11 +48,13 @@ __all__ = [
     "bounded",
     "build",
     "build_learned",
+    "ColumnController",
     "Controller",
     "ControllerRule",
     "controllers",
     "DEFAULT_MIXES",
     "Dense",
+    "freeze_",
     "GraphController",
     "HybridController",
     "join",
@@ -64,6 +69,7 @@ __all__ = [
     "MLPController",
     "NeuronGraph",
     "normalised",
+    "OnlineRule",
     "over_tensors",
     "provenance_of",
     "Reading",

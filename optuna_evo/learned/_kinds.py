@@ -12,6 +12,7 @@ from optuna_evo.learned._controller import Controller
 __all__ = ["build", "kind_of", "KINDS", "register"]
 
 KINDS: Final[Mapping[str, str]] = {
+    "column": "optuna_evo.learned._columns:ColumnController",
     "graph": "optuna_evo.learned._graph:GraphController",
     "hybrid": "optuna_evo.learned._hybrid:HybridController",
     "lstm": "optuna_evo.learned._lstm:LSTMController",

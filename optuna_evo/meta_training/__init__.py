@@ -11,6 +11,10 @@ from optuna_evo.meta_training._baselines import Tuned
 from optuna_evo.meta_training._baselines import tuned
 from optuna_evo.meta_training._compare import compare
 from optuna_evo.meta_training._compare import Comparison
+from optuna_evo.meta_training._continual import EWC
+from optuna_evo.meta_training._continual import meta_gradients
+from optuna_evo.meta_training._continual import Replayed
+from optuna_evo.meta_training._continual import Reservoir
 from optuna_evo.meta_training._episodes import Horizons
 from optuna_evo.meta_training._evaluate import evaluate
 from optuna_evo.meta_training._evaluate import Evaluation
@@ -25,9 +29,14 @@ from optuna_evo.meta_training._families._quadratics import Quadratics
 from optuna_evo.meta_training._families._registry import build_family
 from optuna_evo.meta_training._families._registry import FAMILIES
 from optuna_evo.meta_training._families._reparametrised import Reparametrised
+from optuna_evo.meta_training._few_shot import adapt_few_shot
+from optuna_evo.meta_training._fine_tuning import fine_tune
 from optuna_evo.meta_training._flat import flat_parameters
 from optuna_evo.meta_training._flat import set_parameters
 from optuna_evo.meta_training._flat import unflattened
+from optuna_evo.meta_training._maml import FewShotTasks
+from optuna_evo.meta_training._maml import MAML
+from optuna_evo.meta_training._meta_sgd import MetaSGD
 from optuna_evo.meta_training._objective import MetaLoss
 from optuna_evo.meta_training._roll import gradients
 from optuna_evo.meta_training._roll import roll
@@ -35,6 +44,7 @@ from optuna_evo.meta_training._run import meta_train
 from optuna_evo.meta_training._run import MetaListener
 from optuna_evo.meta_training._run import state_folder
 from optuna_evo.meta_training._seeds import task_seeds
+from optuna_evo.meta_training._sinusoids import sinusoids
 from optuna_evo.meta_training._spec import Domain
 from optuna_evo.meta_training._spec import load_meta_spec
 from optuna_evo.meta_training._spec import MetaSpec
@@ -45,6 +55,15 @@ from optuna_evo.meta_training._training import OuterRecord
 
 
 __all__ = [
+    "sinusoids",
+    "MetaSGD",
+    "MAML",
+    "FewShotTasks",
+    "fine_tune",
+    "adapt_few_shot",
+    "Reservoir",
+    "Replayed",
+    "EWC",
     "adam_grid",
     "build_family",
     "Characters",
@@ -63,6 +82,7 @@ __all__ = [
     "Horizons",
     "load_meta_spec",
     "meta_train",
+    "meta_gradients",
     "MetaListener",
     "MetaLoss",
     "MetaSpec",

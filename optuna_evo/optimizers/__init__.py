@@ -4,9 +4,11 @@ from optuna_evo.optimizers._constant import ConstantRule
 from optuna_evo.optimizers._evolved import EvolvedOptimizer
 from optuna_evo.optimizers._flat import update_flat
 from optuna_evo.optimizers._functional import functional_update
+from optuna_evo.optimizers._hypergradient import HypergradientRule
 from optuna_evo.optimizers._named import build_named
 from optuna_evo.optimizers._named import check_named
 from optuna_evo.optimizers._named import TorchOptimizers
+from optuna_evo.optimizers._scale import scale_steps
 from optuna_evo.optimizers._schedule import lr_schedule
 from optuna_evo.optimizers._stack import StackOptimizer
 
@@ -16,8 +18,10 @@ __all__ = [
     "check_named",
     "ConstantRule",
     "EvolvedOptimizer",
+    "HypergradientRule",
     "functional_update",
     "lr_schedule",
+    "scale_steps",
     "StackOptimizer",
     "TorchOptimizers",
     "update_flat",

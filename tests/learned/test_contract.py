@@ -13,6 +13,7 @@ from torch import Tensor
 from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import LearnedOptimizer
+from optuna_evo.learned import ColumnController
 from optuna_evo.learned import Controller
 from optuna_evo.learned import ControllerRule
 from optuna_evo.learned import GraphController
@@ -41,6 +42,7 @@ CONTROLLERS: dict[str, Callable[..., Controller]] = {
     "transformer": TransformerController,
     "graph": GraphController,
     "memory": MemoryController,
+    "column": ColumnController,
 }
 SHAPES = ((4, 3), (5,), (), (2, 3, 2, 2))
 N = 12 + 5 + 1 + 24
@@ -49,11 +51,11 @@ every_kind = pytest.mark.parametrize("kind", CONTROLLERS)
 
 
 def trained(kind: str, size: float = 0.3, **given: Any) -> Controller:
-    """Return a controller whose weights are all of them moved at random."""
+    """Return a controller whose weights, frozen ones too, are all of them moved at random."""
     controller = CONTROLLERS[kind](**given)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
-        for p in controller.parameters():
+        for p in (*controller.parameters(), *controller.buffers()):
             p.add_(size * torch.randn(p.shape, generator=generator))
     return controller
 
