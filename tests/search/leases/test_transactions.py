@@ -29,8 +29,9 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def storage(url: str) -> Iterator[SqliteStorage]:
     with opened(url) as storage:
-        assert isinstance(storage, SqliteStorage)
-        yield storage
+        database = storage.backing
+        assert isinstance(database, SqliteStorage)
+        yield database
 
 
 @pytest.fixture
