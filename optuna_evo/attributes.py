@@ -152,7 +152,9 @@ FINAL: Final = _study(
 )
 
 # --- trials: written by the search
-WORKER: Final = _trial("worker", 'Who trains it ("host:pid").', "search", "search", "study")
+WORKER: Final = _trial(
+    "worker", 'Who trains it ("host:pid").', "search", "search", "study", "workers"
+)
 FINGERPRINT: Final = _trial(
     "fingerprint", "What it trained with, the same for equal trainings (str).", "search", "search"
 )
@@ -180,7 +182,14 @@ DIVERGED: Final = _trial(
     "search",
     "reports",
 )
-ERROR: Final = _trial("error", "Why it failed (str).", "search", "reports", "cli")
+ERROR: Final = _trial("error", "Why it failed (str).", "search", "reports", "cli", "workers")
+TRACEBACK: Final = Attribute(
+    key=_PREFIX + "traceback",
+    place="trial",
+    meaning="The last lines of the traceback of its error (list of str).",
+    writer="search",
+    readers=("workers",),
+)
 PARENT: Final = _trial(
     "parent",
     "Number of the trial whose weights it went on from; None: fresh ones.",
