@@ -98,7 +98,8 @@ class WorkerOptions:
         from optuna_evo.workers import TrackerListener
         from optuna_evo.workers import worker_events
 
-        study, listeners = stored.study, []
+        study = stored.study
+        listeners: list[Listener] = []
         with contextlib.ExitStack() as stack:
             if channel is None:
                 progress = SearchProgress(

@@ -63,9 +63,10 @@ def place(
     """
     threads = max(1, n_cores // n_workers)
     if gpus_per_worker is None:
-        shares = [(gpus[k % len(gpus)],) if gpus else None for k in range(n_workers)]
-        if 0 < n_workers < len(gpus):  # nothing is left idle: a training may use several
-            shares = [tuple(gpus[k::n_workers]) for k in range(n_workers)]
+        if not gpus:
+            return [Placement(threads=threads)] * n_workers
+        # with fewer workers than GPUs none is left idle: a training may use several
+        shares = [(*gpus[k::n_workers],) or (gpus[k % len(gpus)],) for k in range(n_workers)]
         return [Placement(threads=threads, gpus=share) for share in shares]
     if gpus_per_worker == 0:
         return [Placement(threads=threads, gpus=())] * n_workers

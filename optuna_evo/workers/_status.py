@@ -166,8 +166,9 @@ def _heartbeats(study: optuna.Study, ids: Sequence[int]) -> tuple[dict[int, floa
 
 def _moment(value: Any) -> datetime.datetime:
     """Return a time without its zone: databases give text, or times with a zone or without."""
+    moment: datetime.datetime
     moment = datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment.replace(tzinfo=None)  # type: ignore[no-any-return]
+    return moment.replace(tzinfo=None)
 
 
 def _speeds(

@@ -124,8 +124,10 @@ class TensorBoardTracker:
             for name, value in numbers.items():
                 writer.add_scalar(name, value, last)
             # `add_hparams` would make another folder for each trial
-            for summary in hparams(dict(record.params), dict.fromkeys(numbers, 0.0)):
-                writer.file_writer.add_summary(summary)
+            to: Any = writer.file_writer
+            summaries: Any = hparams
+            for summary in summaries(dict(record.params), dict.fromkeys(numbers, 0.0)):
+                to.add_summary(summary)
 
 
 class MLflowTracker:

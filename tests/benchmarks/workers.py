@@ -11,8 +11,10 @@ run` does; processes fork from one that has imported everything, wait for each o
 the same moment. The objective is a function of three numbers that takes no time, so that all that
 is measured is asking, writing and telling; the sampler is the genetic one.
 
-- **throughput**: trials a second from the first start to the last end, and how long an ask (with
-  all suggestions) takes around trial 200 and around the last one.
+- **throughput**: trials a second from the first start to the last end; the CPU time of a trial in
+  the workers and in the server, which says what a machine with nothing else to do would reach
+  (2,000 / their sum on two cores); and how long an ask (with all suggestions) takes around trial
+  200 and around the last one.
 - **sleeping**: trials that sleep; the time over the ideal, trials / workers x seconds.
 - **many**: each worker is a thread that runs the loop; some processes share the threads, because
   1,000 processes do not fit into this machine's memory. Trials sleep, their lengths drawn
@@ -107,19 +109,21 @@ databases_option = click.option("--databases", default=",".join(DATABASES), show
 @databases_option
 def throughput(trials: int, workers: str, sampler: str, databases: str) -> None:
     """Print trials a second, and milliseconds of an ask."""
-    print("| database | workers | trials / s | trials | ask at 200, ms | at the end, ms | ratio |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print("| database | workers | trials / s | CPU ms a trial | + server | ask at 200, ms |", end="")
+    print(" at the end, ms | ratio |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     for database in databases.split(","):
         for n in _numbers(workers):
             with opened(database) as url:
                 make_study(url, "cheap", trials, sampler)
-                together(n, run_worker, url)
+                busy, at_server = PROCESSES.Value("d", 0.0), server_cpu_s(url)
+                together(n, run_worker, url, busy)
+                at_server = server_cpu_s(url) - at_server
                 done = finished(url)
                 early, late = ask_ms(done[200 - WINDOW // 2 :]), ask_ms(done[-WINDOW:])
-                row = f"{len(done) / span_s(done):.1f} | {len(done):,} | {early:.1f}"
-                print(
-                    f"| {database} | {n} | {row} | {late:.1f} | {late / early:.2f} |", flush=True
-                )
+                row = f"{len(done) / span_s(done):.1f} | {1e3 * busy.value / len(done):.1f}"
+                row += f" | {1e3 * at_server / len(done):.1f} | {early:.1f} | {late:.1f}"
+                print(f"| {database} | {n} | {row} | {late / early:.2f} |", flush=True)
 
 
 @main.command("sleeping")
@@ -135,7 +139,7 @@ def sleeping_(workers: int, rounds: int, seconds: float, databases: str) -> None
     for database in databases.split(","):
         with opened(database) as url:
             make_study(url, "sleeping", workers * rounds, "ga")
-            together(workers, run_worker, url)
+            together(workers, run_worker, url, PROCESSES.Value("d", 0.0))
             done = finished(url)
             ideal, taken = rounds * seconds, span_s(done)
             share = f"{100 * (taken / ideal - 1):.1f} %"
@@ -274,13 +278,32 @@ def together(n: int, work: Callable[..., None], *args: Any) -> None:
         print(f"{len(codes)} of {n} workers ended with {sorted(set(codes))}", flush=True)
 
 
-def run_worker(barrier: Barrier, url: str) -> None:
-    """Do what `study run` does, once all workers are there."""
+def run_worker(barrier: Barrier, url: str, busy: Any) -> None:
+    """Do what `study run` does, once all workers are there; add up the seconds of CPU."""
     stored = load_study("benchmark", open_storage(url))
     barrier.wait(START_TIMEOUT_S)
+    started = time.process_time()
     n_starts = keep_on(lambda: run_study(stored, device="cpu"))
+    with busy.get_lock():
+        busy.value += time.process_time() - started
     if n_starts > 1:
         print(f"a worker died {n_starts - 1} times", flush=True)
+
+
+def server_cpu_s(url: str) -> float:
+    """Return the seconds of CPU that a PostgreSQL server of this machine has used; 0 for SQLite."""
+    if url.startswith("sqlite"):
+        return 0.0
+    import psutil
+
+    folder = re.search(r"host=([^&]+)", url)
+    found = [
+        process
+        for process in psutil.process_iter(["name", "cmdline", "cwd"])
+        if process.info["name"] == "postgres" and folder and folder[1] in str(process.info)
+    ]
+    # what connections that are closed have used stands with the process that waited for them
+    return sum(sum(process.cpu_times()[:4]) for process in found)
 
 
 def keep_on(work: Callable[[], object]) -> int:
