@@ -86,15 +86,23 @@ class WorkerProcess:
         if code is not None:
             for reader in self._readers:
                 reader.join(_DRAIN_S)
-            if self._process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    self._process.stdin.close()
+            self._close()
         return code
 
     def send(self, number: int) -> None:
         """Send a signal, if it still runs."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
+
+    def _close(self) -> None:
+        streams = [self._process.stdin]
+        outputs = (self._process.stdout, self._process.stderr)
+        # closing what is being read would wait for a grandchild that holds the other end
+        streams += [s for s, r in zip(outputs, self._readers, strict=True) if not r.is_alive()]
+        for stream in streams:
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
 
     def _read(self, stream: TextIO, take: Callable[[str], None]) -> None:
         with contextlib.suppress(ValueError):  # closed

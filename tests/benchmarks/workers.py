@@ -109,7 +109,9 @@ databases_option = click.option("--databases", default=",".join(DATABASES), show
 @databases_option
 def throughput(trials: int, workers: str, sampler: str, databases: str) -> None:
     """Print trials a second, and milliseconds of an ask."""
-    print("| database | workers | trials / s | CPU ms a trial | + server | ask at 200, ms |", end="")
+    print(
+        "| database | workers | trials / s | CPU ms a trial | + server | ask at 200, ms |", end=""
+    )
     print(" at the end, ms | ratio |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for database in databases.split(","):
