@@ -72,7 +72,16 @@ class WorkerOptions:
             raise click.UsageError("--ray-address goes with --executor ray.")
 
     def channel(self) -> "TextIO | None":
-        """Return where a worker of a pool writes its events; None where this process is none."""
+        """Return where a worker of a pool writes its events; None where this process is none.
+
+        What is missing for trackers and the log is said now, before anything is written.
+        """
+        if self.track:
+            from optuna_evo.workers import open_trackers
+
+            open_trackers(self.track)
+        with _opened(self.log_json):
+            pass
         if self.worker_number is None:
             return None
         from optuna_evo.workers import follow_parent
@@ -145,14 +154,12 @@ class WorkerOptions:
         from optuna_evo.workers import is_one_file
         from optuna_evo.workers import json_lines
         from optuna_evo.workers import LocalLauncher
-        from optuna_evo.workers import open_trackers
         from optuna_evo.workers import RayLauncher
         from optuna_evo.workers import run_workers
         from optuna_evo.workers import sqlite_limit
 
         database = stored.study._storage
         check_shared(database)
-        open_trackers(self.track)  # what is missing is said before workers start
         words = _command_line(click.get_current_context())
         if n_more is not None:
             n_done = len(stored.study.get_trials(deepcopy=False, states=FINISHED))

@@ -27,6 +27,7 @@ from optuna_evo.errors import StorageError
 from optuna_evo.names import printable
 from optuna_evo.names import shown_url
 from optuna_evo.names import without_secrets
+from optuna_evo.search._lean import LeanStorage
 
 
 __all__ = ["database_exists", "default_url", "make_durable", "open_storage"]
@@ -90,7 +91,7 @@ def open_storage(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are, to Optuna
-            return RDBStorage(url, **options)
+            return LeanStorage(url, **options)
     except (NoSuchModuleError, ArgumentError) as error:
         raise StorageError(
             f"{shown!r} names no database we can open; write {_EXAMPLES}."

@@ -24,7 +24,7 @@ from optuna_evo.workers._events import Event
 
 __all__ = ["follow_parent", "open_channel", "WorkerProcess"]
 
-_LAST_LINES = 20
+_LAST_LINES = 40  # the stack of a crash
 _DRAIN_S = 2  # a grandchild may hold the pipes for ever
 
 

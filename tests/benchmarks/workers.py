@@ -293,7 +293,7 @@ def run_worker(barrier: Barrier, url: str, busy: Any) -> None:
 
 
 def server_cpu_s(url: str) -> float:
-    """Return the seconds of CPU that a PostgreSQL server of this machine has used; 0 for SQLite."""
+    """Return the seconds of CPU that a PostgreSQL server here has used; 0 for SQLite."""
     if url.startswith("sqlite"):
         return 0.0
     import psutil

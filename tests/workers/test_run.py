@@ -96,8 +96,21 @@ def wait_for(name: str, n: int) -> None:
         time.sleep(0.05)
 
 
+def wait_for_workers(folder: Path, n: int) -> None:
+    deadline = time.monotonic() + 300
+    log = folder / "log"
+    while not log.exists() or len(pids(log)) < n:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def events(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    # a line that is being written ends without its end
+    return [
+        json.loads(line)
+        for line in path.read_text().splitlines(keepends=True)
+        if line[-1:] == "\n"
+    ]
 
 
 def pids(path: Path) -> dict[int, int]:
@@ -243,7 +256,7 @@ def test_one_signal_gives_the_trials_back_and_the_same_command_ends_the_study(
 @pytest.mark.slow
 def test_workers_end_when_whoever_started_them_is_killed(folder: Path) -> None:
     process = start(folder, "f.py:slow", "--trials", "500", "--workers", "2", "--log-json", "log")
-    wait_for("f/slow", 4)
+    wait_for_workers(folder, 2)
     workers = pids(folder / "log")
     process.kill()
     process.communicate()
@@ -257,16 +270,17 @@ def test_workers_end_when_whoever_started_them_is_killed(folder: Path) -> None:
 @pytest.mark.slow
 def test_four_workers_share_one_population_through_kills(folder: Path) -> None:
     process = start(
-        folder, "f.py:slow", *GA, "--trials", "64", "--workers", "4", "--log-json", "log"
+        folder, "f.py:slow", *GA, "--trials", "200", "--workers", "4", "--log-json", "log"
     )
-    for n in (8, 20, 40):
-        wait_for("f/slow", n)
-        os.kill(pids(folder / "log")[n % 4], signal.SIGKILL)
+    wait_for_workers(folder, 4)
+    for number in (0, 1, 2):
+        wait_for("f/slow", len(complete("f/slow")) + 8)
+        os.kill(pids(folder / "log")[number], signal.SIGKILL)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert err.count("crashed (SIGKILL)") == 3
     found = complete("f/slow")
-    assert 64 <= len(found) <= 64 + 4
+    assert 200 <= len(found) <= 200 + 4
     # nobody's child twice
     assert len({str(t.params) for t in found}) == len(found)
     sizes = Counter(generation_of(t) for t in found)
