@@ -55,7 +55,7 @@ _VALUES = models.TrialValueModel.__table__.c
 _REPORTS = models.TrialIntermediateValueModel.__table__.c
 _USER = models.TrialUserAttributeModel.__table__
 _SYSTEM = models.TrialSystemAttributeModel.__table__
-_IDS = bindparam("ids", expanding=True)
+_IDS: Any = bindparam("ids", expanding=True)
 _FINISHED = [state for state in TrialState if state.is_finished()]
 
 
