@@ -18,7 +18,7 @@ from tests.test_layers import When
 
 
 ROOT = Path(optuna_evo.__file__).parent
-MAX_ENTRIES = 25
+MAX_ENTRIES = 28
 MAX_LINES = 400
 LONG_LINES = 350
 Targets = list[tuple[str, When]]
