@@ -197,7 +197,7 @@ class WandbTracker:
         run.summary.update(dict(record.measures))
         if record.value is not None:
             run.summary["result"] = record.value
-        run.finish(quiet=True)
+        run.finish()
 
 
 _TRACKERS: Mapping[str, Callable[[str], Tracker]] = {

@@ -3,6 +3,7 @@
     python -m tests.benchmarks.workers throughput [--trials 2000] [--workers 1,4,8,16]
     python -m tests.benchmarks.workers sleeping [--seconds 1] [--workers 16]
     python -m tests.benchmarks.workers many [--workers 1000] [--seconds 60]
+    python -m tests.benchmarks.workers open [--numbers 0,16,100,1000]
     python -m tests.benchmarks.workers clients [--workers 1,2,10,50,100]
     python -m tests.benchmarks.workers statements
 
@@ -19,6 +20,8 @@ is measured is asking, writing and telling; the sampler is the genetic one.
 - **many**: each worker is a thread that runs the loop; some processes share the threads, because
   1,000 processes do not fit into this machine's memory. Trials sleep, their lengths drawn
   evenly from 0.5 to 1.5 times the mean; each thread asks when its own trial is done.
+- **open**: the CPU time of a trial while others are open, which each worker reads again whenever
+  it looks at the study.
 - **clients**: processes that ask and tell plainly; the highest trial number must be clients x
   trials - 1.
 - **statements**: SQL statements of a trial by the first words, and where the time goes.
@@ -176,6 +179,38 @@ def many(
             ideal, rate = workers / seconds, n / (end - start).total_seconds()
             row = f"{workers} | {seconds:g} | {ideal:.1f} | {rate:.1f} | {rate / ideal:.2f}"
             print(f"| {database} | {row} | {ask_ms(done[-200:]):.0f} |", flush=True)
+
+
+@main.command("open")
+@click.option("--numbers", default="0,16,100,1000", show_default=True, help="Of open trials.")
+@click.option("--trials", default=20, show_default=True)
+@databases_option
+def open_(numbers: str, trials: int, databases: str) -> None:
+    """Print what a trial costs while as many others are open: what many workers mean to each."""
+    print("| database | open trials | CPU ms a trial | + server | statements |")
+    print("|---|---|---|---|---|", flush=True)
+    for database in databases.split(","):
+        for n in _numbers(numbers):
+            with opened(database) as url:
+                make_study(url, "cheap", n + trials + 10, "ga")
+                storage = open_storage(url)
+                stored = load_study("benchmark", storage)
+                for _ in range(n):
+                    cheap(stored.study.ask())
+                run_study(stored, n_more=2, device="cpu")  # what is done once
+                seen: list[str] = []
+                sqlalchemy.event.listen(
+                    storage.engine,
+                    "before_cursor_execute",
+                    lambda _c, _u, text, *_, to=seen: to.append(text),
+                )
+                busy, at_server = time.process_time(), server_cpu_s(url)
+                done = run_study(stored, n_more=trials, device="cpu")
+                busy, at_server = time.process_time() - busy, server_cpu_s(url) - at_server
+                row = f"{n} | {1e3 * busy / done:.1f} | {1e3 * at_server / done:.1f}"
+                print(f"| {database} | {row} | {len(seen) / done:.1f} |", flush=True)
+                storage.remove_session()
+                storage.engine.dispose()
 
 
 @main.command()
