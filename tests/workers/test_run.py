@@ -240,9 +240,9 @@ def test_a_function_that_always_fails_ends_all_workers_with_its_error(folder: Pa
 def test_one_signal_gives_the_trials_back_and_the_same_command_ends_the_study(
     folder: Path, number: signal.Signals
 ) -> None:
-    args = ("f.py:slow", *GA, "--trials", "40", "--workers", "3")
+    args = ("f.py:slow", *GA, "--trials", "150", "--workers", "3", "--log-json", "log")
     process = start(folder, *args)
-    wait_for("f/slow", 5)
+    wait_for_workers(folder, 1)
     process.send_signal(number)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 128 + number
@@ -250,7 +250,7 @@ def test_one_signal_gives_the_trials_back_and_the_same_command_ends_the_study(
     assert not [t for t in trials("f/slow") if t.state == TrialState.RUNNING]
     done = study_run(folder, *args)
     assert done.returncode == 0, done.stderr
-    assert len(complete("f/slow")) >= 40
+    assert len(complete("f/slow")) >= 150
 
 
 @pytest.mark.slow
@@ -281,8 +281,9 @@ def test_four_workers_share_one_population_through_kills(folder: Path) -> None:
     assert err.count("crashed (SIGKILL)") == 3
     found = complete("f/slow")
     assert 200 <= len(found) <= 200 + 4
-    # nobody's child twice
-    assert len({str(t.params) for t in found}) == len(found)
+    # nobody's child twice, but for what was run again
+    first = [t for t in found if "failed_trial" not in t.system_attrs]
+    assert len({str(t.params) for t in first}) == len(first)
     sizes = Counter(generation_of(t) for t in found)
     assert all(abs(sizes[g] - 8) <= 4 for g in range(len(sizes) - 1)), sizes
     assert len({WORKER.read(t.user_attrs) for t in found}) == 4 + 3
