@@ -20,8 +20,8 @@ is what two cores would reach with nothing else to do.
     PostgreSQL                  44 (81)               24.8 (54)             7.0 (11.3)
 
 In brackets: with Optuna's own storage, before `LeanStorage` (`search/_lean.py`). One row was
-measured while the machine was nearly idle, SQLite before it: 27.5 trials a second by one worker, an
-ask 13.9 ms at trial 200 and 15.4 ms at trial 2,000.
+measured while the machine was nearly idle, SQLite before it: 27.5 trials a second by one worker,
+an ask 13.9 ms at trial 200 and 15.4 ms at trial 2,000.
 
     PostgreSQL, workers             1       4       16
     CPU ms in the workers, a trial  24.8    40.2    62.3
