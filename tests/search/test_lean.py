@@ -44,6 +44,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def opened(url: str) -> Iterator[RDBStorage]:
     storage = open_storage(url)
+    for study in storage.get_all_studies():  # of the test before, on the same server
+        storage.delete_study(study._study_id)
     yield storage
     storage.remove_session()
     storage.engine.dispose()
