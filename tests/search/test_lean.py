@@ -17,7 +17,11 @@ import sqlalchemy
 from optuna_evo.search import open_storage
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Heartbeat of storage"),
+    # storages that Optuna's tests copy by pickle keep their connections until they are collected
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.mark.slow
