@@ -207,7 +207,7 @@ class LeanStorage(RDBStorage):
             UpdateFinishedTrialError: If it is finished.
         """
         with self._connected() as connection:
-            if connection.execute(statement, row).rowcount:
+            if connection.execute(statement, row).rowcount > 0:  # -1: the driver does not say
                 return
             head = connection.execute(_HEAD, {"trial_id": row["trial_id"]}).one_or_none()
         if head is None:

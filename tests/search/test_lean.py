@@ -74,7 +74,7 @@ def test_trials_are_those_that_optuna_reads(either: RDBStorage) -> None:
         trial = study.ask()
         trial.suggest_float("x", 0, 1)
         trial.suggest_categorical("c", ["a", None, 3])
-        for step, value in ((3, float("nan")), (1, float("inf")), (2, -1.5)):
+        for step, value in ((1, float("inf")), (2, -1.5), (3, float("nan"))):
             trial.report(value, step)
         trial.set_user_attr("né", {"k": [k, None]})
         trial.set_user_attr("né", {"k": [k + 1, None]})
