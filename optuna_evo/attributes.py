@@ -165,6 +165,7 @@ WORKER: Final = _trial(
     "search",
     "search",
     "study",
+    "workers",
 )
 FINGERPRINT: Final = _trial(
     "fingerprint", "What it trained with, the same for equal trainings (str).", "search", "search"
@@ -199,6 +200,14 @@ ERROR: Final = _trial(
     "search",
     "reports",
     "cli",
+    "workers",
+)
+TRACEBACK: Final = Attribute(
+    key=_PREFIX + "traceback",
+    place="trial",
+    meaning="The last lines of the traceback of its error (list of str).",
+    writer="search",
+    readers=("workers",),
 )
 PARENT: Final = _trial(
     "parent",

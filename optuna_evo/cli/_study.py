@@ -31,10 +31,13 @@ from optuna_evo.cli._printing import print_judgement
 from optuna_evo.cli._printing import print_sources_line
 from optuna_evo.cli._printing import print_summary
 from optuna_evo.cli._sources import study_sources
+from optuna_evo.cli._status import study_status
 from optuna_evo.cli._stored import create_stored
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_or_created
 from optuna_evo.cli._stored import stored_study
+from optuna_evo.cli._workers import worker_options
+from optuna_evo.cli._workers import WorkerOptions
 from optuna_evo.names import file_stem
 from optuna_evo.names import printable
 from optuna_evo.names import quoted
@@ -92,6 +95,7 @@ def study_create(
 @click.option("--judge/--no-judge", default=True, help="End with the comparison of optimizers.")
 @checkpoints_option
 @run_options
+@worker_options
 def study_run(
     target: str,
     storage: str | None,
@@ -102,11 +106,12 @@ def study_run(
     checkpoints: str | None,
     device: str,
     data_dir: Path | None,
+    workers: WorkerOptions,
 ) -> None:
     """Run a study: a stored one by its NAME, the one a SPEC file describes, or your own function.
 
     A study that was stopped, or killed, goes on where it was: give the same command again, or its
-    name. Several processes may run one study at the same time.
+    name. --workers N lets several processes share it; so does the same command elsewhere.
 
     FILE.py:FUNCTION is any objective written for Optuna, `f(trial) -> float`, as it is; it may
     report, and raise TrialPruned. The file is imported, so what stands under `if __name__ ==
@@ -130,13 +135,13 @@ def study_run(
     Examples:
       optuna_evo study run studies/digits_optimizer.toml
       optuna_evo study run digits_optimizer --trials 50 --timeout 2h
+      optuna_evo study run digits_optimizer --workers 8 --gpus-per-worker 0.25
       optuna_evo study run my_script.py:objective --direction maximize --trials 200
       optuna_evo study run my_script.py:objective --warm-start auto --sampler tpe --name second
       optuna_evo study run my_script/objective
       optuna_evo study run colleagues_study --allow-import their_package
     """
     from optuna_evo.objectives import kind_of
-    from optuna_evo.reports import SearchProgress
     from optuna_evo.search import FINISHED
     from optuna_evo.study import note_environment
     from optuna_evo.study import run_study
@@ -144,21 +149,27 @@ def study_run(
 
     # so that a politely ended process gives its trial back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    of_function = is_function_of_file(target)
+    channel = workers.channel()
     stored = stored_or_created(target, storage, definition, trials)
-    kind, console = kind_of(stored.spec), new_console()
-    if changed := note_environment(stored, device=device):
+    n_more = None if is_function_of_file(target) else trials
+    if channel is None and (changed := note_environment(stored, device=device)):
         click.echo(printable(changed), err=True)
-    with SearchProgress(stored.study, n_trials=stored.spec.n_trials, console=console) as progress:
-        run_study(
-            stored,
-            n_more=None if of_function else trials,
-            timeout=timeout,
-            device=device,
-            data_dir=data_dir,
-            checkpoints=checkpoints,
-            listener=with_figures(stored, progress),
-        )
+    if workers.are_many:
+        workers.run_many(stored, storage=storage, n_more=n_more, timeout=timeout, device=device)
+    else:
+        with workers.listening(stored, channel) as listener:
+            run_study(
+                workers.limited(stored),
+                n_more=n_more,
+                timeout=timeout,
+                device=device,
+                data_dir=data_dir,
+                checkpoints=checkpoints,
+                listener=with_figures(stored, listener),
+            )
+    if channel is not None:
+        return
+    kind, console = kind_of(stored.spec), new_console()
     show_in_dashboard(stored)
     print_summary(stored, console)
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
@@ -279,4 +290,5 @@ study.add_command(study_copy)
 study.add_command(study_export)
 study.add_command(study_lineage)
 study.add_command(study_sources)
+study.add_command(study_status)
 study.add_command(study_upgrade)

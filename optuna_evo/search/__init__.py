@@ -7,6 +7,8 @@ from optuna_evo.search._ancestry import parent_of
 from optuna_evo.search._checkpoints import AtomicFileSystemStore
 from optuna_evo.search._checkpoints import CheckpointStore
 from optuna_evo.search._checkpoints import open_checkpoints
+from optuna_evo.search._failures import failure_attributes
+from optuna_evo.search._lean import LeanStorage
 from optuna_evo.search._lineage import Lineage
 from optuna_evo.search._listing import check_trials
 from optuna_evo.search._listing import open_study
@@ -38,8 +40,10 @@ __all__ = [
     "Curves",
     "database_exists",
     "default_url",
+    "failure_attributes",
     "FINISHED",
     "Inheritance",
+    "LeanStorage",
     "Lineage",
     "Listener",
     "living",

@@ -30,6 +30,7 @@ from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
 from optuna_evo.search import _leases as leases
+from optuna_evo.search._failures import failure_attributes
 from optuna_evo.search._memory import MemoryGuard
 from optuna_evo.search._protocols import Inheritance
 from optuna_evo.search._protocols import Listener
@@ -311,13 +312,10 @@ def _end_without_memory(parts: _Search[_C], trial: optuna.Trial, reason: str) ->
 
 def _fail(study: optuna.Study, batch: _Batch, error: Exception) -> None:
     """Fail the trials of a batch that have not finished yet, with the reason on each."""
-    # our own errors are sentences; of others the type says half
-    reason = (
-        str(error) if isinstance(error, OptunaEvoError) else f"{type(error).__name__}: {error}"
-    )
+    attributes = failure_attributes(error)
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     unfinished = {trial.number for trial in running}
     for trial in batch.trials:
         if trial.number in unfinished:
-            leases.fail(study, trial, reason[:1000])
+            leases.fail(study, trial, attributes)
     _give_back(study, batch)  # asked for, but not begun

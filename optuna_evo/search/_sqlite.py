@@ -7,16 +7,16 @@ lock for writing, so that what is read next stays true until it is written.
 
 from collections.abc import Sequence
 
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from optuna_evo.search._lean import LeanStorage
 from optuna_evo.search._leases._transactions import writing
 
 
 __all__ = ["SqliteStorage"]
 
 
-class SqliteStorage(RDBStorage):
+class SqliteStorage(LeanStorage):
     """An RDB storage on SQLite whose changes of state are atomic."""
 
     def set_trial_state_values(

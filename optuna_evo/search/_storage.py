@@ -34,6 +34,7 @@ from optuna_evo.names import shown_url
 from optuna_evo.names import without_secrets
 from optuna_evo.search._faults import Fault
 from optuna_evo.search._faults import fault_of
+from optuna_evo.search._lean import LeanStorage
 from optuna_evo.search._mysql import widen
 from optuna_evo.search._others import is_other
 from optuna_evo.search._others import open_other
@@ -188,7 +189,7 @@ def _open_rdb(url: str, *, create: bool, read_only: bool, any_version: bool = Fa
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are, to Optuna
             if parsed.get_backend_name() == "sqlite":
                 return SqliteStorage(url, skip_compatibility_check=any_version, **options)
-            return RDBStorage(url, skip_compatibility_check=any_version, **options)
+            return LeanStorage(url, skip_compatibility_check=any_version, **options)
     except (NoSuchModuleError, ArgumentError) as error:
         raise StorageError(
             f"{shown!r} names no database we can open; write {_EXAMPLES}."

@@ -1,6 +1,8 @@
 """How a trial ends, or comes back: told by its worker, given back by it, taken from a dead one."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -92,10 +94,17 @@ def leave(study: optuna.Study, trial_ids: Sequence[int]) -> None:
         held.let_go(study._storage, trial_id)
 
 
-def fail(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
-    """Fail a trial for its own fault: it has no copy, and its place is given back."""
+def fail(study: optuna.Study, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
+    """Fail a trial for its own fault: it has no copy, and its place is given back.
+
+    Args:
+        study: The study.
+        trial: The trial.
+        attributes: What is written on it, `attributes.ERROR` first.
+    """
     try:
-        trial.set_user_attr(ERROR.key, reason)
+        for key, value in attributes.items():
+            trial.set_user_attr(key, value)
         finish(study, trial, state=TrialState.FAIL)
     except UpdateFinishedTrialError:  # told already, or taken over
         pass

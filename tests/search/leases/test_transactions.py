@@ -151,7 +151,7 @@ def test_a_trial_whose_claim_was_never_answered_is_reclaimed(study: optuna.Study
 
 def test_a_trial_that_fails_by_its_own_fault_has_no_copy(study: optuna.Study) -> None:
     trial = leases.ask(study)
-    leases.fail(study, trial, "too large")
+    leases.fail(study, trial, {ERROR.key: "too large"})
     again = leases.ask(study)
     again.set_user_attr(ERROR.key, "too large")  # and its worker dies
     leases.release(study, again.number)

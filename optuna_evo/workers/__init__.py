@@ -1,0 +1,101 @@
+"""Many workers on one study: processes of this machine, of others, or of a Ray cluster.
+
+A worker is nothing but a process that runs the loop on a database's URL. `study run NAME
+--workers N` starts N of them, each with the command line of one worker; hears their events (one
+JSON object a line); starts a worker that crashes again, after a pause that doubles, at most five
+times in a row; and passes Ctrl-C and SIGTERM on, once politely, the second time by SIGKILL. When
+whoever started them is gone, workers end by themselves. `--executor ray` puts the same processes
+into actors of a Ray cluster. The same command on another machine, with the same URL, adds workers
+there: the database is all that they share.
+
+What one database bears
+-----------------------
+Measured by `python -m tests.benchmarks.workers` with trials that take no time (three parameters,
+the genetic sampler) on two cores that 25 to 35 other processes used too. That stretches clocks
+about tenfold, so CPU time is given, which it lengthens as well; 2,000 / (the sum of both columns)
+is what two cores would reach with nothing else to do.
+
+    one worker             statements a trial    CPU ms in the worker    in the server
+    SQLite                      46 (82)               20.5 (41)                 -
+    PostgreSQL                  44 (81)               24.8 (54)             7.0 (11.3)
+
+In brackets: with Optuna's own storage, before `LeanStorage` (`search/_lean.py`). One row was
+measured while the machine was nearly idle, SQLite before it: 27.5 trials a second by one worker,
+an ask 13.9 ms at trial 200 and 15.4 ms at trial 2,000.
+
+    PostgreSQL, workers             1       4       16
+    CPU ms in the workers, a trial  24.8    40.2    62.3
+    in the server                   7.0     9.8     18.3
+
+Where it bends:
+
+- Each look at a study reads all trials that are open again, and a trial takes six looks: 0.5 ms of
+  CPU in the worker and 0.1 ms in the server for each other trial that runs (88 and 21 ms with 100
+  open ones). So the cost grows as the square of the number of workers.
+- A trial's number is counted under a lock on the study: the asks of all workers stand in one line,
+  which on an SQLite file is the line for every write.
+- PostgreSQL takes 100 connections by default, and a worker needs two at times (as it starts, and
+  for heartbeats): from 50 workers on raise `max_connections`, or put PgBouncer in front.
+
+What to do there, in this order: longer trials (a worker that trains for minutes costs nothing);
+`batch_size` > 1, where one worker trains many trials; PostgreSQL in place of SQLite from 8 workers
+or the second machine on; and beyond some hundred workers several studies that start from each
+other (`--warm-start`).
+"""
+
+from optuna_evo.workers._events import Event
+from optuna_evo.workers._events import EventListener
+from optuna_evo.workers._events import json_lines
+from optuna_evo.workers._events import worker_events
+from optuna_evo.workers._listeners import Listeners
+from optuna_evo.workers._local import LocalLauncher
+from optuna_evo.workers._placement import place
+from optuna_evo.workers._placement import Placement
+from optuna_evo.workers._pool import Outcome
+from optuna_evo.workers._pool import run_pool
+from optuna_evo.workers._process import follow_parent
+from optuna_evo.workers._process import open_channel
+from optuna_evo.workers._process import WorkerProcess
+from optuna_evo.workers._ray import RayLauncher
+from optuna_evo.workers._run import check_shared
+from optuna_evo.workers._run import is_one_file
+from optuna_evo.workers._run import run_workers
+from optuna_evo.workers._run import sqlite_limit
+from optuna_evo.workers._status import study_status
+from optuna_evo.workers._status import StudyStatus
+from optuna_evo.workers._status import WorkerStatus
+from optuna_evo.workers._status_view import status_panel
+from optuna_evo.workers._trackers import open_trackers
+from optuna_evo.workers._trackers import Tracker
+from optuna_evo.workers._trackers import TrackerListener
+from optuna_evo.workers._trackers import TrialRecord
+
+
+__all__ = [
+    "check_shared",
+    "Event",
+    "EventListener",
+    "follow_parent",
+    "is_one_file",
+    "json_lines",
+    "Listeners",
+    "LocalLauncher",
+    "open_channel",
+    "open_trackers",
+    "Outcome",
+    "place",
+    "Placement",
+    "RayLauncher",
+    "run_pool",
+    "run_workers",
+    "sqlite_limit",
+    "status_panel",
+    "study_status",
+    "StudyStatus",
+    "Tracker",
+    "TrackerListener",
+    "TrialRecord",
+    "worker_events",
+    "WorkerProcess",
+    "WorkerStatus",
+]
