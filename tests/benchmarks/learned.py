@@ -56,7 +56,8 @@ MLP = {"name": "digits_mlp", "width": 32}
 WIDE = {"name": "digits_mlp", "width": 64}
 QUADRATICS = {"name": "quadratics", "size": 10}
 NOISY = {"name": "quadratics", "size": 10, "noise": 0.5, "density": 0.2}
-SCALES = {"low": 0.01, "high": 100.0, "per": "tensor"}
+HEADED = {"name": "digits_mlp", "width": 32, "zero_head": True}
+SCALES = {"low": 0.01, "high": 100.0, "per": "tensor", "loss": [0.001, 1000.0]}
 
 DIGITS = (
     Line(name="digits at K", family=MLP, at_most=0.6),
@@ -74,7 +75,7 @@ LINES: Mapping[str, tuple[Line, ...]] = {
         Line(name="20 dimensions at 100", family=QUADRATICS | {"size": 20}),
         Line(name="quadratics at 500", family=QUADRATICS, steps=500),
     ),
-    "transformer": (Line(name="scales differ", family=MLP, reparametrise=SCALES),),
+    "transformer": (Line(name="scales differ", family=HEADED, reparametrise=SCALES),),
     "graph": (Line(name="width 32", family=MLP), Line(name="width 64", family=WIDE)),
     "memory": (
         Line(name="sparse, noisy, against base", family=NOISY, against="untrained"),

@@ -22,7 +22,7 @@ def test_the_spec_that_ships_is_named_like_its_file_and_can_be_built() -> None:
     spec = load_meta_spec(SHIPPED, overrides=["outer.pairs=2", "selection.tasks=2"])
     assert spec.name == SHIPPED.stem
     genome = Genome.from_dict(spec.controller_settings()["genome"])
-    assert genome.lr == 0.128 and genome.use_cosine_decay
+    assert genome.lr == 0.064 and genome.use_cosine_decay
     assert MetaTraining(spec).number == 0
 
 

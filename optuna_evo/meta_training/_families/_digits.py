@@ -8,6 +8,7 @@ are trained on, 360 are for validation (the meta-loss) and 360 for tests: no see
 from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
+import math
 from typing import Any
 from typing import Final
 
@@ -81,6 +82,7 @@ class DigitsMLP(TaskFamily):
         depth: Hidden layers, >= 1.
         activation: "relu" or "tanh".
         batch_size: Rows of a batch, 1..360.
+        zero_head: Whether the weights of the last layer begin at 0.
 
     Raises:
         UsageError: If a value is outside its range.
@@ -99,12 +101,14 @@ class DigitsMLP(TaskFamily):
         depth: int = 1,
         activation: str = "relu",
         batch_size: int = 64,
+        zero_head: bool = False,
     ) -> None:
         _check(activation, batch_size, [width])
         if depth < 1:
             raise UsageError(f"`depth` must be at least 1, got {depth}.")
         self._width, self._depth = width, depth
         self._activation, self._batch_size = activation, batch_size
+        self._zero_head = bool(zero_head)
         sizes = [64, *[width] * depth, 10]
         pairs = zip(sizes[1:], sizes[:-1], strict=True)
         self._layout = [s for n_out, n_in in pairs for s in ((n_out, n_in), (n_out,))]
@@ -121,11 +125,16 @@ class DigitsMLP(TaskFamily):
             "depth": self._depth,
             "activation": self._activation,
             "batch_size": self._batch_size,
+            "zero_head": self._zero_head,
         }
 
     def draw(self, seed: int) -> dict[str, Tensor]:
         """Return one task."""
-        return _drawn(self.layout, self._batch_size, generator(seed), permuted=True)
+        arrays = _drawn(self.layout, self._batch_size, generator(seed), permuted=True)
+        if self._zero_head:
+            n_head = sum(math.prod(shape) for shape in self._layout[-2:])
+            arrays["init"][-n_head:] = 0
+        return arrays
 
     def loss(
         self,

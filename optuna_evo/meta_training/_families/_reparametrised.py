@@ -6,6 +6,7 @@ other sizes than usual, so a rule cannot rely on those.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import math
 from typing import Any
 
@@ -31,6 +32,8 @@ class Reparametrised(TaskFamily):
         family: The family.
         low, high: Range of the scales, 0 < low <= high.
         per: What has a scale of its own: "task", "tensor" or "weight".
+        loss: Range of the units of training losses, (low, high): gradients are that many times as
+            large, their logarithm uniform; values are told in their own units. None: no change.
 
     Raises:
         UsageError: If a value is outside its range.
@@ -43,14 +46,26 @@ class Reparametrised(TaskFamily):
     name = "reparametrised"
 
     def __init__(
-        self, family: TaskFamily, *, low: float = 1e-3, high: float = 1e3, per: str = "task"
+        self,
+        family: TaskFamily,
+        *,
+        low: float = 1e-3,
+        high: float = 1e3,
+        per: str = "task",
+        loss: Sequence[float] | None = None,
     ) -> None:
         if not 0 < low <= high or per not in _PER:
             raise UsageError(
                 f"A reparametrisation needs 0 < low <= high and per among {', '.join(_PER)}, got "
                 f"{low=}, {high=}, {per=}."
             )
+        if loss is not None and (len(loss) != 2 or not 0 < loss[0] <= loss[1]):
+            raise UsageError(
+                f"`loss` must be two numbers, 0 < low <= high, got {list(loss)}: leave it out for "
+                "losses in their own units."
+            )
         self._family, self._low, self._high, self._per = family, low, high, per
+        self._loss = None if loss is None else (float(loss[0]), float(loss[1]))
 
     @property
     def layout(self) -> Layout:
@@ -64,6 +79,7 @@ class Reparametrised(TaskFamily):
             "low": self._low,
             "high": self._high,
             "per": self._per,
+            "loss": None if self._loss is None else list(self._loss),
         }
 
     def draw(self, seed: int) -> dict[str, Tensor]:
@@ -77,7 +93,11 @@ class Reparametrised(TaskFamily):
         if self._per == "tensor":
             scales = scales.repeat_interleave(torch.tensor(sizes))
         arrays = self._family.draw(seed)
-        return {**arrays, "init": arrays["init"] / scales, "scales": scales}
+        arrays |= {"init": arrays["init"] / scales, "scales": scales}
+        if self._loss is not None:
+            low, high = (math.log(end) for end in self._loss)
+            arrays["unit"] = (low + (high - low) * torch.rand((), generator=random)).exp()
+        return arrays
 
     def loss(
         self,
@@ -87,4 +107,7 @@ class Reparametrised(TaskFamily):
         split: SplitName,
     ) -> Tensor:
         """Return the loss of the family at the weights in its own units."""
-        return self._family.loss(arrays, weights * arrays["scales"].to(weights), batch, split)
+        values = self._family.loss(arrays, weights * arrays["scales"].to(weights), batch, split)
+        if "unit" in arrays and split == "train" and batch is not None:
+            values = values + (arrays["unit"].to(weights) - 1) * (values - values.detach())
+        return values
