@@ -64,7 +64,7 @@ def meta_gradients(
 class EWC:
     """Elastic weight consolidation: a spring on each meta-parameter, stiff where it matters.
 
-    Give it to `fine_tune` as `penalty`, strength/2 * sum(importance * (theta - anchor)^2). The
+    Give it to `fine_tune` as `penalty`: strength/2 * sum(importance * (theta - anchor)^2). The
     importance is the diagonal of the empirical Fisher matrix, that is the mean square of the
     tasks' meta-gradients at the anchor; it is scaled to mean 1, so that one strength fits all
     domains, and a small share of it is the same for all.

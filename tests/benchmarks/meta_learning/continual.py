@@ -88,4 +88,4 @@ def second(first: Controller, n: int, seed: int) -> dict[str, Controller]:
     }
 
 
-STRENGTHS = (3.0, 5.0)
+STRENGTHS = (3.0, 5.0, 10.0)
