@@ -134,7 +134,8 @@ def remove_parts(path: Path) -> None:
     start = _start_of(path)
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(path.parent)):
-            if entry.name.startswith(start) and entry.name.endswith(PART):
+            ours = entry.name.startswith(start) and entry.name.endswith(PART)
+            if ours or entry.name == path.name + PART:  # of an earlier version
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)
 

@@ -65,7 +65,8 @@ def test_a_broken_write_leaves_the_old_file_and_nothing_beside(tmp_path: Path) -
     with contextlib.closing(store.open_reader("3.pt")) as reader:
         assert reader.read() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
-    (tmp_path / "3.pt.part").write_bytes(b"what a killed process leaves")
+    for name in (".3.pt.0123.part", "3.pt.part"):
+        (tmp_path / name).write_bytes(b"what a killed process leaves")
     store.remove("3.pt")
     assert not list(tmp_path.iterdir())
 

@@ -15,6 +15,7 @@ from optuna_evo.attributes import DIVERGED
 from optuna_evo.attributes import ERROR
 from optuna_evo.attributes import LOST_CHECKPOINT
 from optuna_evo.attributes import REUSED_FROM
+from optuna_evo.errors import DiskFullError
 from optuna_evo.errors import SpecError
 from optuna_evo.samplers import segment_of
 from optuna_evo.search import CheckpointStore
@@ -179,10 +180,10 @@ def test_a_trial_is_complete_only_with_its_checkpoint(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("optuna_evo.search._checkpoints.AtomicFileSystemStore.write", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFullError, match="No space left"):
         run_study(stored)
     states = [t.state for t in stored.study.get_trials()]
-    assert states == [TrialState.FAIL] * 3
+    assert states == [TrialState.FAIL, TrialState.WAITING]  # it is run again when there is space
 
 
 @pytest.mark.parametrize(
