@@ -76,9 +76,11 @@ def fused_update(
         table += [t.data_ptr() for t in dense[name]] if name in dense else [0] * len(params)
     table += sizes
     if params[0].is_cuda:
+        from optuna_evo.optimizers._triton import launch  # there is one, or nobody came here
+
         device = params[0].device
         with torch.cuda.device(device):
-            _triton().launch(dtype, table, numbers, device, one_by_one=capturable)
+            launch(dtype, table, numbers, device, one_by_one=capturable)
     else:
         _native.launch(dtype, table, numbers)
     if dense is not columns:

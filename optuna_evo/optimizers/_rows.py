@@ -6,7 +6,6 @@ Shape legend: P members of T tensors with N weights in all.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
-import importlib
 
 import numpy as np
 import torch
@@ -71,9 +70,10 @@ def fused_stack(
     table = np.concatenate([*columns, lengths])
     rows = numbers.reshape(-1, numbers.shape[-1])
     if params.is_cuda:
-        triton = importlib.import_module("optuna_evo.optimizers._triton")
+        from optuna_evo.optimizers._triton import launch
+
         with torch.cuda.device(params.device):
-            triton.launch(params.dtype, table.tolist(), rows)
+            launch(params.dtype, table.tolist(), rows, params.device)
     else:
         _native.launch(params.dtype, table, rows)
     torch.autograd.graph.increment_version([params])

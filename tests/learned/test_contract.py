@@ -4,6 +4,7 @@ from collections.abc import Callable
 import copy
 from pathlib import Path
 from typing import Any
+import warnings
 
 import pytest
 import torch
@@ -299,8 +300,10 @@ def test_its_numbers_never_wait_for_a_gpu(kind: str) -> None:
     for step in (1, 2, 3):
         coefficients.evaluate(step, seen)
     mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Synchronization debug mode")
+            torch.cuda.set_sync_debug_mode("error")
         coefficients.evaluate(4, seen)
     finally:
         torch.cuda.set_sync_debug_mode(mode)
