@@ -1,6 +1,7 @@
 """Spoilt controllers, states of meta-training and exported files: read, or refused in one line."""
 
 import contextlib
+from dataclasses import dataclass
 import functools
 import json
 from pathlib import Path
@@ -43,6 +44,17 @@ FIGURES = {"selection_loss": 1.0, "selection_loss_of_base": 2.0}
 PROVENANCE = {"seed": 0, "command": "x", "figures": FIGURES, "spec": {"seed": 0}}
 
 
+@dataclass(frozen=True)
+class Files:
+    """The two files of a controller."""
+
+    head: bytes
+    weights: bytes
+
+    def __repr__(self) -> str:
+        return f"{self.head!r} and {len(self.weights)} bytes of weights"
+
+
 @functools.cache
 def whole(kind: str) -> tuple[bytes, bytes]:
     """Return the two files of a controller of some kind."""
@@ -52,7 +64,7 @@ def whole(kind: str) -> tuple[bytes, bytes]:
 
 
 @st.composite
-def spoilt_controllers(draw: st.DrawFn) -> tuple[bytes, bytes]:
+def spoilt_controllers(draw: st.DrawFn) -> Files:
     """Draw a head and weights, of which at least one is spoilt."""
     head, weights = whole(draw(st.sampled_from(sorted(KINDS))))
     kind = draw(st.sampled_from(["table", "table", "table", "head", "weights", "tensor", "mixed"]))
@@ -66,7 +78,7 @@ def spoilt_controllers(draw: st.DrawFn) -> tuple[bytes, bytes]:
         weights = save_tensors(draw(spoilt_tensors(load_tensors(weights))))
     else:
         weights = whole(draw(st.sampled_from(sorted(KINDS))))[1]
-    return head, weights
+    return Files(head, weights)
 
 
 @st.composite
@@ -101,10 +113,10 @@ def train(folder: str) -> None:
 
 @examples(12, 500)
 @given(st.deferred(spoilt_controllers))
-def test_a_spoilt_controller_is_loaded_or_refused_in_one_line(files: tuple[bytes, bytes]) -> None:
+def test_a_spoilt_controller_is_loaded_or_refused_in_one_line(files: Files) -> None:
     with own_folder() as folder, no_hang():
         (folder / "c").mkdir()
-        for name, content in zip((HEAD, WEIGHTS), files, strict=True):
+        for name, content in ((HEAD, files.head), (WEIGHTS, files.weights)):
             (folder / "c" / name).write_bytes(content)
         code, _, err = call("optimizer", "show", "c")
         assert code in (0, 2), err

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 import signal
 from typing import Any
+from typing import BinaryIO
 
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
@@ -16,8 +17,9 @@ import torch
 from optuna_evo import files
 from optuna_evo.attributes import ERROR
 from optuna_evo.samplers import segment_of
-from optuna_evo.search import _checkpoints
 from optuna_evo.search import _lineage
+from optuna_evo.search import AtomicFileSystemStore
+from optuna_evo.search import CheckpointStore
 from optuna_evo.search import open_storage
 from optuna_evo.search import parent_of
 from optuna_evo.spec import StudySpec
@@ -142,11 +144,12 @@ def _nth(function: Callable[..., Any], other: Callable[..., Any], nth: int) -> C
     return counted
 
 
-def _write_half(source: Any, target: Any) -> None:
-    content = source.read()
-    target.write(content[: len(content) // 2])
-    target.flush()
-    _die()
+def _write_half(store: AtomicFileSystemStore, name: str, body: BinaryIO) -> None:
+    content = body.read()
+    with files.open_whole(store._get_filepath(name)) as file:
+        file.write(content[: len(content) // 2])
+        file.flush()
+        _die()
 
 
 def _replace_and_die(*args: Any) -> None:
@@ -161,10 +164,9 @@ class _Own:
         self.__dict__.update({n: getattr(module, n) for n in dir(module)}, **others)
 
 
-def _patch(user: Any, name: str, function: str, other: Callable[..., Any], nth: int) -> None:
-    module = getattr(user, name)
-    mine = _nth(getattr(module, function), other, nth)
-    setattr(user, name, _Own(module, **{function: mine}))
+def _in_files(other: Callable[..., Any], name: str, nth: int) -> None:
+    mine = _nth(getattr(os, name), other, nth)
+    files.os = _Own(os, **{name: mine})  # type: ignore[assignment]
 
 
 def _as_method(other: Callable[..., Any], cls: Any, name: str, nth: int) -> None:
@@ -172,10 +174,10 @@ def _as_method(other: Callable[..., Any], cls: Any, name: str, nth: int) -> None
 
 
 DEATHS: dict[str, Callable[[int], None]] = {
-    "before it": lambda n: _as_method(_die, _checkpoints.CheckpointStore, "save", n),
-    "in the middle of it": lambda n: _patch(_checkpoints, "shutil", "copyfileobj", _write_half, n),
-    "before it is in its place": lambda n: _patch(files, "os", "replace", _die, n),
-    "when it is in its place": lambda n: _patch(files, "os", "replace", _replace_and_die, n),
+    "before it": lambda n: _as_method(_die, CheckpointStore, "save", n),
+    "in the middle of it": lambda n: _as_method(_write_half, AtomicFileSystemStore, "write", n),
+    "before it is in its place": lambda n: _in_files(_die, "replace", n),
+    "when it is in its place": lambda n: _in_files(_replace_and_die, "replace", n),
     "when the trial is told": lambda n: _as_method(_die, _lineage.Lineage, "clean_up", n),
 }
 
