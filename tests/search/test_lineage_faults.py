@@ -82,7 +82,6 @@ def test_a_worker_killed_at_each_write_of_a_checkpoint_ends_as_one_that_is_not(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_workers_killed_in_the_midst_of_writes_break_no_lineage(url: str, tmp_path: Path) -> None:
     folder, rng = tmp_path / "c", random.Random(0)
     n_workers = 4
@@ -163,18 +162,23 @@ def watched(disk: Disk) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    ("every", "after"),
+    [
+        pytest.param(37, False, id="few"),
+        pytest.param(1, False, id="before", marks=pytest.mark.slow),
+        pytest.param(1, True, id="after", marks=pytest.mark.slow),
+    ],
+)
 def test_whichever_call_that_uses_a_file_fails_the_same_command_ends_as_if_it_had_not(
-    after: bool, tmp_path: Path, whole: Any, request: pytest.FixtureRequest
+    every: int, after: bool, tmp_path: Path, whole: Any
 ) -> None:
     disk = Disk()
     make(f"sqlite:///{tmp_path / 'whole.db'}", n_trials=N_TRIALS, n_members=N_MEMBERS)
     with watched(disk):
         run(f"sqlite:///{tmp_path / 'whole.db'}", tmp_path / "whole")
     assert disk.n > 60
-    # all of them take a minute; the default suite does a few, each in another place
-    every = 1 if request.config.getoption("-m") == "slow" else 13
-    for nth in range(1, disk.n + 1, every):
+    for nth in range(min(5, every), disk.n + 1, every):
         url, folder = f"sqlite:///{tmp_path / str(nth)}.db", tmp_path / str(nth)
         make(url, n_trials=N_TRIALS, n_members=N_MEMBERS)
         with watched(Disk(nth, after=after)), contextlib.suppress(StorageError):
