@@ -166,7 +166,7 @@ class _Own:
 
 def _in_files(other: Callable[..., Any], name: str, nth: int) -> None:
     mine = _nth(getattr(os, name), other, nth)
-    files.os = _Own(os, **{name: mine})  # type: ignore[assignment]
+    vars(files)["os"] = _Own(os, **{name: mine})
 
 
 def _as_method(other: Callable[..., Any], cls: Any, name: str, nth: int) -> None:

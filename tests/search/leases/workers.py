@@ -164,8 +164,8 @@ def set_clock(seconds: float) -> None:
 def become(identity: Mapping[str, str]) -> None:
     """Let this process be in another container: same host name, another namespace."""
     boot, namespace = identity["boot"], identity["namespace"]
-    _worker._boot = lambda: boot  # type: ignore[assignment]
-    _worker._namespace = lambda: namespace  # type: ignore[assignment]
+    _worker._boot = lambda: boot
+    _worker._namespace = lambda: namespace
 
 
 def start(url: str, log: Path, sampler: str, n_trials: int, **options: Any) -> Worker:
