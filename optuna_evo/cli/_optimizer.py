@@ -1,8 +1,10 @@
 """`optuna_evo optimizer ...`: meta-train controllers, and show those that there are."""
 
+from collections.abc import Mapping
 from pathlib import Path
 import shlex
 import sys
+from typing import Any
 
 import click
 
@@ -142,7 +144,7 @@ def optimizer_show(controller: str) -> None:
     own = {k: v for k, v in found.settings.items() if k not in ("genome", "mixes")}
     rows |= {f"  {key}": value for key, value in own.items()}
     rows |= {k: v for k, v in made.items() if k not in ("figures", "spec") and v not in ("", None)}
-    rows |= {f"  {key}": value for key, value in (made.get("figures") or {}).items()}
+    rows |= {f"  {key}": value for key, value in _figures(made).items()}
     width = max(map(len, rows)) + 2
     for key, value in rows.items():
         click.echo(printable(f"{key:<{width}}{value}"))
@@ -181,8 +183,14 @@ def optimizer_list(folders: tuple[Path, ...]) -> None:
             continue
         n_parameters = sum(p.numel() for p in found.parameters())
         told = f"{found.kind}, {n_parameters} meta-parameters"
-        figures = made.get("figures") or {}
+        figures = _figures(made)
         ours, base = (figures.get(f"selection_loss{end}") for end in ("", "_of_base"))
-        if ours is not None and base:
+        if isinstance(ours, int | float) and isinstance(base, int | float):
             told += f", held-out loss {ours:.4g}, its base {base:.4g}"
         click.echo(printable(f"{name}: {told}"))
+
+
+def _figures(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what was measured of a controller: whoever wrote its file has said it."""
+    found = provenance.get("figures")
+    return found if isinstance(found, Mapping) else {}

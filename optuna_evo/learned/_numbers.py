@@ -129,6 +129,10 @@ class Mixer:
             places[k, names.index(mix)] = 1
             scales[sized.index(_SIZED.get(mix, "")), k] = 1
         self._places, self._scales = places.to(device), scales.to(device)
+        reached = places.any(dim=0)
+        dense = reached.clone()
+        dense[-1] = True
+        self._reached, self._reached_dense = reached.to(device), dense.to(device)
         self._is_sized = any(mix in _SIZED for mix in mixes)
 
     def added(self, mix: Tensor, sizes: Mapping[str, Tensor]) -> Tensor:
@@ -145,6 +149,20 @@ class Mixer:
             inverse = torch.where(found > 0, 1 / found.clamp(min=1e-30), 0.0)
             mix = mix * (inverse.double() @ self._scales)
         return mix @ self._places
+
+    def confined(self, steps: Tensor, base: Tensor, *, has_direction: bool) -> Tensor:
+        """Return coefficients that are 0 where neither the base nor an answer reaches.
+
+        An answer that is no number would stand everywhere else, and the step would read averages
+        that nobody keeps.
+
+        Args:
+            steps: (P, T, D + 1).
+            base: Those of the base, of the same shape or one that becomes it.
+            has_direction: Whether the answer has a dense direction.
+        """
+        reached = self._reached_dense if has_direction else self._reached
+        return torch.where(reached | (base != 0), steps, 0.0)
 
 
 def answered_numbers(
@@ -164,7 +182,8 @@ def answered_numbers(
         share = torch.ones_like(log_lr) if answer.share is None else answer.share.unsqueeze(-1)
         added = torch.cat([added[..., :-1], share.double()], dim=-1)
     steps, rest = base.numbers[:, None, : _D + 1], base.numbers[:, None, _D + 1 :]
-    steps = torch.addcmul(steps, base.unit[:, None], added) * log_lr.exp()
+    answered = torch.addcmul(steps, base.unit[:, None], added) * log_lr.exp()
+    steps = mixer.confined(answered, steps, has_direction=answer.direction is not None)
     rest = rest.expand(-1, steps.shape[1], -1)
     decay = rest[..., :1] + (rest[..., :1] - 1) * log_lr.expm1()
     return torch.cat([steps, decay, rest[..., 1:]], dim=-1)

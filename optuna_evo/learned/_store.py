@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import json
 import os
 from pathlib import Path
-import tempfile
 from typing import Any
 from typing import Final
 
@@ -18,6 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from optuna_evo.errors import UsageError
+from optuna_evo.files import open_whole
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._kinds import build
 
@@ -68,10 +68,8 @@ def save_controller(
     place.mkdir(parents=True, exist_ok=True)
     # weights first: a head alone would name what is not there
     for name, content in ((WEIGHTS, save_tensors(weights)), (HEAD, text.encode())):
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".", delete=False) as scratch:
-            scratch.write(content)
-        os.chmod(scratch.name, 0o644)
-        os.replace(scratch.name, place / name)
+        with open_whole(place / name) as file:
+            file.write(content)
     return place
 
 

@@ -16,6 +16,7 @@ import zlib
 import numpy as np
 
 from optuna_evo.errors import ObjectiveError
+from optuna_evo.errors import StorageError
 from optuna_evo.objectives._global_seed import global_generators_seeded
 from optuna_evo.plugins import last_line_in
 
@@ -92,16 +93,21 @@ class FunctionObjective:
 
         Raises:
             TrialPruned: If the function does.
+            StorageError: If the database fails while it reports: that is not its fault.
+            UpdateFinishedTrialError: If the trial was taken over meanwhile.
             ObjectiveError: If it raises anything else, or does not return a number.
         """
         from optuna import TrialPruned
+        from optuna.exceptions import StorageInternalError
 
         try:
             with global_generators_seeded(_stream(trial, self._seed)):
                 returned: Any = self._function(trial)
-        except TrialPruned:
+        except (TrialPruned, StorageError, StorageInternalError):
             raise
         except Exception as error:
+            if _was_taken_over(trial, error):
+                raise
             line = last_line_in(self._file, error.__traceback__)
             raise ObjectiveError(f"{self._at(line)}: {_explained(error)}") from error
         if isinstance(returned, tuple | list):
@@ -156,6 +162,16 @@ def _stream(trial: "BaseTrial", seed: int) -> np.random.SeedSequence:
     earlier = study.get_trials(deepcopy=False)[: trial.number]
     n_before = sum(t.state != TrialState.FAIL for t in earlier)
     return np.random.SeedSequence([seed, zlib.crc32(study.study_name.encode()), n_before])
+
+
+def _was_taken_over(trial: "BaseTrial", error: Exception) -> bool:
+    """Whether an error says that this very trial has ended, and not one of the function's own."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    study = getattr(trial, "study", None)
+    if study is None or not isinstance(error, UpdateFinishedTrialError):
+        return False
+    return bool(study._storage.get_trial(trial._trial_id).state.is_finished())  # type: ignore[attr-defined]
 
 
 def _explained(error: Exception) -> str:

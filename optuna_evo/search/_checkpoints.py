@@ -23,6 +23,7 @@ import sqlalchemy
 
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import DiskFullError
+from optuna_evo.errors import OptunaEvoError
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
 from optuna_evo.files import open_whole
@@ -96,29 +97,35 @@ class CheckpointStore:
 
         Raises:
             DiskFullError: If there is no space for it.
+            StorageError: If it cannot be written.
         """
         from optuna_evo.trainers import write_checkpoint
 
         # nameless: a killed process leaves nothing
-        with _space(self.place), tempfile.TemporaryFile() as file:
+        with _reached(self.place), tempfile.TemporaryFile() as file:
             write_checkpoint(checkpoint, file)
             file.seek(0)
-            self._store.write(self._name(number), file)
+            with _reached(self.place, always=True):
+                self._store.write(self._name(number), file)
 
     def load(self, number: int) -> "Checkpoint":
         """Read the checkpoint of a trial.
 
         Raises:
             CheckpointError: If there is none, or it is damaged.
+            StorageError: If it cannot be read, whatever it holds.
         """
         from optuna_evo.trainers import read_checkpoint
 
-        try:
-            reader = self._store.open_reader(self._name(number))
-        except ArtifactNotFound as error:
-            raise CheckpointError(f"The checkpoint of trial {number} is missing.") from error
-        with contextlib.closing(reader), tempfile.TemporaryFile() as file:
-            shutil.copyfileobj(reader, file)  # what comes over a network cannot be searched
+        with _reached(self.place), tempfile.TemporaryFile() as file:
+            try:
+                with _reached(self.place, always=True):
+                    reader = self._store.open_reader(self._name(number))
+                    with contextlib.closing(reader):
+                        # what comes over a network cannot be searched
+                        shutil.copyfileobj(reader, file)
+            except ArtifactNotFound as error:
+                raise CheckpointError(f"The checkpoint of trial {number} is missing.") from error
             file.seek(0)
             return read_checkpoint(file)
 
@@ -128,15 +135,19 @@ class CheckpointStore:
         for number in range(n_trials):
             with contextlib.suppress(ArtifactNotFound):
                 with contextlib.closing(self._store.open_reader(self._name(number))) as reader:
-                    with _space(other.place):
+                    with _reached(other.place, always=True):
                         other._store.write(other._name(number), reader)
                 n_copied += 1
         return n_copied
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Remove the checkpoints of trials; those that are not there are no error."""
+        """Remove the checkpoints of trials; those that are not there are no error.
+
+        Raises:
+            StorageError: If one cannot be removed.
+        """
         for number in numbers:
-            with contextlib.suppress(ArtifactNotFound):
+            with contextlib.suppress(ArtifactNotFound), _reached(self.place, always=True):
                 self._store.remove(self._name(number))
 
     def clear(self, n_trials: int) -> None:
@@ -171,17 +182,38 @@ class AtomicFileSystemStore(FileSystemArtifactStore):
 
 
 @contextlib.contextmanager
-def _space(place: str) -> Iterator[None]:
-    """Say that there is no space, where that is what went wrong."""
+def _reached(place: str, *, always: bool = False) -> Iterator[None]:
+    """Say that a store fails: that is never the fault of a trial.
+
+    Args:
+        place: Where it is.
+        always: Whether all errors are its own; if not, those of files alone are.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno not in NO_SPACE:
+    except (ArtifactNotFound, OptunaEvoError, MemoryError):
+        raise
+    except Exception as error:
+        cause = _of_files(error)
+        if cause is None and not always:
             raise
-        raise DiskFullError(
-            f"No space left for checkpoints ({place or error.strerror}): make room; what was "
-            "written before is safe, and the same command goes on."
+        if cause is not None and cause.errno in NO_SPACE:
+            raise DiskFullError(
+                f"No space left for checkpoints ({place or cause.strerror}): make room; what was "
+                "written before is safe, and the same command goes on."
+            ) from error
+        reason = (str(cause or error).strip() or type(error).__name__).splitlines()[0]
+        raise StorageError(
+            f"Checkpoints in {place} cannot be reached ({reason[:300]}); what was written before "
+            "is safe, and the same command goes on."
         ) from error
+
+
+def _of_files(error: BaseException | None) -> OSError | None:
+    """Return the error of a file behind an error: torch raises its own in its place."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _open_s3(bucket: str) -> Boto3ArtifactStore:

@@ -21,6 +21,7 @@ from optuna_evo.attributes import LOST_CHECKPOINT
 from optuna_evo.attributes import PARENT
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import CheckpointError
+from optuna_evo.errors import StorageError
 from optuna_evo.samplers import segment_of
 from optuna_evo.search._ancestry import deepest
 from optuna_evo.search._ancestry import needed
@@ -66,6 +67,7 @@ class Lineage:
         self._inherit = inherit
         self._removed: set[int] = set()
         self._first: int | None = None
+        self._has_warned = False
 
     def start(
         self, trials: Sequence[optuna.Trial], configs: Sequence[TrainingConfig], *, repetition: int
@@ -127,5 +129,11 @@ class Lineage:
             for t in trials[self._first :]
             if t.state.is_finished() and t.number not in stay
         ]
-        self._store.remove(gone)
+        try:
+            self._store.remove(gone)
+        except StorageError as error:  # nothing is lost by it, and the next trial tries again
+            if not self._has_warned:
+                _logger.warning("Checkpoints that nobody needs stay for now. %s", error)
+            self._has_warned = True
+            return
         self._removed.update(gone)

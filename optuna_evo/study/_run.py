@@ -86,6 +86,7 @@ def run_study(
     if kind_of(spec).has_lineages:
         store = checkpoints_of(stored, checkpoints)
         inheritance = Lineage(stored.study, objective, store, inherit=spec.lineage.inherit)
+        inheritance.clean_up()  # after a process that was killed
     mark_schema(stored.study)
     note_environment(stored, device=device)
     _write_meta_features(stored, objective)

@@ -76,6 +76,8 @@ def read_checkpoint(file: BinaryIO) -> Checkpoint:
     try:
         _check_sums(file)
         data = torch.load(file, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # torch raises many kinds for a damaged file
         raise CheckpointError("The checkpoint is truncated or damaged.") from error
     if not isinstance(data, dict) or data.pop("format", None) != _FORMAT:

@@ -24,7 +24,7 @@ from optuna_evo.workers._events import Event
 
 __all__ = ["follow_parent", "open_channel", "WorkerProcess"]
 
-_LAST_LINES = 40  # the stack of a crash
+_LAST_LINES = 120  # what a crash says: its cause, and the stacks of all threads
 _DRAIN_S = 2  # a grandchild may hold the pipes for ever
 
 

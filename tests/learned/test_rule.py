@@ -8,6 +8,7 @@ from torch import Tensor
 from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import Genome
+from optuna_evo import LearnedOptimizer
 from optuna_evo.learned import Controller
 from optuna_evo.learned import ControllerRule
 from optuna_evo.learned import MLPController
@@ -152,3 +153,18 @@ def test_a_base_without_momentum_gets_one_for_its_mixes() -> None:
 def _parts(flat: Tensor) -> list[Tensor]:
     sizes = [torch.Size(shape).numel() for shape in SHAPES]
     return [t.reshape(s) for t, s in zip(flat.split(sizes), SHAPES, strict=True)]
+
+
+@pytest.mark.parametrize("weight", [float("nan"), 3e38])
+def test_an_answer_that_is_no_number_gives_weights_that_are_none(weight: float) -> None:
+    controller = MLPController()  # its base reads but one average
+    with torch.no_grad():
+        for p in controller.parameters():
+            p.fill_(weight)
+    model = nn.Linear(3, 2)
+    optimizer = LearnedOptimizer(model.parameters(), controller, total_steps=4)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(torch.ones(4, 3)).square().sum().backward()
+        optimizer.step()
+    assert model.weight.isnan().all()  # a training sees that it diverged

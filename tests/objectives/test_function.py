@@ -8,9 +8,12 @@ from optuna.trial import TrialState
 import pytest
 import torch
 
+from optuna_evo.attributes import ERROR
 from optuna_evo.errors import ObjectiveError
+from optuna_evo.errors import StorageError
 from optuna_evo.objectives import FunctionObjective
 from optuna_evo.objectives import OpenTrial
+from optuna_evo.search import _leases as leases
 from optuna_evo.search import search
 
 
@@ -107,3 +110,49 @@ def test_the_line_is_the_last_one_in_the_users_file() -> None:
     line = function.__code__.co_firstlineno + 1
     with pytest.raises(ObjectiveError, match=f"line {line}: LinAlgError: Singular matrix"):
         objective.call(optuna.trial.FixedTrial({}))
+
+
+def test_a_database_that_fails_under_a_function_is_not_the_fault_of_its_trial() -> None:
+    study, is_away = new_study(), [True]
+
+    def function(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", -1, 1)
+        if trial.number == 2 and is_away[0]:
+            raise StorageError("the database is away")
+        return x
+
+    with pytest.raises(StorageError, match="^the database is away$"):
+        run(study, FunctionObjective(function), 4)
+    is_away[0] = False
+    run(study, FunctionObjective(function), 4)
+    lost, copy = study.get_trials()[2:4]
+    assert lost.state == TrialState.FAIL and not ERROR.is_in(lost.user_attrs)
+    assert copy.state == TrialState.COMPLETE and copy.params == lost.params
+
+
+def test_a_trial_that_is_taken_over_in_a_function_has_not_failed_by_its_own_fault() -> None:
+    study = new_study()
+
+    def function(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", -1, 1)
+        if trial.number < 4:  # more often than failures in a row end a search
+            leases.release(study, trial.number)
+        trial.report(x, 1)
+        return x
+
+    run(study, FunctionObjective(function), 1)
+    *lost, last = study.get_trials()
+    assert len(lost) == 4 and not any(ERROR.is_in(trial.user_attrs) for trial in lost)
+    assert last.state == TrialState.COMPLETE and last.params == lost[0].params
+
+
+def test_what_a_functions_own_study_refuses_is_the_functions_fault() -> None:
+    def function(_: optuna.Trial) -> float:
+        own = optuna.create_study()
+        trial = own.ask()
+        own.tell(trial, 1.0)
+        trial.report(0.5, 1)
+        return 1.0
+
+    with pytest.raises(ObjectiveError, match="UpdateFinishedTrialError"):
+        run(new_study(), FunctionObjective(function), 1)

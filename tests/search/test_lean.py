@@ -50,9 +50,10 @@ def opened(url: str) -> Iterator[RDBStorage]:
     storage = open_storage(url)
     for study in storage.get_all_studies():  # of the test before, on the same server
         storage.delete_study(study._study_id)
-    yield storage
-    storage.remove_session()
-    storage.engine.dispose()
+    database = storage.backing  # without what asks again before it
+    assert isinstance(database, RDBStorage)
+    yield database
+    storage.close()
 
 
 @pytest.fixture

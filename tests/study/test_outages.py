@@ -1,9 +1,11 @@
 """Runs during which the database goes away or the disk is full: they end, and nothing is lost."""
 
 from collections.abc import Iterator
+import contextlib
 import os
 from pathlib import Path
 import subprocess
+import tempfile
 import time
 from typing import Any
 
@@ -25,6 +27,8 @@ from tests.study.test_copying import segment_spec
 pytestmark = pytest.mark.slow
 
 FUNCTION = """
+import random
+import string
 import time
 
 def objective(trial):
@@ -33,7 +37,8 @@ def objective(trial):
     for step in range(3):
         time.sleep({pause})
         trial.report(x * x + y * y + step, step)
-    trial.set_user_attr("note", "n" * {size})
+    # what databases do not make smaller
+    trial.set_user_attr("note", "".join(random.Random(0).choices(string.ascii_letters, k={size})))
     return x * x + y * y
 """
 GA = ("--sampler", "ga", "--pruner", "none")
@@ -90,11 +95,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of 8 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    with mounted(folder, 8):
+        yield folder
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, megabytes: int) -> Iterator[None]:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=777", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("only root can mount a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill(disk: Path, leave: int) -> Path:
@@ -117,14 +130,45 @@ def test_a_full_disk_below_sqlite_is_said_and_the_run_goes_on_when_there_is_spac
     options = command(tmp_path, *target, "40", "--storage", url)
     failed = subprocess.run(**options, capture_output=True, text=True)
     assert failed.returncode == 1, failed
-    assert failed.stderr.startswith("Error: ") and failed.stderr.count("\n") == 1, failed.stderr
-    assert "full" in failed.stderr and "max length" not in failed.stderr
+    *_, said = failed.stderr.splitlines()  # before it there may be lines of progress
+    assert said.startswith("Error: ") and failed.stderr.count("Error: ") == 1, failed.stderr
+    assert "full" in said and "max length" not in said
     run(tmp_path, "study", "show", "f/objective", "--storage", url)
     ballast.unlink()
     run(tmp_path, *target, "40", "--storage", url)
     undisturbed = f"sqlite:///{tmp_path / 'b.db'}"
     run(tmp_path, *target, "40", "--storage", undisturbed)
     assert results(url, "f/objective") == results(undisturbed, "f/objective")
+
+
+def test_a_full_disk_below_postgres_is_said_and_the_run_goes_on_when_there_is_space(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "f.py").write_text(FUNCTION.format(pause=0, size=100_000))
+    target = ("study", "run", "f.py:objective", *GA, "--trials")
+    # the server's user cannot enter pytest's folders
+    with (
+        tempfile.TemporaryDirectory(prefix="disk-", ignore_cleanup_errors=True) as name,
+        mounted(disk := Path(name), 150),
+    ):
+        with PostgreSQL(tmp_path, disk=disk) as server:
+            url = server.new_database("studies")
+            run(tmp_path, *target, "5", "--storage", url)
+            ballast = fill(disk, 1_000_000)
+            options = command(tmp_path, *target, "150", "--storage", url)
+            options["env"]["OPTUNA_EVO_PATIENCE"] = "10"
+            failed = subprocess.run(**options, capture_output=True, text=True)
+            assert failed.returncode == 1, failed
+            *warned, said = failed.stderr.splitlines()
+            assert said.startswith("Error: ") and not any("Error: " in line for line in warned)
+            # the server itself dies where its log finds no space
+            assert "is full" in said or "is away" in said, failed.stderr
+            ballast.unlink()
+            server.start()
+            run(tmp_path, *target, "150", "--storage", url)
+            undisturbed = f"sqlite:///{tmp_path / 'b.db'}"
+            run(tmp_path, *target, "150", "--storage", undisturbed)
+            assert results(url, "f/objective") == results(undisturbed, "f/objective")
 
 
 def test_a_checkpoint_that_finds_no_space_is_said_and_leaves_the_older_ones(

@@ -34,8 +34,9 @@ What the databases guarantee, and what is built on it:
 * Clocks: heartbeats are the server's. Local clocks decide nothing.
 * Storages without transactions that we can join (in memory, a journal): 1 by Optuna's change of
   state, the name after it; 3 by making the copy first, unless there is one, and then failing the
-  original. They have no heartbeat, so that no trial of a living worker is ever taken there.
-* Copies that Optuna's own `fail_stale_trials` made twice are known by the trial that they name:
+  original. Two that find a dead worker in the same moment may both make a copy; and nobody counts
+  for all, so that 7 may be missed by one a worker.
+* Copies that were made twice, there or by Optuna's own `fail_stale_trials`, are known by the trial that they name:
   the lowest number counts, and others fail when they are claimed.
 """
 

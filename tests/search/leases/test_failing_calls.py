@@ -17,6 +17,8 @@ import pytest
 
 from optuna_evo.samplers import GASampler
 from optuna_evo.search import search
+from optuna_evo.search._lean import LeanStorage
+from optuna_evo.search._sqlite import SqliteStorage
 from tests.search.leases.crowd import CurveObjective
 from tests.search.leases.test_model import check
 from tests.search.leases.workers import opened
@@ -115,22 +117,28 @@ def test_in_sqlite_whichever_transaction_fails(
     def run_with(counter: Counter, name: str) -> list[FrozenTrial]:
         depth = 0
 
-        @contextlib.contextmanager
-        def counted(*args: Any) -> Iterator[Any]:
-            nonlocal depth
-            with counter.call() if depth == 0 else contextlib.nullcontext():
-                depth += 1
-                try:
-                    with _transaction(*args) as session:
-                        yield session
-                finally:
-                    depth -= 1
+        def counted(opened: Callable[..., Any]) -> Callable[..., Any]:
+            @contextlib.contextmanager
+            def counting(*args: Any) -> Iterator[Any]:
+                nonlocal depth
+                with counter.call() if depth == 0 else contextlib.nullcontext():
+                    depth += 1
+                    try:
+                        with opened(*args) as session:
+                            yield session
+                    finally:
+                        depth -= 1
+
+            return counting
 
         with opened(f"sqlite:///{tmp_path / name}.db") as storage, monkeypatch.context() as patch:
-            storage.heartbeat_interval = None  # it beats in a thread, at any time
-            optuna.create_study(study_name="s", storage=storage)
-            patch.setattr(rdb, "_create_scoped_session", counted)
-            return run(storage, batch_size)
+            database = storage.backing  # which nobody asks again
+            assert isinstance(database, SqliteStorage)
+            database.heartbeat_interval = None  # it beats in a thread, at any time
+            optuna.create_study(study_name="s", storage=database)
+            patch.setattr(rdb, "_create_scoped_session", counted(_transaction))
+            patch.setattr(LeanStorage, "_connected", counted(LeanStorage._connected))
+            return run(database, batch_size)
 
     whole = Counter()
     undisturbed = results(run_with(whole, "whole"))
