@@ -365,12 +365,11 @@ def run_threads(
 ) -> None:
     """Be as many workers as there are threads, with one connection pool."""
     storage = open_storage(url)
-    size = MOST_CONNECTIONS // processes
-    storage.engine.dispose()
-    storage.engine = sqlalchemy.create_engine(
-        url, pool_size=size, max_overflow=0, pool_timeout=600, **storage.engine_kwargs
-    )
-    storage.scoped_session.configure(bind=storage.engine)
+    database: Any = storage.backing
+    pool = {"pool_size": MOST_CONNECTIONS // processes, "max_overflow": 0, "pool_timeout": 600}
+    database.engine.dispose()
+    database.engine = sqlalchemy.create_engine(url, **{**database.engine_kwargs, **pool})
+    database.scoped_session.configure(bind=database.engine)
     stored = load_study("benchmark", storage, allow_import=[MODULE])
     barrier.wait(START_TIMEOUT_S)
 
