@@ -1,7 +1,7 @@
 """Ask a connection whether it is alive only after it has stood still for a while.
 
 SQLAlchemy's own `pool_pre_ping` asks at each use, which is one message more for every statement of
-ours. A connection that worked a moment ago is alive as a rule; where it is not, the statement fails
+ours. A connection that worked a moment ago is alive as a rule; if it is not, the statement fails
 and is tried again (`_outage`), as one is whose server goes away in the middle of it.
 """
 
