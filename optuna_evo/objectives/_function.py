@@ -159,7 +159,8 @@ def _stream(trial: "BaseTrial", seed: int) -> np.random.SeedSequence:
     study = getattr(trial, "study", None)
     if study is None:
         return np.random.SeedSequence([seed])
-    earlier = study.get_trials(deepcopy=False)[: trial.number]
+    # what the sampler has read for this trial is read once
+    earlier = study._get_trials(deepcopy=False, use_cache=True)[: trial.number]
     n_before = sum(t.state != TrialState.FAIL for t in earlier)
     return np.random.SeedSequence([seed, zlib.crc32(study.study_name.encode()), n_before])
 

@@ -115,6 +115,8 @@ _OPEN_HEADS = _HEADS.where(
 )
 _STUDY_ID = models.StudyModel.__table__.c.study_id
 _STUDY = select(_STUDY_ID).where(_STUDY_ID == bindparam("study_id"))
+# psycopg's cursor forgets how many rows an INSERT has written once it is closed
+_WITH_COUNT: Any = {"preserve_rowcount": True}
 _NUMBERS = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 
 
@@ -207,7 +209,8 @@ class LeanStorage(RDBStorage):
             UpdateFinishedTrialError: If it is finished.
         """
         with self._connected() as connection:
-            if connection.execute(statement, row).rowcount > 0:  # -1: the driver does not say
+            done = connection.execute(statement, row, execution_options=_WITH_COUNT)
+            if done.rowcount > 0:
                 return
             head = connection.execute(_HEAD, {"trial_id": row["trial_id"]}).one_or_none()
         if head is None:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.attributes import ERROR
@@ -142,20 +143,29 @@ def search(
             is_open=lambda asked: _is_running(study, asked[0]),
             tell=lambda asked, reason: _end_without_memory(parts, asked[0], reason),
         )
-        while time.monotonic() < deadline:
-            leases.reclaim(study)
-            room = n_trials - _count_taken(study)
+        searched = durable = -math.inf
+        while (now := time.monotonic()) < deadline:
+            thorough = now - searched > _LOOK_AGAIN_S
+            seen = leases.look(study, thorough=thorough)
+            room = n_trials - _count_taken(seen)
+            if room <= 0 and not thorough:  # before the end, look everywhere
+                searched = -math.inf
+                continue
+            searched = now if thorough else searched
             if room <= 0 and _waits_for_the_dead(study):
                 continue
             room = room if n_more is None else min(room, n_more - done)
             batch = _Batch()
             try:
-                _ask(study, batch, min(batch_size, room), n_trials)
+                _ask(study, batch, min(batch_size, room), n_trials, seen)
                 if not batch.trials:
                     break
-                with leases.heartbeat(study, batch.trials):
+                with leases.heartbeat(study, batch.trials, asked_s=sum(batch.seconds)):
                     done += guard.run(batch.asked)
-                make_durable(study)
+                now = time.monotonic()
+                if now - durable > _LOOK_AGAIN_S or room <= len(batch.ids):
+                    make_durable(study)  # waits for the disk: not after each of many short ones
+                    durable = now
                 failures = 0
             except UpdateFinishedTrialError:  # taken over while the objective reported by itself
                 _give_back(study, batch)
@@ -182,11 +192,13 @@ def search(
     return done
 
 
-def _ask(study: optuna.Study, batch: _Batch, n: int, n_trials: int) -> None:
+def _ask(
+    study: optuna.Study, batch: _Batch, n: int, n_trials: int, seen: Sequence[FrozenTrial]
+) -> None:
     """Ask for up to n trials; fewer when other workers have taken what was left."""
-    for _ in range(n):
+    for k in range(n):
         started = time.perf_counter()
-        trial_id = leases.claim(study, n_trials)
+        trial_id = leases.claim(study, n_trials, seen=None if k else seen)
         if trial_id is None:
             return
         batch.ids.append(trial_id)
@@ -194,10 +206,10 @@ def _ask(study: optuna.Study, batch: _Batch, n: int, n_trials: int) -> None:
         batch.seconds.append(time.perf_counter() - started)
 
 
-def _count_taken(study: optuna.Study) -> int:
+def _count_taken(trials: Sequence[FrozenTrial]) -> int:
     """Trials that are finished or being trained by others (this worker trains none just now)."""
     states = (*FINISHED, TrialState.RUNNING)
-    return len(study.get_trials(deepcopy=False, states=states))
+    return sum(trial.state in states for trial in trials)
 
 
 def _waits_for_the_dead(study: optuna.Study) -> bool:

@@ -39,6 +39,7 @@ from optuna_evo.search._mysql import widen
 from optuna_evo.search._others import is_other
 from optuna_evo.search._others import open_other
 from optuna_evo.search._others import path_of_journal
+from optuna_evo.search._pings import ping_after_rest
 from optuna_evo.search._resilient import ResilientStorage
 from optuna_evo.search._sqlite import SqliteStorage
 
@@ -189,7 +190,10 @@ def _open_rdb(url: str, *, create: bool, read_only: bool, any_version: bool = Fa
             warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are, to Optuna
             if parsed.get_backend_name() == "sqlite":
                 return SqliteStorage(url, skip_compatibility_check=any_version, **options)
-            return LeanStorage(url, skip_compatibility_check=any_version, **options)
+            storage = LeanStorage(url, skip_compatibility_check=any_version, **options)
+            if parsed.get_backend_name() in _SERVERS:
+                ping_after_rest(storage.engine)
+            return storage
     except (NoSuchModuleError, ArgumentError) as error:
         raise StorageError(
             f"{shown!r} names no database we can open; write {_EXAMPLES}."
@@ -226,7 +230,7 @@ def _server_options(url: URL) -> dict[str, Any]:
         arguments["charset"] = "utf8mb4"
     given = {key: value for key, value in arguments.items() if key not in url.query}
     # A worker keeps one connection: PostgreSQL has a hundred for all. More are made for a moment.
-    return {"connect_args": given, "pool_pre_ping": True, "pool_size": 1, "max_overflow": 9}
+    return {"connect_args": given, "pool_size": 1, "max_overflow": 9}
 
 
 def _parse(url: str) -> URL:
@@ -249,7 +253,7 @@ class _Connection(sqlite3.Connection):
     """A connection that does not wait for the disk at every write.
 
     In WAL mode nothing is lost when a process dies; a loss of power may take back what was written
-    since the last `make_durable`. A trial makes some 25 writes, a batch one such call.
+    since the last `make_durable`. A trial makes some 20 writes, the loop one such call a second.
     """
 
     pragmas: tuple[str, ...] = ("synchronous=NORMAL",)

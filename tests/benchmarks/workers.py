@@ -195,7 +195,7 @@ def open_(numbers: str, trials: int, databases: str) -> None:
             with opened(database) as url:
                 make_study(url, "cheap", n + trials + 10, "ga")
                 storage = open_storage(url)
-                stored = load_study("benchmark", storage)
+                stored = load_study("benchmark", storage, allow_import=[MODULE])
                 for _ in range(n):
                     cheap(stored.study.ask())
                 run_study(stored, n_more=2, device="cpu")  # what is done once
@@ -250,7 +250,7 @@ def statements(trials: int, top: int, databases: str) -> None:
                 to[shortened(statement)] += 1
 
             storage = open_storage(url)
-            stored = load_study("benchmark", storage)
+            stored = load_study("benchmark", storage, allow_import=[MODULE])
             sqlalchemy.event.listen(storage.engine, "before_cursor_execute", count)
             profile = cProfile.Profile()
             profile.runcall(run_study, stored, device="cpu")
@@ -322,7 +322,7 @@ def together(n: int, work: Callable[..., None], *args: Any) -> None:
 
 def run_worker(barrier: Barrier, url: str, busy: Any) -> None:
     """Do what `study run` does, once all workers are there; add up the seconds of CPU."""
-    stored = load_study("benchmark", open_storage(url))
+    stored = load_study("benchmark", open_storage(url), allow_import=[MODULE])
     barrier.wait(START_TIMEOUT_S)
     started = time.process_time()
     n_starts = keep_on(lambda: run_study(stored, device="cpu"))
@@ -365,13 +365,12 @@ def run_threads(
 ) -> None:
     """Be as many workers as there are threads, with one connection pool."""
     storage = open_storage(url)
-    size = MOST_CONNECTIONS // processes
-    storage.engine.dispose()
-    storage.engine = sqlalchemy.create_engine(
-        url, pool_size=size, max_overflow=0, pool_timeout=600, **storage.engine_kwargs
-    )
-    storage.scoped_session.configure(bind=storage.engine)
-    stored = load_study("benchmark", storage)
+    database: Any = storage.backing
+    pool = {"pool_size": MOST_CONNECTIONS // processes, "max_overflow": 0, "pool_timeout": 600}
+    database.engine.dispose()
+    database.engine = sqlalchemy.create_engine(url, **{**database.engine_kwargs, **pool})
+    database.scoped_session.configure(bind=database.engine)
+    stored = load_study("benchmark", storage, allow_import=[MODULE])
     barrier.wait(START_TIMEOUT_S)
 
     deadline = time.monotonic() + seconds

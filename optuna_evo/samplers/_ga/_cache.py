@@ -38,6 +38,7 @@ class PopulationCache:
         storage, study_id = study._storage, study._study_id
         # Hyperband shows a sampler the trials of one bracket only; a population has them all.
         trials = storage.get_all_trials(study_id, deepcopy=False)
+        study._thread_local.cached_all_trials = trials  # until the next ask or tell, as Optuna's
         populations = self._by_storage.setdefault(storage, {})
         population = populations.get(study_id)
         if population is None or population.size != size or not population.is_of(trials):

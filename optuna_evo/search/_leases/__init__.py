@@ -49,6 +49,7 @@ from optuna_evo.search._leases._ends import give_back
 from optuna_evo.search._leases._ends import has_orphans
 from optuna_evo.search._leases._ends import is_taken_over
 from optuna_evo.search._leases._ends import leave
+from optuna_evo.search._leases._ends import look
 from optuna_evo.search._leases._ends import reclaim
 from optuna_evo.search._leases._ends import release
 from optuna_evo.search._leases._heartbeat import heartbeat
@@ -67,6 +68,7 @@ __all__ = [
     "heartbeat",
     "is_taken_over",
     "leave",
+    "look",
     "reclaim",
     "release",
     "this_worker",

@@ -1,5 +1,6 @@
 """How a worker comes to a trial."""
 
+from collections.abc import Sequence
 from datetime import datetime
 import warnings
 
@@ -30,12 +31,18 @@ def ask(study: optuna.Study) -> optuna.Trial:
     return begin(study, trial_id)
 
 
-def claim(study: optuna.Study, n_trials: int | None = None) -> int | None:
+def claim(
+    study: optuna.Study,
+    n_trials: int | None = None,
+    *,
+    seen: Sequence[FrozenTrial] | None = None,
+) -> int | None:
     """Make a trial this worker's and return its id, before the sampler has seen it.
 
     Args:
         study: The study.
         n_trials: How many trials may be finished or running; None: any number.
+        seen: The trials as they were a moment ago, which spares a reading; None: they are read.
 
     Returns:
         The id; None if there are as many without it (then it waits, for whoever comes).
@@ -43,9 +50,11 @@ def claim(study: optuna.Study, n_trials: int | None = None) -> int | None:
     worker = workers.this_worker()
     study._thread_local.cached_all_trials = None  # as `study.ask` does
     with held.claiming(study._storage):
-        trial_id = _claim_waiting(study, worker, n_trials)
+        trial_id = _claim_waiting(study, worker, n_trials, seen)
         if trial_id is None:
             trial_id = _create(study, worker, n_trials)
+        if trial_id is None and seen is not None:  # one may have come to wait since
+            trial_id = _claim_waiting(study, worker, n_trials, None)
         if trial_id is not None:
             held.hold(study._storage, trial_id)
     return trial_id
@@ -58,10 +67,14 @@ def begin(study: optuna.Study, trial_id: int) -> optuna.Trial:
         return optuna.Trial(study, trial_id)
 
 
-def _claim_waiting(study: optuna.Study, worker: str, n_trials: int | None) -> int | None:
+def _claim_waiting(
+    study: optuna.Study, worker: str, n_trials: int | None, seen: Sequence[FrozenTrial] | None
+) -> int | None:
     """Claim the first trial that waits; None if none does."""
-    storage, waiting = study._storage, (TrialState.WAITING,)
-    for trial in storage.get_all_trials(study._study_id, deepcopy=False, states=waiting):
+    storage = study._storage
+    if seen is None:
+        seen = storage.get_all_trials(study._study_id, deepcopy=False)
+    for trial in [trial for trial in seen if trial.state == TrialState.WAITING]:
         if not _try(study, trial, worker, n_trials):
             continue
         if trial.system_attrs.get("retry_history"):
@@ -98,12 +111,13 @@ def _create(study: optuna.Study, worker: str, n_trials: int | None) -> int | Non
     database = transactions.rdb_of(storage)
     if database is None:
         return storage.create_new_trial(study_id, template_trial=born)
-    trial_id = retried.make(
+    made = retried.make(
         storage,
         study_id,
         born,
         lambda template: transactions.create(database, template, study_id, n_trials),
     )
-    if trial_id is not None:
-        storage.get_all_trials(study_id, deepcopy=False)  # Optuna's cache must have seen it
-    return trial_id
+    if not isinstance(made, FrozenTrial):  # none, or one that an earlier try has made
+        return made
+    transactions.show(storage, study_id, made)
+    return int(made._trial_id)

@@ -29,6 +29,7 @@ __all__ = [
     "has_orphans",
     "is_taken_over",
     "leave",
+    "look",
     "reclaim",
     "release",
 ]
@@ -114,19 +115,40 @@ def fail(study: optuna.Study, trial: optuna.Trial, attributes: Mapping[str, Any]
 
 def reclaim(study: optuna.Study) -> int:
     """Give back what dead workers have left, and return how many trials that are."""
+    return _reclaim(study, thorough=True)[1]
+
+
+def look(study: optuna.Study, *, thorough: bool = True) -> list[FrozenTrial]:
+    """Give back what dead workers have left, and return all trials as they are after that.
+
+    Args:
+        study: The study.
+        thorough: Whether to ask the database for silent heartbeats, too: three statements that
+            are not worth while at every one of many short trials.
+    """
+    trials, given_back = _reclaim(study, thorough=thorough)
+    return study.get_trials(deepcopy=False) if given_back else trials
+
+
+def _reclaim(study: optuna.Study, *, thorough: bool) -> tuple[list[FrozenTrial], int]:
+    """Return the trials as they were, and how many of them were given back."""
     storage, observer = study._storage, workers.Worker.this()
     now = held.moment(storage)
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    trials = study.get_trials(deepcopy=False)
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     if not running:
-        return 0
+        return trials, 0
     names = {trial._trial_id: WORKER.read(trial.user_attrs, "") for trial in running}
     dead = {name for name in set(names.values()) if workers.is_dead(name, observer)}
     mine = [trial_id for trial_id, name in names.items() if name == str(observer)]
-    lost = held.left_behind(storage, now, mine) | _silent(study)
+    lost = held.left_behind(storage, now, mine)
     lost |= {trial_id for trial_id, name in names.items() if name in dead}
+    if thorough:
+        lost |= _silent(study)
     given_back = sum(give_back(study, trial_id) for trial_id in sorted(lost & names.keys()))
-    _hear(storage, [t for t in running if t._trial_id not in lost.union(mine)])
-    return given_back
+    if thorough:
+        _hear(storage, [t for t in running if t._trial_id not in lost.union(mine)])
+    return trials, given_back
 
 
 def has_orphans(study: optuna.Study) -> bool:

@@ -26,9 +26,13 @@ def make(
     storage: BaseStorage,
     study_id: int,
     template: FrozenTrial,
-    function: Callable[[Any], int | None],
-) -> int | None:
-    """Make a trial from a template by a transaction, exactly once."""
+    function: Callable[[Any], _T],
+) -> _T | int:
+    """Make a trial from a template by a transaction, exactly once.
+
+    Returns:
+        What the function returns; the trial's id if an earlier try has made it.
+    """
     if isinstance(storage, ResilientStorage):
         return storage.make_once(study_id, template, function)
     return function(template)

@@ -7,20 +7,25 @@ the trial), so that they meet Optuna's calls and each other without a deadlock.
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
+import copy
 from datetime import datetime
+import json
 from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.storages import RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._cached_storage import _StudyInfo
 from optuna.storages._rdb import models
 from optuna.storages._rdb import storage as rdb
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
+import sqlalchemy
 
 from optuna_evo.attributes import WORKER
 
 
-__all__ = ["claim", "create", "fail_and_requeue", "heard", "rdb_of", "writing"]
+__all__ = ["claim", "create", "fail_and_requeue", "heard", "rdb_of", "show", "writing"]
 
 _TAKEN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
@@ -80,19 +85,64 @@ def claim(
 
 def create(
     database: RDBStorage, template: FrozenTrial, study_id: int, n_trials: int | None
-) -> int | None:
-    """Make a new trial and return its id; None if there are enough, waiting ones counted."""
+) -> FrozenTrial | None:
+    """Make a new trial and return it; None if there are enough, waiting ones counted.
+
+    Args:
+        database: The database.
+        template: A running trial with attributes alone.
+        study_id: The study.
+        n_trials: How many trials may be finished, running or waiting; None: any number.
+    """
     with writing(database) as session:
-        if not _has_room(session, study_id, n_trials, (*_TAKEN, TrialState.WAITING)):
-            return None
         models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
-        trial = database._get_prepared_new_trial(study_id, template, session)
+        trials = models.TrialModel
+        counts = sqlalchemy.select(trials.state, sqlalchemy.func.count())
+        found = session.execute(counts.where(trials.study_id == study_id).group_by(trials.state))
+        n_of = {state: int(n) for state, n in found}
+        n_taken = sum(n_of.get(state, 0) for state in (*_TAKEN, TrialState.WAITING))
+        if n_trials is not None and n_taken >= n_trials:
+            return None
+        # numbers are dense: it is the number of those before it, whom nobody adds to meanwhile
+        trial = trials(
+            study_id=study_id,
+            number=sum(n_of.values()),
+            state=template.state,
+            datetime_start=template.datetime_start,
+        )
+        session.add(trial)
+        session.flush()
+        trial_id = int(trial.trial_id)
+        for model, attrs in (
+            (models.TrialUserAttributeModel, template.user_attrs),
+            (models.TrialSystemAttributeModel, template.system_attrs),
+        ):
+            if attrs:
+                rows = [
+                    {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+                    for key, value in attrs.items()
+                ]
+                session.execute(sqlalchemy.insert(model.__table__), rows)
         if database.heartbeat_interval is not None:
-            session.add(models.TrialHeartbeatModel(trial_id=trial.trial_id))
-        return int(trial.trial_id)
+            beats = models.TrialHeartbeatModel.__table__
+            session.execute(sqlalchemy.insert(beats).values(trial_id=trial_id))
+        made = copy.copy(template)
+        made.number, made._trial_id = trial.number, trial_id
+        return made
 
 
-def fail_and_requeue(database: RDBStorage, trial: FrozenTrial, copy: FrozenTrial) -> bool:
+def show(storage: BaseStorage, study_id: int, trial: FrozenTrial) -> None:
+    """Have Optuna's cache know a trial that was made past it, as if it had made it."""
+    cache = getattr(storage, "_inner", storage)
+    if not isinstance(cache, _CachedStorage):
+        storage.get_all_trials(study_id, deepcopy=False)
+        return
+    with cache._lock:
+        cache._studies.setdefault(study_id, _StudyInfo())
+        cache._add_trials_to_cache(study_id, [trial])
+
+
+def fail_and_requeue(database: RDBStorage, trial: FrozenTrial, again: FrozenTrial) -> bool:
     """Fail a running trial and queue its copy; False, and nothing is done, if it has ended."""
     with writing(database) as session:
         found = session.get(models.TrialModel, trial._trial_id)
@@ -106,7 +156,7 @@ def fail_and_requeue(database: RDBStorage, trial: FrozenTrial, copy: FrozenTrial
             return False
         found.state = TrialState.FAIL
         found.datetime_complete = datetime.now()
-        database._get_prepared_new_trial(found.study_id, copy, session)
+        database._get_prepared_new_trial(found.study_id, again, session)
     return True
 
 

@@ -101,6 +101,24 @@ def test_no_more_trials_are_claimed_or_made_than_there_may_be(study: optuna.Stud
     assert states(study) == [TrialState.RUNNING, TrialState.WAITING]
 
 
+def test_a_trial_that_came_to_wait_after_the_look_is_claimed(study: optuna.Study) -> None:
+    seen = leases.look(study)
+    study.enqueue_trial({})
+    trial_id = leases.claim(study, 1, seen=seen)
+    assert trial_id is not None and states(study) == [TrialState.RUNNING]
+    assert leases.claim(study, 1, seen=seen) is None
+
+
+def test_a_new_trial_has_the_next_number_its_name_and_its_first_heartbeat(
+    study: optuna.Study, storage: SqliteStorage
+) -> None:
+    leases.fail(study, leases.ask(study), {ERROR.key: "too large"})
+    trial = leases.ask(study)
+    assert [t.number for t in study.get_trials()] == [0, 1]
+    assert study.get_trials()[1].user_attrs == {WORKER.key: leases.this_worker()}
+    assert transactions.heard(storage, [trial._trial_id]) == {trial._trial_id}
+
+
 def test_a_trial_that_is_given_back_has_one_copy_with_all_that_it_had(study: optuna.Study) -> None:
     trial = leases.ask(study)
     trial.suggest_float("x", 0, 1)
