@@ -81,6 +81,9 @@ def write_modules(folder: Path) -> None:
     catalog = modules["optuna_evo"].members["catalog"]
     catalog.docstring = _catalog.__doc__ or ""  # a mapping has no docstring of its own
     catalog.default_value = pdoc.doc.empty
+    controllers = modules["optuna_evo"].members["controllers"]
+    controllers.docstring = type(optuna_evo.controllers).__doc__ or ""
+    controllers.default_value = pdoc.doc.empty
     for name, module in modules.items():
         write(folder / f"{name.replace('.', '/')}.html", render.html_module(module, modules))
     write(folder / "search.js", render.search_index(modules))

@@ -142,7 +142,7 @@ def test_parts_that_are_added_as_the_recipes_say_run_by_their_names(tmp_path: Pa
 
 
 def test_a_term_that_is_added_as_the_recipe_says_is_the_same_in_every_path(tmp_path: Path) -> None:
-    for folder in ("optuna_evo", "tests/optimizers", "tests/rules"):
+    for folder in ("optuna_evo", "tests/learned", "tests/optimizers", "tests/rules"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
     (tmp_path / "tests/__init__.py").touch()

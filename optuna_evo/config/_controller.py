@@ -34,7 +34,10 @@ class ControllerConfig:
         UsageError: If there is no such controller, or a number is out of range (a ValueError).
 
     Example:
-        >>> TrainingConfig(optimizer=ControllerConfig(controller="hybrid"))
+        >>> from optuna_evo import TrainingConfig
+        >>> from optuna_evo.learned import MLPController, save_controller
+        >>> folder = save_controller(MLPController(), "mine")
+        >>> TrainingConfig(optimizer=ControllerConfig(controller=str(folder)))
     """
 
     controller: str

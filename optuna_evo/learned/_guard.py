@@ -49,15 +49,18 @@ class LossGuard:
             ValueError).
 
     Example:
-        >>> learned = LearnedOptimizer(model.parameters(), "hybrid", total_steps=500)
+        >>> from optuna_evo import catalog, LearnedOptimizer
+        >>> from optuna_evo.learned import MLPController
+        >>> model, batch = torch.nn.Linear(4, 1), torch.ones(2, 4)
+        >>> learned = LearnedOptimizer(model.parameters(), MLPController(), total_steps=100)
         >>> guard = LossGuard(learned, catalog["adam"])
         >>> def closure():
         ...     guard.zero_grad()
-        ...     loss = loss_of(model, batch)
+        ...     loss = model(batch).square().mean()
         ...     loss.backward()
         ...     return loss
-        >>> for batch in batches:
-        ...     guard.step(closure)
+        >>> for _ in range(100):
+        ...     loss = guard.step(closure)
         >>> guard.settle()
     """
 

@@ -42,6 +42,7 @@ class LearnedOptimizer(EvolvedOptimizer):
         UsageError: If there is no such controller, or it needs `total_steps` (a ValueError).
 
     Example:
+        >>> import torch
         >>> from optuna_evo import LearnedOptimizer
         >>> from optuna_evo.learned import MLPController
         >>> model = torch.nn.Linear(4, 1)

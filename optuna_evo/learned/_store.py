@@ -115,7 +115,11 @@ def provenance_of(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 class _Controllers(Mapping[str, Controller]):
-    """Controllers that come with the package; each look-up returns a fresh one."""
+    """Meta-trained controllers that come with the package, by their names.
+
+    Each look-up returns a fresh `optuna_evo.learned.Controller`; `sorted(controllers)` lists the
+    names, and `LearnedOptimizer(params, NAME)` takes one.
+    """
 
     def __getitem__(self, name: str) -> Controller:
         if not isinstance(name, str) or name not in self._names():

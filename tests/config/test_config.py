@@ -88,10 +88,13 @@ def test_a_named_optimizer_is_written_as_in_torch() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TrainingConfig(), "must be a Genome or a NamedOptimizer.*got None"),
+        (lambda: TrainingConfig(), "must be a Genome, a NamedOptimizer.*got None"),
         (lambda: TrainingConfig(optimizer="AdamW"), "NamedOptimizer.*got 'AdamW'"),
         (lambda: CONFIGS[1].genome, "trains with torch.optim.AdamW.*no genome: search over"),
-        (lambda: TrainingConfig.from_dict({"batch_size": 3}), r"one of \['genome', 'torch'\]"),
+        (
+            lambda: TrainingConfig.from_dict({"batch_size": 3}),
+            r"one of \['controller', 'genome', 't",
+        ),
         (lambda: NamedOptimizer(groups=[]), "`groups` must hold at least one"),
         (lambda: dataclasses.replace(ROUTED, horizon=0), "`horizon` must be at least 1"),
         (
