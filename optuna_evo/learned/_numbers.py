@@ -130,6 +130,7 @@ class Mixer:
             scales[sized.index(_SIZED.get(mix, "")), k] = 1
         self._places, self._scales = places.to(device), scales.to(device)
         self._is_sized = any(mix in _SIZED for mix in mixes)
+        self.reads = self._places.sum(0) > 0  # (D + 1,): which directions are mixed in
 
     def added(self, mix: Tensor, sizes: Mapping[str, Tensor]) -> Tensor:
         """Return what is added to the coefficients of directions, (P, T, D + 1), float64.
@@ -164,7 +165,12 @@ def answered_numbers(
         share = torch.ones_like(log_lr) if answer.share is None else answer.share.unsqueeze(-1)
         added = torch.cat([added[..., :-1], share.double()], dim=-1)
     steps, rest = base.numbers[:, None, : _D + 1], base.numbers[:, None, _D + 1 :]
+    # an answer that is not finite must not ask for averages that nothing else reads
+    read = (steps != 0) | mixer.reads
+    if answer.direction is not None:
+        read = torch.cat([read[..., :-1], torch.ones_like(read[..., -1:])], dim=-1)
     steps = torch.addcmul(steps, base.unit[:, None], added) * log_lr.exp()
+    steps = torch.where(read, steps, 0.0)
     rest = rest.expand(-1, steps.shape[1], -1)
     decay = rest[..., :1] + (rest[..., :1] - 1) * log_lr.expm1()
     return torch.cat([steps, decay, rest[..., 1:]], dim=-1)

@@ -14,6 +14,7 @@ from optuna_evo.meta_training._compare import Comparison
 from optuna_evo.meta_training._episodes import Horizons
 from optuna_evo.meta_training._evaluate import evaluate
 from optuna_evo.meta_training._evaluate import Evaluation
+from optuna_evo.meta_training._evaluate import guarded_losses
 from optuna_evo.meta_training._evaluate import held_out_losses
 from optuna_evo.meta_training._evaluate import tuned_baselines
 from optuna_evo.meta_training._families._characters import Characters
@@ -30,6 +31,8 @@ from optuna_evo.meta_training._flat import set_parameters
 from optuna_evo.meta_training._flat import unflattened
 from optuna_evo.meta_training._objective import MetaLoss
 from optuna_evo.meta_training._roll import gradients
+from optuna_evo.meta_training._roll import guarded_roll
+from optuna_evo.meta_training._roll import Guarding
 from optuna_evo.meta_training._roll import roll
 from optuna_evo.meta_training._run import meta_train
 from optuna_evo.meta_training._run import MetaListener
@@ -59,6 +62,9 @@ __all__ = [
     "FAMILIES",
     "flat_parameters",
     "gradients",
+    "guarded_losses",
+    "guarded_roll",
+    "Guarding",
     "held_out_losses",
     "Horizons",
     "load_meta_spec",

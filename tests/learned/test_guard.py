@@ -176,3 +176,46 @@ def test_optimizers_of_other_parameters_are_refused() -> None:
     learned = LearnedOptimizer(params, MLPController(), total_steps=40)
     with pytest.raises(ValueError, match="must have the same parameters in the same order"):
         LossGuard(learned, torch.optim.SGD(params[:1]))
+
+
+def test_an_anchored_guard_is_never_worse_than_the_fallback_by_what_it_looks_at() -> None:
+    params, loss = problem()
+    learned = LearnedOptimizer(params, moved(1.0), total_steps=40)
+    guard = LossGuard(learned, GENOME, every=7, anchored=True, evaluate=lambda: final_loss(loss))
+    for step in range(40):
+        guard.step(closure_of(guard, loss, step))
+    guard.settle()
+    assert final_loss(loss) <= final_loss(train_alone(40)[1])
+
+
+def test_each_training_has_its_own_buffers() -> None:
+    params, loss = problem()
+    learned = LearnedOptimizer(params, climbing(), total_steps=20)
+    seen = torch.zeros(())
+    guard = LossGuard(learned, GENOME, every=5, buffers=[seen])
+
+    def closure_at(step: int) -> Callable[[], Tensor]:
+        inner = closure_of(guard, loss, step)
+
+        def closure() -> Tensor:
+            seen.add_(params[0].detach().square().sum())
+            return inner()
+
+        return closure
+
+    for step in range(20):
+        guard.step(closure_at(step))
+    alone, loss = problem()
+    optimizer, expected = EvolvedOptimizer(alone, GENOME, total_steps=20), torch.zeros(())
+    for step in range(20):
+        expected.add_(alone[0].detach().square().sum())
+        optimizer.step(closure_of(optimizer, loss, step))  # type: ignore[arg-type]
+    assert torch.equal(seen, expected)
+
+
+@pytest.mark.parametrize("margin", [-0.1, 1.0])
+def test_a_wrong_margin_is_refused(margin: float) -> None:
+    params, _ = problem()
+    learned = LearnedOptimizer(params, MLPController(), total_steps=40)
+    with pytest.raises(ValueError, match="`margin` must be in"):
+        LossGuard(learned, GENOME, margin=margin)
