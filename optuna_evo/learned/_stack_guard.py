@@ -1,4 +1,4 @@
-"""The guard for a stack: each member goes on from the better of two trainings of its own.
+"""The guard for a stack: each member keeps the better of two trainings of its own.
 
 Shape legend: P members of N weights.
 """
@@ -63,7 +63,7 @@ class StackGuard:
         layout: Layout | None = None,
         every: int = 25,
         margin: float = 0.0,
-        anchored: bool = False,
+        anchored: bool = True,
         buffers: Mapping[str, Tensor] | None = None,
     ) -> None:
         if not isinstance(every, int) or isinstance(every, bool) or every < 1:

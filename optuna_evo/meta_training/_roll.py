@@ -27,13 +27,13 @@ class Guarding:
     Args:
         every: Steps from one choice to the next.
         margin: By how much the learned training must be better, as a share of the loss.
-        anchored: Whether the fallback's training is left alone.
+        anchored: Whether the fallback's training is left alone, as of `LossGuard`.
         split: The rows on which both are measured.
     """
 
     every: int = 25
     margin: float = 0.0
-    anchored: bool = False
+    anchored: bool = True
     split: SplitName = "valid"
 
 

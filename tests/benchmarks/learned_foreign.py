@@ -13,9 +13,9 @@ weights, order of rows and dropout, the same for all rows, so rows are paired.
                       two gradients, so these two are of equal cost
     learned           the controller as it is; nothing is tuned
     learned, scaled   its learning rate times one of 5 factors, tuned as AdamW was
-    guarded           learned, scaled, guarded by the tuned AdamW; both go on from the better
-    anchored          the same, AdamW's training left alone
-    guarded as it is  learned, guarded by the tuned AdamW; both go on from the better
+    guarded           learned, scaled, guarded by the tuned AdamW
+    shared            the same, not anchored: both go on from the better
+    guarded as it is  learned, guarded by the tuned AdamW
 
 What is measured is appended to OUT/trainings.jsonl and not done again; OUT/learned_foreign.md and
 .json are the tables of what is there: means over seeds with 95 % intervals (Student's t), and the
@@ -94,16 +94,16 @@ ROWS = {
     "learned": 1,
     "learned, scaled": 1,
     "guarded": 2,
-    "anchored": 2,
+    "shared": 2,
     "guarded as it is": 2,
     "AdamW, 2 K": 2,
 }
 GUARDS = {
     "guarded": Guarding(),
-    "anchored": Guarding(anchored=True),
+    "shared": Guarding(anchored=False),
     "guarded as it is": Guarding(),
 }
-SCALED = ("learned, scaled", "guarded", "anchored")
+SCALED = ("learned, scaled", "guarded", "shared")
 _FIRST_TEST_SEED, _FIRST_TUNE_SEED = 0, 1_000_000
 _CHUNK = 24  # members that are trained at once
 

@@ -45,12 +45,12 @@ FAMILIES: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]] = (
 )
 LRS = tuple(0.0005 * 4**k for k in range(8))  # 0.0005 .. 8.192
 GUARDS: Mapping[str, Guarding] = {
-    "shared": Guarding(),
-    "shared, margin 0.05": Guarding(margin=0.05),
-    "anchored": Guarding(anchored=True),
-    "anchored, margin 0.05": Guarding(anchored=True, margin=0.05),
-    "shared, by training rows": Guarding(split="train"),
-    "anchored, by training rows": Guarding(anchored=True, split="train"),
+    "anchored": Guarding(),
+    "anchored, margin 0.05": Guarding(margin=0.05),
+    "anchored, by training rows": Guarding(split="train"),
+    "shared": Guarding(anchored=False),
+    "shared, margin 0.05": Guarding(anchored=False, margin=0.05),
+    "shared, by training rows": Guarding(anchored=False, split="train"),
 }
 SPLITS = ("train", "valid", "test")
 BOUND = 1.05
@@ -58,9 +58,7 @@ LEAST = 1e-9  # nats that are nothing: added to both losses of a ratio
 
 
 @click.command()
-@click.option(
-    "--controller", "names", multiple=True, help="Name or folder, or random; repeatable."
-)
+@click.option("--controller", "names", multiple=True, help="Name, folder or random; repeatable.")
 @click.option("--family", "families", multiple=True, type=click.Choice([f[0] for f in FAMILIES]))
 @click.option("--guard", "chosen", multiple=True, type=click.Choice([*GUARDS]))
 @click.option("--tasks", "n_tasks", default=64, show_default=True)

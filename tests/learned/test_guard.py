@@ -86,12 +86,15 @@ def train_alone(n_steps: int) -> tuple[list[nn.Parameter], Callable[[int], Tenso
     return params, loss
 
 
+@pytest.mark.parametrize("anchored", [True, False])
 @pytest.mark.parametrize("validates", [True, False])
-def test_beside_a_controller_that_climbs_it_is_the_fallback_bit_for_bit(validates: bool) -> None:
+def test_beside_a_controller_that_climbs_it_is_the_fallback_bit_for_bit(
+    validates: bool, anchored: bool
+) -> None:
     params, loss = problem()
     learned = LearnedOptimizer(params, climbing(), total_steps=40)
     evaluate = (lambda: final_loss(loss)) if validates else None
-    guard = LossGuard(learned, GENOME, every=10, evaluate=evaluate)
+    guard = LossGuard(learned, GENOME, every=10, anchored=anchored, evaluate=evaluate)
     for step in range(40):
         guard.step(closure_of(guard, loss, step))
     assert guard.choices == [False] * 4
@@ -181,7 +184,7 @@ def test_optimizers_of_other_parameters_are_refused() -> None:
 def test_an_anchored_guard_is_never_worse_than_the_fallback_by_what_it_looks_at() -> None:
     params, loss = problem()
     learned = LearnedOptimizer(params, moved(1.0), total_steps=40)
-    guard = LossGuard(learned, GENOME, every=7, anchored=True, evaluate=lambda: final_loss(loss))
+    guard = LossGuard(learned, GENOME, every=7, evaluate=lambda: final_loss(loss))
     for step in range(40):
         guard.step(closure_of(guard, loss, step))
     guard.settle()

@@ -108,7 +108,7 @@ def test_members_choose_one_by_one() -> None:
 
 def test_an_anchored_guard_is_never_worse_than_the_fallback_by_what_it_looks_at() -> None:
     problem = Problem()
-    guard = problem.guarded(rule_of(random_), 60, every=7, anchored=True)
+    guard = problem.guarded(rule_of(random_), 60, every=7)
     assert bool((problem.losses(guard.weights, {}) <= problem.losses(problem.alone(60), {})).all())
 
 
