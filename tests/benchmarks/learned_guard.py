@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import json
 from pathlib import Path
 from typing import Any
+from typing import Literal
 
 import click
 import torch
@@ -52,7 +53,7 @@ GUARDS: Mapping[str, Guarding] = {
     "shared, margin 0.05": Guarding(anchored=False, margin=0.05),
     "shared, by training rows": Guarding(anchored=False, split="train"),
 }
-SPLITS = ("train", "valid", "test")
+SPLITS: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
 BOUND = 1.05
 LEAST = 1e-9  # nats that are nothing: added to both losses of a ratio
 

@@ -5,6 +5,7 @@ Shape legend: P members (each a seed) of N weights, b rows of a batch.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import functools
 from pathlib import Path
 
 import torch
@@ -101,7 +102,7 @@ class StackedTask:
             if lr_scales is not None:
                 optimizer.scale_lr(lr_scales)
             for step in range(steps):
-                grads = self._gradients(weights, buffers, orders, step)
+                grads = self._gradients(weights, buffers, orders=orders, step=step)
                 optimizer.step(weights, grads)
         else:
             way = guarding or Guarding()
@@ -122,7 +123,7 @@ class StackedTask:
                 return self._measure(weights, buffers, self._rows["guard"])[0]
 
             for step in range(steps):
-                guard.step(lambda w, b, at=step: self._gradients(w, b, orders, at), losses)
+                guard.step(functools.partial(self._gradients, orders=orders, step=step), losses)
             guard.settle(losses)
             weights, buffers = guard.weights, guard.buffers
         found = {"tune": self._measure(weights, buffers, self._rows["tune"])[0].tolist()}
@@ -144,7 +145,7 @@ class StackedTask:
         return torch.stack(orders).to(self._device)
 
     def _gradients(
-        self, weights: Tensor, buffers: Mapping[str, Tensor], orders: Tensor, step: int
+        self, weights: Tensor, buffers: Mapping[str, Tensor], *, orders: Tensor, step: int
     ) -> Tensor:
         rows = orders[:, step]
         inputs, targets = self._train.inputs[rows], self._train.targets[rows]

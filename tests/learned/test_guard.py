@@ -41,7 +41,7 @@ def closure_of(optimizer: Any, loss: Callable[[int], Tensor], step: int) -> Call
     def closure() -> Tensor:
         optimizer.zero_grad()
         value = loss(step)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value
 
     return closure
@@ -61,7 +61,7 @@ def climbing() -> Controller:
     """Return a controller that goes uphill: its mix outweighs the base with the other sign."""
     controller = MLPController(genome=GENOME)
     with torch.no_grad():
-        controller.net[-1].bias[1] = -3.0
+        controller.net[-1].bias[1] = -3.0  # type: ignore[operator]
     return controller
 
 
@@ -69,7 +69,7 @@ def fast() -> Controller:
     """Return a controller that only multiplies the learning rate, by 5."""
     controller = MLPController(genome=GENOME)
     with torch.no_grad():
-        controller.net[-1].bias[0] = 1.7
+        controller.net[-1].bias[0] = 1.7  # type: ignore[operator]
     return controller
 
 
