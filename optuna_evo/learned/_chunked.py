@@ -19,8 +19,8 @@ import torch
 from torch import nn
 from torch import Tensor
 
-from optuna_evo.learned._features import factors
 from optuna_evo.learned._features import FACTORED_DECAYS
+from optuna_evo.learned._features import factors
 from optuna_evo.learned._features import LEAST
 from optuna_evo.learned._features import MOMENTUM_DECAYS
 from optuna_evo.learned._features import of_features
@@ -89,16 +89,20 @@ def chunked_direction(net: nn.Sequential, reading: Reading, state: State) -> tup
         if size:
             grid = (n_rows, n_columns)
             own = _Tensor(
-                *(x[..., start:stop].unflatten(-1, grid) for x in (g, reading.flat["params"])),
-                *(x[..., start:stop].unflatten(-1, grid) for x in (momenta, v)),
+                *(_grid(x[..., start:stop], grid) for x in (g, reading.flat["params"])),
+                *(_grid(x[..., start:stop], grid) for x in (momenta, v)),
                 _with_roots(rows[..., first_row : first_row + n_rows]),
                 _with_roots(columns[..., first_column : first_column + n_columns]),
             )
-            out = direction[..., start:stop].unflatten(-1, grid)
-            _write(net, own, out)
+            _write(net, own, _grid(direction[..., start:stop], grid))
         start, first_row, first_column = stop, first_row + n_rows, first_column + n_columns
     after = {"momenta": momenta, "squares": v, "rows": rows, "columns": columns}
     return direction, after
+
+
+def _grid(values: Tensor, grid: Sequence[int]) -> Tensor:
+    """Return (..., R C) as (..., R, C), a view."""
+    return values.view(*values.shape[:-1], *grid)
 
 
 def _with_roots(squares: Tensor) -> Tensor:
@@ -116,7 +120,8 @@ def _write(net: nn.Sequential, own: _Tensor, out: Tensor) -> None:
     of_columns = torch.matmul(weight[..., _OF_COLUMNS], own.columns)
     of_elements = weight[..., _OF_ELEMENTS]
     for begin, end, features in _chunks(own):
-        x = torch.matmul(of_elements, features.flatten(-2)).unflatten(-1, features.shape[-2:])
+        x = torch.matmul(of_elements, features.flatten(-2))
+        x = _grid(x, features.shape[-2:])
         x += of_rows[..., begin:end, None]
         x += of_columns[..., None, :]
         x = x.flatten(-2)
@@ -128,7 +133,7 @@ def _write(net: nn.Sequential, own: _Tensor, out: Tensor) -> None:
                 x.tanh_()
             else:
                 x = layer(x)
-        out[..., begin:end, :] = x.squeeze(-2).unflatten(-1, features.shape[-2:])
+        out[..., begin:end, :] = _grid(x.squeeze(-2), features.shape[-2:])
 
 
 def _scale(own: _Tensor) -> Tensor:

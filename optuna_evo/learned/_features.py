@@ -40,7 +40,8 @@ N_FEATURES: Final = 30
 MOMENTUM_DECAYS: Final = (0.9, 0.99, 0.999)
 SQUARE_DECAY: Final = 0.95
 FACTORED_DECAYS: Final = (0.9, 0.99, 0.999)
-LEAST: Final = 1e-6  # of a second moment, as a share of its mean in the tensor: dead units have none
+# The least second moment, as a share of its mean in the tensor: dead units have none.
+LEAST: Final = 1e-6
 TINY: Final = 1e-30
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optuna_evo.learned._chunked import direction_of_features
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._controller import DEFAULT_MIXES
 from optuna_evo.learned._controller import seeded
-from optuna_evo.learned._chunked import direction_of_features
 from optuna_evo.learned._features import N_FEATURES
 from optuna_evo.learned._features import over_tensors
 from optuna_evo.learned._features import start_features

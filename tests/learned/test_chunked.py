@@ -26,7 +26,8 @@ def test_chunks_agree_with_all_at_once(
     net = MLPController(per_parameter=True).net
     with torch.no_grad():
         for p in net.parameters():
-            p.copy_(torch.randn(p.shape, generator=random))
+            shape = (2, *p.shape) if own_weights else p.shape  # those of each member
+            p.data = torch.randn(shape, generator=random)
     state = {n: x.expand(2, *x.shape).clone() for n, x in start_features(LAYOUT).items()}
     for _ in range(3):
         g, w = (torch.randn(2, N, generator=random) for _ in range(2))
