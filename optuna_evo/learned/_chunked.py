@@ -89,8 +89,10 @@ def chunked_direction(net: nn.Sequential, reading: Reading, state: State) -> tup
         if size:
             grid = (n_rows, n_columns)
             own = _Tensor(
-                *(_grid(x[..., start:stop], grid) for x in (g, reading.flat["params"])),
-                *(_grid(x[..., start:stop], grid) for x in (momenta, v)),
+                _grid(g[..., start:stop], grid),
+                _grid(reading.flat["params"][..., start:stop], grid),
+                _grid(momenta[..., start:stop], grid),
+                _grid(v[..., start:stop], grid),
                 _with_roots(rows[..., first_row : first_row + n_rows]),
                 _with_roots(columns[..., first_column : first_column + n_columns]),
             )
