@@ -32,6 +32,7 @@ from optuna_evo.learned._reading import split
 from optuna_evo.learned._reading import State
 from optuna_evo.learned._rule import ControllerRule
 from optuna_evo.learned._rule import Run
+from optuna_evo.learned._stack_guard import StackGuard
 from optuna_evo.learned._statistics import STATISTICS
 from optuna_evo.learned._statistics import TIME
 from optuna_evo.learned._statistics import time_features
@@ -79,6 +80,7 @@ __all__ = [
     "save_controller",
     "seeded",
     "split",
+    "StackGuard",
     "State",
     "STATISTICS",
     "TIME",

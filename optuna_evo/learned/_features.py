@@ -22,20 +22,27 @@ from optuna_evo.rules import Layout
 
 
 __all__ = [
+    "FACTORED_DECAYS",
+    "factors",
+    "LEAST",
+    "MOMENTUM_DECAYS",
     "N_FEATURES",
     "normalised",
     "of_features",
     "over_tensors",
     "parameter_features",
+    "SQUARE_DECAY",
     "start_features",
+    "TINY",
 ]
 
 N_FEATURES: Final = 30
 MOMENTUM_DECAYS: Final = (0.9, 0.99, 0.999)
 SQUARE_DECAY: Final = 0.95
 FACTORED_DECAYS: Final = (0.9, 0.99, 0.999)
-_LEAST = 1e-6  # of a second moment, as a share of its mean in the tensor: dead units have none
-_TINY = 1e-30
+# The least second moment, as a share of its mean in the tensor: dead units have none.
+LEAST: Final = 1e-6
+TINY: Final = 1e-30
 
 
 class _Geometry(NamedTuple):
@@ -71,7 +78,7 @@ def parameter_features(reading: Reading, state: State) -> tuple[Tensor, State]:
     squares = g * g
     momenta = _averaged(state["momenta"], g.unsqueeze(-2), MOMENTUM_DECAYS)
     v = torch.lerp(state["squares"], squares, 1 - SQUARE_DECAY)
-    row_means, column_means = _factors(squares, layout)
+    row_means, column_means = factors(squares, layout)
     rows = _averaged(state["rows"], row_means.unsqueeze(-2), FACTORED_DECAYS)
     columns = _averaged(state["columns"], column_means.unsqueeze(-2), FACTORED_DECAYS)
     after = {"momenta": momenta, "squares": v, "rows": rows, "columns": columns}
@@ -101,7 +108,7 @@ def of_features(net: nn.Sequential, features: Tensor, layout: Layout) -> Tensor:
             outputs.append(part[..., 0, :])
             continue
         mean_squares = torch.linalg.vector_norm(part, dim=-1).square() / part.shape[-1]
-        scale = (mean_squares + _TINY).rsqrt().unsqueeze(-2)  # (..., 1, 30)
+        scale = (mean_squares + TINY).rsqrt().unsqueeze(-2)  # (..., 1, 30)
         x = torch.matmul(first.weight * scale, part) + first.bias.unsqueeze(-1)
         for layer in rest:
             if isinstance(layer, nn.Linear):
@@ -125,7 +132,7 @@ def over_tensors(values: Tensor, layout: Layout) -> Tensor:
 def normalised(values: Tensor, layout: Layout) -> Tensor:
     """Return values (..., N) divided by their root mean square over each tensor."""
     place = _geometry(_key(layout), values.device)
-    scale = (over_tensors(values * values, layout) + _TINY).rsqrt()
+    scale = (over_tensors(values * values, layout) + TINY).rsqrt()
     return values * scale.index_select(-1, place.tensor)
 
 
@@ -136,11 +143,11 @@ def _averaged(average: Tensor, new: Tensor, decays: tuple[float, ...]) -> Tensor
 
 def _inverse_root(squares: Tensor, layout: Layout) -> Tensor:
     place = _geometry(_key(layout), squares.device)
-    least = _LEAST * over_tensors(squares, layout).index_select(-1, place.tensor) + _TINY
+    least = LEAST * over_tensors(squares, layout).index_select(-1, place.tensor) + TINY
     return (squares + least).rsqrt()
 
 
-def _factors(squares: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+def factors(squares: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
     """Return means over columns (..., R) and over rows (..., C); a vector's own squares, and 1."""
     rows, columns = [], []
     parts = torch.split(squares, [math.prod(shape) for shape in layout], dim=-1)

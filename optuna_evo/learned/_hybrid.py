@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optuna_evo.learned._chunked import direction_of_features
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._controller import DEFAULT_MIXES
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._features import N_FEATURES
-from optuna_evo.learned._features import of_features
 from optuna_evo.learned._features import over_tensors
-from optuna_evo.learned._features import parameter_features
 from optuna_evo.learned._features import start_features
 from optuna_evo.learned._mlp import bounded
 from optuna_evo.learned._mlp import check_sizes
@@ -99,10 +98,8 @@ class HybridController(Controller):
 
     def forward(self, reading: Reading, state: State) -> tuple[Answer, State]:
         """Return learning rate, mix, the learned direction and its weight."""
-        features, after = parameter_features(reading, state)
-        direction = evened(
-            of_features(self.direction_net, features, reading.layout), reading.layout
-        )
+        direction, after = direction_of_features(self.direction_net, reading, state)
+        direction = evened(direction, reading.layout)
         trust = torch.lerp(state["trust"], _agreement(reading, state), 1 - _TRUST_DECAY)
         inputs = torch.cat([with_time(reading, self.needs_total_steps), trust], dim=-1)
         out = self.tensor_net(inputs)

@@ -9,15 +9,14 @@ import torch
 from torch import nn
 from torch import Tensor
 
+from optuna_evo.learned._chunked import direction_of_features
 from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._controller import DEFAULT_MIXES
 from optuna_evo.learned._controller import Dense
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._controller import zero_
 from optuna_evo.learned._features import N_FEATURES
-from optuna_evo.learned._features import of_features
 from optuna_evo.learned._features import over_tensors
-from optuna_evo.learned._features import parameter_features
 from optuna_evo.learned._features import start_features
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import Reading
@@ -103,8 +102,8 @@ class MLPController(Controller):
         if not self.has_direction:
             out = self.net(with_time(reading, self.needs_total_steps))
             return Answer(log_lr=bounded(out[..., 0], 6.0), mix=out[..., 1:]), state
-        features, after = parameter_features(reading, state)
-        direction = evened(of_features(self.net, features, reading.layout), reading.layout)
+        direction, after = direction_of_features(self.net, reading, state)
+        direction = evened(direction, reading.layout)
         is_matrix = [float(len(shape) > 1) for shape in reading.layout]
         rows = torch.stack([self.fixed[..., int(kind), :] for kind in is_matrix], dim=-2)
         rows = rows.expand(*reading.statistics.shape[:-1], rows.shape[-1])

@@ -18,6 +18,7 @@ from optuna_evo.meta_training._continual import Reservoir
 from optuna_evo.meta_training._episodes import Horizons
 from optuna_evo.meta_training._evaluate import evaluate
 from optuna_evo.meta_training._evaluate import Evaluation
+from optuna_evo.meta_training._evaluate import guarded_losses
 from optuna_evo.meta_training._evaluate import held_out_losses
 from optuna_evo.meta_training._evaluate import tuned_baselines
 from optuna_evo.meta_training._families._characters import Characters
@@ -39,6 +40,8 @@ from optuna_evo.meta_training._maml import MAML
 from optuna_evo.meta_training._meta_sgd import MetaSGD
 from optuna_evo.meta_training._objective import MetaLoss
 from optuna_evo.meta_training._roll import gradients
+from optuna_evo.meta_training._roll import guarded_roll
+from optuna_evo.meta_training._roll import Guarding
 from optuna_evo.meta_training._roll import roll
 from optuna_evo.meta_training._run import meta_train
 from optuna_evo.meta_training._run import MetaListener
@@ -78,6 +81,9 @@ __all__ = [
     "FAMILIES",
     "flat_parameters",
     "gradients",
+    "guarded_losses",
+    "guarded_roll",
+    "Guarding",
     "held_out_losses",
     "Horizons",
     "load_meta_spec",

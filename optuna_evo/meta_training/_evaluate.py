@@ -1,5 +1,6 @@
 """A controller beside tuned classic optimizers, on tasks that nothing was trained or tuned on."""
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +20,16 @@ from optuna_evo.meta_training._compare import Comparison
 from optuna_evo.meta_training._families._family import SplitName
 from optuna_evo.meta_training._families._family import TaskFamily
 from optuna_evo.meta_training._families._family import Tasks
+from optuna_evo.meta_training._roll import guarded_roll
+from optuna_evo.meta_training._roll import Guarding
 from optuna_evo.meta_training._roll import roll
 from optuna_evo.meta_training._seeds import task_seeds
+from optuna_evo.optimizers import ConstantRule
 from optuna_evo.rules import Genome
 from optuna_evo.rules import UpdateRule
 
 
-__all__ = ["evaluate", "Evaluation", "held_out_losses", "tuned_baselines"]
+__all__ = ["evaluate", "Evaluation", "guarded_losses", "held_out_losses", "tuned_baselines"]
 
 LRS: Final = tuple(0.004 * 2**k for k in range(12))  # 0.004 .. 8.192
 _DECAYS: Final = (0.0, 0.01, 0.1, 1.0)
@@ -47,10 +51,15 @@ class Evaluation:
     losses: Mapping[str, Mapping[SplitName, Tensor]]
     genomes: Mapping[str, Genome]
 
-    def compare(self, other: str, mark: int, split: SplitName) -> Comparison:
-        """Compare the controller with another optimizer, paired over tasks."""
+    def compare(
+        self, other: str, mark: int, split: SplitName, *, of: str = "controller"
+    ) -> Comparison:
+        """Compare the controller, or its guarded training `of` that name, with another optimizer.
+
+        Paired over tasks.
+        """
         at = self.marks.index(mark)
-        ours, theirs = (self.losses[name][split][at] for name in ("controller", other))
+        ours, theirs = (self.losses[name][split][at] for name in (of, other))
         return compare(ours.cpu().numpy(), theirs.cpu().numpy())
 
 
@@ -60,6 +69,7 @@ def tuned_baselines(
     steps: int,
     n_tasks: int = 32,
     lrs: Sequence[float] = LRS,
+    names: Collection[str] = ("adam", "adamw"),
     device: torch.device | str = "cpu",
 ) -> dict[str, Genome]:
     """Return Adam and AdamW, tuned on tasks of their own for runs of a length.
@@ -73,17 +83,20 @@ def tuned_baselines(
         steps: Length of a run.
         n_tasks: How many tasks to tune on.
         lrs: Learning rates to try.
+        names: Which of the two.
         device: Where to train.
     """
     tasks = family.sample(task_seeds("tune", n_tasks), device)
-    plain = adam_grid(lrs, total_steps=steps)
-    decayed = adam_grid(
-        lrs, schedules=["warm-up and cosine"], weight_decays=_DECAYS, total_steps=steps
-    )
-    return {
-        "adam": tuned(tasks, plain, steps=steps, split="train").genome,
-        "adamw": tuned(tasks, decayed, steps=steps, split="valid").genome,
-    }
+    found = {}
+    if "adam" in names:
+        plain = adam_grid(lrs, total_steps=steps)
+        found["adam"] = tuned(tasks, plain, steps=steps, split="train").genome
+    if "adamw" in names:
+        decayed = adam_grid(
+            lrs, schedules=["warm-up and cosine"], weight_decays=_DECAYS, total_steps=steps
+        )
+        found["adamw"] = tuned(tasks, decayed, steps=steps, split="valid").genome
+    return found
 
 
 def held_out_losses(
@@ -102,6 +115,40 @@ def held_out_losses(
     return {split: bounded_losses(tasks, losses, split) for split, losses in found.items()}
 
 
+def guarded_losses(
+    rule: UpdateRule,
+    fallback: Genome,
+    tasks: Tasks,
+    *,
+    guarding: Guarding,
+    marks: Sequence[int],
+    total_steps: int,
+    splits: Sequence[SplitName] = _SPLITS,
+) -> dict[SplitName, Tensor]:
+    """Return the losses of a rule guarded by a genome, as `held_out_losses`; two gradients a step.
+
+    Args:
+        rule: The guarded rule, for M members.
+        fallback: The safe genome.
+        tasks: What to train.
+        guarding: How the guard chooses.
+        marks: After how many steps to measure.
+        total_steps: Length of the run.
+        splits: What to measure on.
+    """
+    safe = ConstantRule([fallback.rule] * len(tasks))
+    found = guarded_roll(
+        tasks,
+        rule,
+        safe,
+        guarding=guarding,
+        marks=marks,
+        total_steps=total_steps,
+        splits=splits,
+    )
+    return {split: bounded_losses(tasks, losses, split) for split, losses in found.items()}
+
+
 def evaluate(
     controller: Controller,
     family: TaskFamily,
@@ -111,6 +158,7 @@ def evaluate(
     n_tasks: int = 64,
     baselines: Mapping[str, Genome] | None = None,
     rivals: Mapping[str, Controller] | None = None,
+    guards: Mapping[str, Guarding] | None = None,
     splits: Sequence[SplitName] = _SPLITS,
     device: torch.device | str = "cpu",
 ) -> Evaluation:
@@ -124,6 +172,7 @@ def evaluate(
         n_tasks: How many tasks.
         baselines: Genomes to compare with, by name; None: `tuned_baselines` for this length.
         rivals: Other controllers to compare with, by name.
+        guards: Ways to guard the controller, by name; the fallback is the first of `baselines`.
         splits: What to measure on.
         device: Where to train.
 
@@ -142,4 +191,7 @@ def evaluate(
     }
     for name, genome in {"untrained": controller.genome, **baselines}.items():
         losses[name] = constant_losses(tasks, genome, **how)  # type: ignore[arg-type]
+    for name, guarding in (guards or {}).items():
+        rule, safe = ControllerRule(controller), next(iter(baselines.values()))
+        losses[name] = guarded_losses(rule, safe, tasks, guarding=guarding, **how)  # type: ignore[arg-type]
     return Evaluation(all_marks, losses, dict(baselines))

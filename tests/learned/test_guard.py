@@ -41,7 +41,7 @@ def closure_of(optimizer: Any, loss: Callable[[int], Tensor], step: int) -> Call
     def closure() -> Tensor:
         optimizer.zero_grad()
         value = loss(step)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value
 
     return closure
@@ -61,7 +61,7 @@ def climbing() -> Controller:
     """Return a controller that goes uphill: its mix outweighs the base with the other sign."""
     controller = MLPController(genome=GENOME)
     with torch.no_grad():
-        controller.net[-1].bias[1] = -3.0
+        controller.net[-1].bias[1] = -3.0  # type: ignore[operator]
     return controller
 
 
@@ -69,7 +69,7 @@ def fast() -> Controller:
     """Return a controller that only multiplies the learning rate, by 5."""
     controller = MLPController(genome=GENOME)
     with torch.no_grad():
-        controller.net[-1].bias[0] = 1.7
+        controller.net[-1].bias[0] = 1.7  # type: ignore[operator]
     return controller
 
 
@@ -86,12 +86,15 @@ def train_alone(n_steps: int) -> tuple[list[nn.Parameter], Callable[[int], Tenso
     return params, loss
 
 
+@pytest.mark.parametrize("anchored", [True, False])
 @pytest.mark.parametrize("validates", [True, False])
-def test_beside_a_controller_that_climbs_it_is_the_fallback_bit_for_bit(validates: bool) -> None:
+def test_beside_a_controller_that_climbs_it_is_the_fallback_bit_for_bit(
+    validates: bool, anchored: bool
+) -> None:
     params, loss = problem()
     learned = LearnedOptimizer(params, climbing(), total_steps=40)
     evaluate = (lambda: final_loss(loss)) if validates else None
-    guard = LossGuard(learned, GENOME, every=10, evaluate=evaluate)
+    guard = LossGuard(learned, GENOME, every=10, anchored=anchored, evaluate=evaluate)
     for step in range(40):
         guard.step(closure_of(guard, loss, step))
     assert guard.choices == [False] * 4
@@ -176,3 +179,46 @@ def test_optimizers_of_other_parameters_are_refused() -> None:
     learned = LearnedOptimizer(params, MLPController(), total_steps=40)
     with pytest.raises(ValueError, match="must have the same parameters in the same order"):
         LossGuard(learned, torch.optim.SGD(params[:1]))
+
+
+def test_an_anchored_guard_is_never_worse_than_the_fallback_by_what_it_looks_at() -> None:
+    params, loss = problem()
+    learned = LearnedOptimizer(params, moved(1.0), total_steps=40)
+    guard = LossGuard(learned, GENOME, every=7, evaluate=lambda: final_loss(loss))
+    for step in range(40):
+        guard.step(closure_of(guard, loss, step))
+    guard.settle()
+    assert final_loss(loss) <= final_loss(train_alone(40)[1])
+
+
+def test_each_training_has_its_own_buffers() -> None:
+    params, loss = problem()
+    learned = LearnedOptimizer(params, climbing(), total_steps=20)
+    seen = torch.zeros(())
+    guard = LossGuard(learned, GENOME, every=5, buffers=[seen])
+
+    def closure_at(step: int) -> Callable[[], Tensor]:
+        inner = closure_of(guard, loss, step)
+
+        def closure() -> Tensor:
+            seen.add_(params[0].detach().square().sum())
+            return inner()
+
+        return closure
+
+    for step in range(20):
+        guard.step(closure_at(step))
+    alone, loss = problem()
+    optimizer, expected = EvolvedOptimizer(alone, GENOME, total_steps=20), torch.zeros(())
+    for step in range(20):
+        expected.add_(alone[0].detach().square().sum())
+        optimizer.step(closure_of(optimizer, loss, step))  # type: ignore[arg-type]
+    assert torch.equal(seen, expected)
+
+
+@pytest.mark.parametrize("margin", [-0.1, 1.0])
+def test_a_wrong_margin_is_refused(margin: float) -> None:
+    params, _ = problem()
+    learned = LearnedOptimizer(params, MLPController(), total_steps=40)
+    with pytest.raises(ValueError, match="`margin` must be in"):
+        LossGuard(learned, GENOME, margin=margin)

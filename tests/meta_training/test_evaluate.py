@@ -8,6 +8,7 @@ from optuna_evo.meta_training import adam_grid
 from optuna_evo.meta_training import compare
 from optuna_evo.meta_training import constant_losses
 from optuna_evo.meta_training import evaluate
+from optuna_evo.meta_training import Guarding
 from optuna_evo.meta_training import Quadratics
 from optuna_evo.meta_training import task_seeds
 from optuna_evo.meta_training import tuned
@@ -48,6 +49,25 @@ def test_an_untrained_controller_has_the_losses_of_its_base() -> None:
         assert torch.equal(found.losses["controller"][split], found.losses["untrained"][split])  # type: ignore[index]
     assert found.compare("untrained", 10, "train").ratio == 1.0
     assert found.compare("adam", 10, "train").ratio != 1.0
+
+
+def test_a_guarded_training_of_any_controller_is_no_worse_than_the_fallback() -> None:
+    controller = MLPController(genome=Genome(terms=[("ADAM_TERM", 1.0)], lr=0.1))
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in controller.parameters():
+            p.copy_(torch.randn(p.shape, generator=random))
+    found = evaluate(
+        controller,
+        Quadratics(size=4),
+        steps=33,
+        n_tasks=6,
+        baselines={"adam": Genome(terms=[("ADAM_TERM", 1.0)], lr=0.2)},
+        guards={"guarded": Guarding(every=5)},
+    )
+    guarded, adam = (found.losses[name]["test"] for name in ("guarded", "adam"))
+    assert bool((guarded <= adam).all())
+    assert found.compare("adam", 33, "test", of="guarded").ratio <= 1
 
 
 def test_a_diverged_training_counts_as_a_bad_number() -> None:
