@@ -1,11 +1,13 @@
-"""What a study of lineages leaves to the world: the winning model, its line and its schedule."""
+"""What a study leaves to the world: the winning model, its line and schedule, a controller."""
 
 from pathlib import Path
 from typing import Any
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial
 
+from optuna_evo.attributes import CONTROLLER
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
 from optuna_evo.names import quoted
@@ -16,12 +18,24 @@ from optuna_evo.rules import Schedule
 from optuna_evo.search import ancestors
 from optuna_evo.search import best_of
 from optuna_evo.search import living
+from optuna_evo.study import best_trial
 from optuna_evo.study import build_space
 from optuna_evo.study import checkpoints_of
 from optuna_evo.study import StoredStudy
 
 
-__all__ = ["export_weights", "schedule_configs", "schedule_of", "winner", "winning_line"]
+if TYPE_CHECKING:
+    from optuna_evo.learned import Controller
+
+__all__ = [
+    "best_controller",
+    "export_controller",
+    "export_weights",
+    "schedule_configs",
+    "schedule_of",
+    "winner",
+    "winning_line",
+]
 
 
 def winner(stored: StoredStudy) -> FrozenTrial:
@@ -119,4 +133,73 @@ def export_weights(
         model.save_pretrained(folder, data_dir=data_dir)
     else:
         torch.save(dict(checkpoint.model), folder / "model.pt")
+    return trial
+
+
+def best_controller(stored: StoredStudy) -> tuple[FrozenTrial, "Controller"]:
+    """Return the best trial of a study that meta-trains, and the controller that it is.
+
+    Raises:
+        UsageError: If the study meta-trains none, the best is a genome, or its controller is
+            damaged.
+    """
+    from optuna_evo.config import ControllerConfig
+    from optuna_evo.learned import unpacked
+    from optuna_evo.objectives import adapted
+
+    if not kind_of(stored.spec).trains_controllers:
+        raise UsageError(
+            f"Study {stored.spec.name!r} meta-trains no controllers: they go with "
+            'objective.name = "meta_loss".'
+        )
+    best = best_trial(stored)
+    config: Any = build_space(stored.spec)(best)
+    optimizer = getattr(config, "optimizer", None)
+    if isinstance(optimizer, ControllerConfig):
+        return best, adapted(optimizer)
+    head = CONTROLLER.read(best.user_attrs)
+    if head is None:
+        raise UsageError(
+            f"The best trial of study {stored.spec.name!r}, {best.number}, is a genome: "
+            f"optuna_evo study export {quoted(stored.spec.name)} prints it."
+        )
+    keys = [f"{CONTROLLER.key}:{i}" for i in range(head["n_texts"])]
+    texts = [str(best.user_attrs.get(key, "")) for key in keys]
+    where = f"trial {best.number} of study {stored.spec.name!r}"
+    return best, unpacked(head, texts, where=where)
+
+
+def export_controller(stored: StoredStudy, folder: Path) -> FrozenTrial:
+    """Write the controller of the best trial, for `LearnedOptimizer` and `ControllerConfig`.
+
+    Args:
+        stored: A study with the objective "meta_loss".
+        folder: Where to; it must be empty or not there.
+
+    Returns:
+        The trial.
+
+    Raises:
+        UsageError: If the folder is not empty, or as `best_controller`.
+    """
+    from optuna_evo.learned import save_controller
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and not an empty folder; name another one.")
+    trial, controller = best_controller(stored)
+    spec = stored.spec
+    figures = {"held_out_loss": trial.value}
+    figures |= {k: trial.user_attrs[k] for k in ("inner_steps", "step_cost", "seconds")}
+    provenance = {
+        "command": f"optuna_evo study run {quoted(spec.name)}",
+        "study": spec.name,
+        "trial": trial.number,
+        "seed": spec.seed,
+        "params": dict(trial.params),
+        "families": list(spec.tasks),
+        "family_options": dict(spec.task),
+        "steps": spec.trainer.steps,
+        "figures": figures,
+    }
+    save_controller(controller, folder, provenance=provenance)
     return trial

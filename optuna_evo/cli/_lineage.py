@@ -22,6 +22,7 @@ __all__ = [
     "checkpoints_option",
     "export_model",
     "export_schedule",
+    "export_trained",
     "study_lineage",
     "with_figures",
 ]
@@ -95,3 +96,15 @@ def export_schedule(name: str, storage: str | None, file: Path) -> None:
     schedule = schedule_of(load_stored(name, storage))
     file.write_text(json.dumps(schedule.to_dict(), indent=2) + "\n", encoding="utf-8")
     click.echo(printable(f"Wrote the schedule of {schedule.total_steps} steps to {file}"))
+
+
+def export_trained(name: str, storage: str | None, folder: Path) -> None:
+    """Write the controller that a study's best trial meta-trained into a folder."""
+    from optuna_evo.export import export_controller
+
+    trial = export_controller(load_stored(name, storage), folder)
+    click.echo(
+        printable(
+            f"Wrote the controller of trial {trial.number}, loss {trial.value:.4g}, to {folder}"
+        )
+    )

@@ -15,6 +15,7 @@ from optuna_evo.cli._definition import with_sources
 from optuna_evo.cli._lineage import checkpoints_option
 from optuna_evo.cli._lineage import export_model
 from optuna_evo.cli._lineage import export_schedule
+from optuna_evo.cli._lineage import export_trained
 from optuna_evo.cli._lineage import study_lineage
 from optuna_evo.cli._lineage import with_figures
 from optuna_evo.cli._options import data_dir_option
@@ -258,6 +259,11 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write the hyperparameters that trained the winning model to, as JSON.",
 )
+@click.option(
+    "--controller",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the learned optimizer that the best trial meta-trained.",
+)
 @checkpoints_option
 @data_dir_option
 def study_export(
@@ -266,6 +272,7 @@ def study_export(
     out: Path | None,
     weights: Path | None,
     schedule: Path | None,
+    controller: Path | None,
     checkpoints: str | None,
     data_dir: Path | None,
 ) -> None:
@@ -277,6 +284,7 @@ def study_export(
     Examples:
       optuna_evo study export digits_optimizer --out genome.json
       optuna_evo study export aeon_gpt2 --weights model --schedule schedule.json
+      optuna_evo study export learned_optimizer_search --controller mine
     """
     from optuna_evo.study import best_settings
 
@@ -284,7 +292,9 @@ def study_export(
         export_model(name, storage, weights, checkpoints, data_dir)
     if schedule is not None:
         export_schedule(name, storage, schedule)
-    if weights is not None or schedule is not None:
+    if controller is not None:
+        export_trained(name, storage, controller)
+    if any(place is not None for place in (weights, schedule, controller)):
         return
     text = json.dumps(best_settings(load_stored(name, storage)), indent=2)
     if out is None:

@@ -5,6 +5,7 @@ from optuna_evo.learned._controller import DEFAULT_MIXES
 from optuna_evo.learned._controller import Dense
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._controller import zero_
+from optuna_evo.learned._cost import step_cost
 from optuna_evo.learned._features import normalised
 from optuna_evo.learned._features import over_tensors
 from optuna_evo.learned._graph import GraphController
@@ -14,6 +15,7 @@ from optuna_evo.learned._kinds import build
 from optuna_evo.learned._kinds import kind_of
 from optuna_evo.learned._kinds import KINDS
 from optuna_evo.learned._kinds import register
+from optuna_evo.learned._kinds import with_base
 from optuna_evo.learned._lstm import LSTMController
 from optuna_evo.learned._memory import MemoryController
 from optuna_evo.learned._mlp import bounded
@@ -22,6 +24,8 @@ from optuna_evo.learned._mlp import MLPController
 from optuna_evo.learned._neurons import NeuronGraph
 from optuna_evo.learned._optimizer import build_learned
 from optuna_evo.learned._optimizer import LearnedOptimizer
+from optuna_evo.learned._packed import packed
+from optuna_evo.learned._packed import unpacked
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import join
 from optuna_evo.learned._reading import Reading
@@ -65,6 +69,7 @@ __all__ = [
     "NeuronGraph",
     "normalised",
     "over_tensors",
+    "packed",
     "provenance_of",
     "Reading",
     "register",
@@ -75,8 +80,11 @@ __all__ = [
     "split",
     "State",
     "STATISTICS",
+    "step_cost",
     "TIME",
     "time_features",
     "TransformerController",
+    "unpacked",
+    "with_base",
     "zero_",
 ]

@@ -35,6 +35,7 @@ from optuna_evo.meta_training._run import meta_train
 from optuna_evo.meta_training._run import MetaListener
 from optuna_evo.meta_training._run import state_folder
 from optuna_evo.meta_training._seeds import task_seeds
+from optuna_evo.meta_training._selection import Selection
 from optuna_evo.meta_training._spec import Domain
 from optuna_evo.meta_training._spec import load_meta_spec
 from optuna_evo.meta_training._spec import MetaSpec
@@ -72,6 +73,7 @@ __all__ = [
     "Quadratics",
     "Reparametrised",
     "roll",
+    "Selection",
     "SelectionSpec",
     "set_parameters",
     "state_folder",
