@@ -101,8 +101,14 @@ class MetaLossObjective:
 
     def spec(self, config: MetaTrainingConfig, repetition: int = 0) -> MetaSpec:
         """Return the meta-training of a trial, as long as the budget lets it be."""
-        truncation = min(config.truncation, self.steps)
-        length = self.steps if config.estimator == "full_es" else truncation
+        outer = OuterSpec(
+            estimator=config.estimator,
+            pairs=config.pairs,
+            truncation=min(config.truncation, self.steps),
+            perturbation=config.perturbation,
+            lr=config.lr,
+        )
+        n_outer = max(1, self.budget // outer_cost(outer, self.steps))
         return MetaSpec(
             name="trial",
             controller=Part(
@@ -110,18 +116,20 @@ class MetaLossObjective:
             ),
             families=tuple(self.families),
             seed=seed_of(self.seed, repetition),
-            outer=OuterSpec(
-                steps=max(1, self.budget // (2 * config.pairs * length)),
-                estimator=config.estimator,
-                pairs=config.pairs,
-                truncation=truncation,
-                perturbation=config.perturbation,
-                lr=config.lr,
-            ),
+            outer=dataclasses.replace(outer, steps=n_outer),
             horizon=Horizons(low=self.steps, high=self.steps),
             meta_loss=MetaLoss(late=_LATE),
             selection=SelectionSpec(tasks=self.held_out, steps=self.steps),
         )
+
+    def whole_cost(self, config: TrainingConfig | MetaTrainingConfig) -> int:
+        """Return the inner steps of a trial that is not pruned, its measurements among them."""
+        measured = self.held_out * self.steps * len(self.families)
+        if not isinstance(config, MetaTrainingConfig):
+            return measured
+        outer = self.spec(config).outer
+        # the base rule and the untrained controller, then at each report
+        return outer.steps * outer_cost(outer, self.steps) + (2 + self.reports) * measured
 
     def selection(self, repetition: int = 0) -> Selection:
         """Return the measurement on held-out tasks."""
@@ -238,9 +246,7 @@ class _MetaTrained:
         self.cost = step_cost(self._training.controller())
         self.inner_steps = 0
         self._n_measured = selection.inner_steps
-        outer = self._spec.outer
-        length = objective.steps if outer.estimator == "full_es" else outer.truncation
-        self._n_outer = 2 * outer.pairs * length
+        self._n_outer = outer_cost(self._spec.outer, objective.steps)
 
     def advance(self, report: int) -> float:
         training = self._training
@@ -260,8 +266,9 @@ class _MetaTrained:
         return score if math.isfinite(score) else math.nan
 
     def _measure(self) -> None:
+        times = 2 if math.isnan(self._training.base_score) else 1  # the first time, the base too
         self._training.select()
-        self.inner_steps += self._n_measured
+        self.inner_steps += times * self._n_measured
 
     def trained(self) -> Controller | None:
         return self._training.controller()
@@ -297,6 +304,12 @@ class LossAndCost:
         for key, value in record.items():
             trial.set_user_attr(key, value)
         return plain.value(reported), float(record["step_cost"])
+
+
+def outer_cost(outer: OuterSpec, steps: int) -> int:
+    """Return the inner steps of an outer step, for inner runs of so many steps."""
+    length = steps if outer.estimator == "full_es" else outer.truncation
+    return 2 * outer.pairs * length
 
 
 def adapted(config: ControllerConfig) -> Controller:
