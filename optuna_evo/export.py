@@ -2,12 +2,10 @@
 
 from pathlib import Path
 from typing import Any
-from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from optuna_evo.attributes import CONTROLLER
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import UsageError
 from optuna_evo.names import quoted
@@ -18,17 +16,15 @@ from optuna_evo.rules import Schedule
 from optuna_evo.search import ancestors
 from optuna_evo.search import best_of
 from optuna_evo.search import living
-from optuna_evo.study import best_trial
+from optuna_evo.spec import to_table
+from optuna_evo.study import best_controller
+from optuna_evo.study import build_objective
 from optuna_evo.study import build_space
 from optuna_evo.study import checkpoints_of
 from optuna_evo.study import StoredStudy
 
 
-if TYPE_CHECKING:
-    from optuna_evo.learned import Controller
-
 __all__ = [
-    "best_controller",
     "export_controller",
     "export_weights",
     "schedule_configs",
@@ -136,39 +132,6 @@ def export_weights(
     return trial
 
 
-def best_controller(stored: StoredStudy) -> tuple[FrozenTrial, "Controller"]:
-    """Return the best trial of a study that meta-trains, and the controller that it is.
-
-    Raises:
-        UsageError: If the study meta-trains none, the best is a genome, or its controller is
-            damaged.
-    """
-    from optuna_evo.config import ControllerConfig
-    from optuna_evo.learned import unpacked
-    from optuna_evo.objectives import adapted
-
-    if not kind_of(stored.spec).trains_controllers:
-        raise UsageError(
-            f"Study {stored.spec.name!r} meta-trains no controllers: they go with "
-            'objective.name = "meta_loss".'
-        )
-    best = best_trial(stored)
-    config: Any = build_space(stored.spec)(best)
-    optimizer = getattr(config, "optimizer", None)
-    if isinstance(optimizer, ControllerConfig):
-        return best, adapted(optimizer)
-    head = CONTROLLER.read(best.user_attrs)
-    if head is None:
-        raise UsageError(
-            f"The best trial of study {stored.spec.name!r}, {best.number}, is a genome: "
-            f"optuna_evo study export {quoted(stored.spec.name)} prints it."
-        )
-    keys = [f"{CONTROLLER.key}:{i}" for i in range(head["n_texts"])]
-    texts = [str(best.user_attrs.get(key, "")) for key in keys]
-    where = f"trial {best.number} of study {stored.spec.name!r}"
-    return best, unpacked(head, texts, where=where)
-
-
 def export_controller(stored: StoredStudy, folder: Path) -> FrozenTrial:
     """Write the controller of the best trial, for `LearnedOptimizer` and `ControllerConfig`.
 
@@ -188,6 +151,7 @@ def export_controller(stored: StoredStudy, folder: Path) -> FrozenTrial:
         raise UsageError(f"{folder} is there already and not an empty folder; name another one.")
     trial, controller = best_controller(stored)
     spec = stored.spec
+    objective: Any = build_objective(spec, device="cpu")
     figures = {"held_out_loss": trial.value}
     figures |= {k: trial.user_attrs[k] for k in ("inner_steps", "step_cost", "seconds")}
     provenance = {
@@ -196,9 +160,10 @@ def export_controller(stored: StoredStudy, folder: Path) -> FrozenTrial:
         "trial": trial.number,
         "seed": spec.seed,
         "params": dict(trial.params),
-        "families": list(spec.tasks),
-        "family_options": dict(spec.task),
-        "steps": spec.trainer.steps,
+        "spec": {
+            "families": [to_table(domain) for domain in objective.families],
+            "horizon": {"low": objective.steps, "high": objective.steps},
+        },
         "figures": figures,
     }
     save_controller(controller, folder, provenance=provenance)

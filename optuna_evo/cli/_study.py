@@ -1,5 +1,6 @@
 """`optuna_evo study ...`: create, run, show and compare studies."""
 
+import contextlib
 import json
 from pathlib import Path
 import signal
@@ -217,18 +218,23 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     """Draw the course of a study: values, generations, best so far, predicted and real.
 
     The picture goes to a PNG file and, as a figure, to the study's page in the dashboard; a
-    judgement is drawn beside it, as NAME_judged.png.
+    judgement is drawn beside it, as NAME_judged.png, and what the best controller of a study that
+    meta-trains does over a run, as NAME_controller.png.
 
     \b
     Example:
       optuna_evo study report hybrid_alexnet_mnist --out hybrid_tuning_results.png
     """
+    from optuna_evo.errors import UsageError
+    from optuna_evo.objectives import kind_of
+    from optuna_evo.reports import draw_controller
     from optuna_evo.reports import draw_judgement
     from optuna_evo.reports import draw_tuning_course
     from optuna_evo.reports import tuning_course
     from optuna_evo.study import best_trial
     from optuna_evo.study import show_in_dashboard
     from optuna_evo.study import stored_judgement
+    from optuna_evo.study import trace_best
 
     stored = load_stored(name, storage)
     best_trial(stored)  # says so if there is nothing to draw yet
@@ -241,6 +247,11 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
         title = f"{', '.join(stored.spec.tasks)}: {steps} steps, {seeds} fresh seeds"
         draw_judgement(rows, judged, title=title)
         written.append(str(judged))
+    if kind_of(stored.spec).trains_controllers:
+        with contextlib.suppress(UsageError):  # the best is a genome
+            trained = path.with_stem(f"{path.stem}_controller")
+            draw_controller(trace_best(stored), trained)
+            written.append(str(trained))
     show_in_dashboard(stored)
     click.echo(printable(f"Wrote {' and '.join(written)}; the dashboard shows the course too."))
 

@@ -41,6 +41,8 @@ from optuna_evo.meta_training._spec import load_meta_spec
 from optuna_evo.meta_training._spec import MetaSpec
 from optuna_evo.meta_training._spec import OuterSpec
 from optuna_evo.meta_training._spec import SelectionSpec
+from optuna_evo.meta_training._trace import ControllerTrace
+from optuna_evo.meta_training._trace import trace
 from optuna_evo.meta_training._training import MetaTraining
 from optuna_evo.meta_training._training import OuterRecord
 
@@ -52,6 +54,7 @@ __all__ = [
     "compare",
     "Comparison",
     "constant_losses",
+    "ControllerTrace",
     "DigitsCNN",
     "DigitsMLP",
     "Domain",
@@ -80,6 +83,7 @@ __all__ = [
     "task_seeds",
     "TaskFamily",
     "Tasks",
+    "trace",
     "tuned",
     "Tuned",
     "tuned_baselines",

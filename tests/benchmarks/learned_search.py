@@ -4,7 +4,7 @@
     python -m tests.benchmarks.learned_search --what space [--seeds 5] [--total 300000]
 
 "search": the study `studies/learned_optimizer_search.toml`. Its best controller beside the default
-configuration (that of `studies/learned_optimizer.toml`), meta-trained with the same budget; both on
+configuration (that of `studies/learned_optimizer.toml`), meta-trained by the same budget, both on
 held-out tasks that neither saw, with a paired 95 % interval; and the share of inner steps that the
 pruner saved.
 
@@ -26,7 +26,6 @@ from scipy import stats
 import torch
 
 from optuna_evo.config import MetaTrainingConfig
-from optuna_evo.export import best_controller
 from optuna_evo.learned import Controller
 from optuna_evo.learned import ControllerRule
 from optuna_evo.meta_training import build_family
@@ -41,6 +40,7 @@ from optuna_evo.rules import Genome
 from optuna_evo.rules import UpdateRule
 from optuna_evo.spec import load_spec
 from optuna_evo.spec import StudySpec
+from optuna_evo.study import best_controller
 from optuna_evo.study import best_trial
 from optuna_evo.study import build_objective
 from optuna_evo.study import build_space
