@@ -21,12 +21,12 @@ REFERENCE: Final[Layout] = ((64, 64), (64,), (64, 64), (64,), (10, 64), (10,))
 _PRODUCTS = ("mm", "bmm", "addmm", "baddbmm")
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the elements that operations write, and the multiplications of matrix products."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.n = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.n: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
@@ -68,4 +68,4 @@ def step_cost(controller: Controller, layout: Layout = REFERENCE) -> float:
         run.evaluate(1, seen)
         with _Counter() as counter:
             run.evaluate(2, seen)
-    return counter.n / size
+    return float(counter.n / size)

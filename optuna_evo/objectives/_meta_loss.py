@@ -192,7 +192,7 @@ class MetaLossRun:
 
     def records(self) -> list[Mapping[str, Any]]:
         """Return inner steps, cost and seconds; of a whole meta-training its controller too."""
-        found = []
+        found: list[Mapping[str, Any]] = []
         for member, seconds in zip(self._members, self._seconds, strict=True):
             record: dict[str, Any] = {
                 "inner_steps": member.inner_steps,

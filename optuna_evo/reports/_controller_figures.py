@@ -116,4 +116,4 @@ def _shown(table: NDArray[np.float64]) -> list[int]:
 def _typical(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the median over runs of the smoothed curves, above 0 for a logarithmic axis."""
     table = np.array([smoothed(row, max(1.0, rows.shape[1] / 10)) for row in rows.tolist()])
-    return np.maximum(np.median(table, axis=0), _FLOOR)
+    return np.asarray(np.maximum(np.median(table, axis=0), _FLOOR))

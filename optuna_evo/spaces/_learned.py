@@ -87,7 +87,7 @@ def suggest_learned_optimizer(
         'lstm'
     """
     _check(kinds, KINDS, "kinds")
-    _check(schedules, _SCHEDULES, "schedules")
+    _check(schedules or (), _SCHEDULES, "schedules")
     _check(bases, tuple(catalog), "bases")
     kind = str(_choice(trial, "kind", kinds))
     settings: dict[str, Any] = {}

@@ -4,9 +4,9 @@
     python -m tests.benchmarks.learned_search --what space [--seeds 5] [--total 300000]
 
 "search": the study `studies/learned_optimizer_search.toml`. Its best controller beside the default
-configuration (that of `studies/learned_optimizer.toml`), meta-trained by the same budget, both on
-held-out tasks that neither saw, with a paired 95 % interval; and the share of inner steps that the
-pruner saved.
+configuration, that of `studies/learned_optimizer.toml`, meta-trained by the same budget, both on
+held-out tasks that neither saw, with a paired 95 % interval; and the share of inner steps that
+the pruner saved.
 
 "space": three studies a seed of the same total of inner steps: of genomes alone, of learned ones
 alone, and of both in the space of `studies/genome_or_learned.toml`. The best rule of each is
