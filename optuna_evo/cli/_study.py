@@ -227,6 +227,8 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     """
     from optuna_evo.errors import UsageError
     from optuna_evo.objectives import kind_of
+    from optuna_evo.reports import analyse_trace
+    from optuna_evo.reports import analysis_line
     from optuna_evo.reports import draw_controller
     from optuna_evo.reports import draw_judgement
     from optuna_evo.reports import draw_tuning_course
@@ -250,8 +252,11 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     if kind_of(stored.spec).trains_controllers:
         with contextlib.suppress(UsageError):  # the best is a genome
             trained = path.with_stem(f"{path.stem}_controller")
-            draw_controller(trace_best(stored), trained)
+            found = trace_best(stored)
+            draw_controller(found, trained)
             written.append(str(trained))
+            for each, analysis in analyse_trace(found).items():
+                click.echo(printable(analysis_line(each, analysis)))
     show_in_dashboard(stored)
     click.echo(printable(f"Wrote {' and '.join(written)}; the dashboard shows the course too."))
 

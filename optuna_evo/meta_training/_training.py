@@ -96,7 +96,7 @@ class MetaTraining:
         self._best, self.best_score = theta, float("inf")
         self._number = self._n_skipped = self._n_in_a_row = 0
         self._estimator = _estimator(spec, self._controller, self, is_own or (lambda number: True))
-        self._selection = selection
+        self._selection, self._is_fresh = selection, start is None
         self.base_score = float("nan")
 
     @property
@@ -168,7 +168,10 @@ class MetaTraining:
         if math.isnan(self.base_score):
             untrained = build_controller(self._controller.kind, self._controller.settings)
             self.base_score = self._selection.measure(untrained)
-        score = self._selection.measure(self.controller(best=False))
+        if self._is_fresh and not self._number:  # it is its base, bit for bit
+            score = self.base_score
+        else:
+            score = self._selection.measure(self.controller(best=False))
         if score < self.best_score:
             self._best, self.best_score = self.theta, score
         return score

@@ -1,8 +1,9 @@
 """Update rules valued by held-out tasks of task families: genomes, controllers, meta-trained ones.
 
-A genome or a trained controller is measured as it is. A `MetaTrainingConfig` is meta-trained by a
-budget of inner steps, and measured on the way; what counts is the best state, its untrained base
-among them. The cost of both is counted in inner steps: a step of one training.
+A genome or a trained controller is measured as it is. A `MetaTrainingConfig` is measured before it
+is meta-trained, which is its base and costs no more than a genome; then it is trained by a budget
+of inner steps and measured on the way, and what counts is the best state. The cost of both is
+counted in inner steps: a step of one training.
 """
 
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ class MetaLossObjective:
         families: The task families, with weights.
         steps: Length of inner runs.
         budget: Inner steps of a meta-training.
-        reports: Reports of a trial; a meta-training is measured at each.
+        reports: Reports of a trial, the first of the base, before anything is trained.
         held_out: Tasks of each family that rules are measured on.
         cost_weight: w of the trade-off: values are the loss times (1 + cost)^w, where the cost is
             `step_cost` of the controller, and 0 of genomes.
@@ -128,8 +129,7 @@ class MetaLossObjective:
         if not isinstance(config, MetaTrainingConfig):
             return measured
         outer = self.spec(config).outer
-        # the base rule and the untrained controller, then at each report
-        return outer.steps * outer_cost(outer, self.steps) + (2 + self.reports) * measured
+        return outer.steps * outer_cost(outer, self.steps) + max(2, self.reports) * measured
 
     def selection(self, repetition: int = 0) -> Selection:
         """Return the measurement on held-out tasks."""
@@ -249,26 +249,26 @@ class _MetaTrained:
         self._n_outer = outer_cost(self._spec.outer, objective.steps)
 
     def advance(self, report: int) -> float:
-        training = self._training
-        if training.best_score == math.inf and not training.number:
-            self._measure()  # the untrained one is the first candidate
-        while training.number < self._spec.outer.steps * report // self._reports:
-            if self._is_over:
-                break
+        training, last = self._training, self._spec.outer.steps
+        if report == 1:
+            self._measure()  # the base is the first candidate, and the first report
+        # with one report, that is all of it
+        share = (report - 1) / (self._reports - 1) if self._reports > 1 else 1.0
+        began = training.number
+        while training.number < round(last * share) and not self._is_over:
             try:
                 training.step()
             except MetaTrainingError:  # the best state so far is kept, and is all there will be
                 self._is_over = True
             self.inner_steps += self._n_outer
-        if not self._is_over:
+        if training.number > began and not self._is_over:
             self._measure()
         score = training.best_score
         return score if math.isfinite(score) else math.nan
 
     def _measure(self) -> None:
-        times = 2 if math.isnan(self._training.base_score) else 1  # the first time, the base too
         self._training.select()
-        self.inner_steps += times * self._n_measured
+        self.inner_steps += self._n_measured
 
     def trained(self) -> Controller | None:
         return self._training.controller()

@@ -139,7 +139,8 @@ class ObjectiveSpec:
         side_by_side: Whether all cells train at the same time and report `reports` times on the
             way, so that pruners need not wait for the end of a cell ("fitness").
         reports: Reports of a whole training ("accuracy", "area", "fitness" side by side) or of a
-            segment ("segment"); folds ("table"); measurements of a meta-training ("meta_loss").
+            segment ("segment"); folds ("table"); measurements of a meta-training, the first of
+            its base ("meta_loss").
         metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
             the task's own metric ("accuracy", "area"), "accuracy" or "mse" ("table").
         divergence_penalty: Value of a diverged trial, a finite number; tables, meta-trainings and

@@ -47,6 +47,7 @@ from optuna_evo.study import build_space
 from optuna_evo.study import create_study
 from optuna_evo.study import run_study
 from optuna_evo.study import StoredStudy
+from optuna_evo.surrogates import predict_scores
 
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -57,6 +58,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 @click.option("--trials", default=30, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--seeds", default=5, show_default=True)
+@click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--total", default=300_000, show_default=True, help="Inner steps of a study.")
 @click.option("--set", "overrides", multiple=True, help="As of optuna_evo study run.")
 @click.option("--tasks", "n_tasks", default=64, show_default=True)
@@ -65,6 +67,7 @@ def main(
     trials: int,
     seed: int,
     seeds: int,
+    first: int,
     total: int,
     overrides: tuple[str, ...],
     n_tasks: int,
@@ -76,7 +79,7 @@ def main(
         sets = (f"n_trials={trials}", f"seed={seed}", *overrides)
         _search(load_spec(STUDIES / "learned_optimizer_search.toml", overrides=sets), n_tasks)
     else:
-        _one_space(seeds, total, overrides, n_tasks)
+        _one_space(range(first, first + seeds), total, overrides, n_tasks)
 
 
 def _search(spec: StudySpec, n_tasks: int) -> None:
@@ -96,6 +99,7 @@ def _search(spec: StudySpec, n_tasks: int) -> None:
     )
     print(f"best: trial {trial.number} of {len(ended)}, {trial.params}")
     print(f"inner steps: {done:,} of {whole:,}, {1 - done / whole:.1%} saved; {n_pruned} pruned")
+    print(predict_scores(stored.study).sentence)
     print("| split | best | default | geometric ratio | 95 % | difference | 95 % | better |")
     print("|---" * 8 + "|")
     for split in ("train", "valid", "test"):
@@ -165,12 +169,12 @@ def test_losses(
     return {split: losses[0].numpy() for split, losses in found.items()}
 
 
-def _one_space(seeds: int, total: int, overrides: tuple[str, ...], n_tasks: int) -> None:
+def _one_space(seeds: range, total: int, overrides: tuple[str, ...], n_tasks: int) -> None:
     names = {"genome": ["genome"], "learned": ["learned"], "both": ["genome", "learned"]}
     print("| seed | " + " | ".join(f"{n}, trials" for n in names) + " | both / better |")
     print("|---" * (len(names) + 2) + "|", flush=True)
     ratios: dict[str, list[float]] = {"genome": [], "learned": [], "better": []}
-    for seed in range(seeds):
+    for seed in seeds:
         losses, cells = {}, []
         for name, rules in names.items():
             sets = (f"space.rules={rules}".replace("'", '"'), f"seed={seed}", "n_trials=100000")

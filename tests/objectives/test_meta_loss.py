@@ -57,7 +57,7 @@ def test_reports_are_of_the_best_state_and_start_at_the_base() -> None:
     assert learned == sorted(learned, reverse=True)
     base = reported[0][1]
     assert [values[1] for values in reported] == [base] * 4
-    assert learned[-1] < base  # something was learned
+    assert learned[0] == base > learned[-1]  # something was learned
     assert objective.value(learned) == learned[-1]
 
 
@@ -67,7 +67,7 @@ def test_a_trial_costs_what_it_says_within_the_budget(estimator: str) -> None:
     config = dataclasses.replace(LEARNED, estimator=estimator)
     _, (record,) = run_of(objective, config)
     assert record["inner_steps"] == objective.whole_cost(config)
-    assert record["inner_steps"] - (2 + 4) * 8 * 10 <= 2000
+    assert record["inner_steps"] - 4 * 8 * 10 <= 2000
     genome = TrainingConfig(genome=ADAM)
     assert run_of(objective, genome)[1][0]["inner_steps"] == objective.whole_cost(genome) == 80
 
@@ -98,10 +98,10 @@ def test_a_trained_controller_trains_with_its_multiplier(tmp_path: Path) -> None
 
 
 def test_cost_weighs_as_much_as_it_is_told() -> None:
-    ((plain, genome),), records = run_of(
+    (*_, (plain, genome)), records = run_of(
         objective_of(reports=1), LEARNED, TrainingConfig(genome=ADAM)
     )
-    ((weighed, same),), _ = run_of(
+    (*_, (weighed, same)), _ = run_of(
         objective_of(reports=1, cost_weight=0.5), LEARNED, TrainingConfig(genome=ADAM)
     )
     cost = records[0]["step_cost"]
@@ -164,6 +164,7 @@ def test_a_pruned_trial_costs_less_and_keeps_no_controller() -> None:
         ({"tasks": []}, "`tasks` must name at least one task"),
         ({"tasks": ["cubics"]}, "There is no task family 'cubics'; there are characters"),
         ({"task": {"size": 0}}, "Quadratics need size >= 1"),
+        ({"task": {"quadratics": 4}}, "`task.quadratics` must be a table of that family's opt"),
         ({"space": {"name": "training"}}, None),
         ({"space": {"name": "estimator"}}, "takes genomes, controllers and meta-trainings"),
         ({"space": {"name": "learned_optimizer", "kinds": "rnn"}}, "`kinds` must be some of mlp"),

@@ -167,6 +167,33 @@ def test_one_study_holds_genomes_and_learned_ones_and_starts_from_genomes() -> N
     assert type(stored.study.sampler).__name__ == "MetaPriorSampler"
 
 
+def test_genomes_and_trained_controllers_compete_on_the_tasks_of_a_study(
+    small: StoredStudy, tmp_path: Path
+) -> None:
+    export_controller(small, tmp_path / "mine")
+    space = {
+        "name": "genome_or_learned",
+        "rules": ["genome", "controller"],
+        "controllers": [str(tmp_path / "mine")],
+        "genome": {"max_terms": 1},
+    }
+    spec = StudySpec.from_dict(
+        {
+            "name": "tasks",
+            "tasks": ["two_moons"],
+            "n_trials": 6,
+            "space": space,
+            "sampler": {"name": "random"},
+            "trainer": {"steps": 6},
+            "objective": {"seeds": 1},
+        }
+    )
+    stored = create_study(spec, optuna.storages.InMemoryStorage())
+    run_study(stored, device="cpu")
+    rules = {t.params["rule"] for t in stored.study.trials if t.value is not None}
+    assert rules == {"genome", "controller"}
+
+
 def test_one_space_finds_a_rule_as_good_as_either_alone() -> None:
     # in small: the best of the same trials, put together, is the better one
     n = 4

@@ -1,5 +1,6 @@
 """Objective "meta_loss": update rules, meta-trained or as they are, valued on held-out tasks."""
 
+from collections.abc import Mapping
 import math
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,11 @@ class MetaLossKind(ObjectiveKind):
                 'The objective "meta_loss" is a loss: set direction = "minimize". Loss and cost '
                 "together are one value by objective.cost_weight, or two in a study of Optuna by "
                 "optuna_evo.objectives.LossAndCost."
+            )
+        if bad := [n for n in spec.tasks if not isinstance(spec.task.get(n, {}), Mapping)]:
+            raise SpecError(
+                f"`task.{bad[0]}` must be a table of that family's options, got "
+                f"{shown(spec.task[bad[0]])}."
             )
         if spec.objective.reports == 1 and spec.pruner.name != "none":
             raise SpecError(
