@@ -44,7 +44,7 @@ SMALL: dict[str, Any] = {
     "direction": "minimize",
     "n_trials": 8,
     "trainer": {"steps": 10},
-    "objective": {"name": "meta_loss", "reports": 2, "budget": 1500, "held_out": 8},
+    "objective": {"name": "meta_loss", "reports": 2, "budget": 1000, "held_out": 8},
     "space": {"name": "learned_optimizer", "kinds": ["mlp", "memory"], "truncation": [5, 10]},
     "sampler": {"name": "random"},
 }
@@ -122,10 +122,11 @@ def test_a_damaged_controller_is_one_line(small: StoredStudy) -> None:
 
 def test_a_study_that_was_stopped_goes_on_as_one_that_was_not(small: StoredStudy) -> None:
     sampler = {"name": "ga", "population_size": 4}
-    whole = made(sampler=sampler, n_trials=4)
-    spec = StudySpec.from_dict({**SMALL, "sampler": sampler, "n_trials": 4})
+    changes = {"sampler": sampler, "n_trials": 3}
+    whole = made(**changes)
+    spec = StudySpec.from_dict({**SMALL, **changes})
     stopped = create_study(spec, optuna.storages.InMemoryStorage())
-    for _ in range(4):
+    for _ in range(3):
         run_study(stopped, n_more=1, device="cpu")
     assert [t.value for t in stopped.study.trials] == [t.value for t in whole.study.trials]
     key = f"{CONTROLLER.key}:0"
@@ -196,7 +197,7 @@ def test_genomes_and_trained_controllers_compete_on_the_tasks_of_a_study(
 
 def test_one_space_finds_a_rule_as_good_as_either_alone() -> None:
     # in small: the best of the same trials, put together, is the better one
-    n = 4
+    n = 3
     alone = {
         rule: made(space={**BOTH, "rules": [rule]}, n_trials=n) for rule in ("genome", "learned")
     }
@@ -210,10 +211,8 @@ def test_one_space_finds_a_rule_as_good_as_either_alone() -> None:
     assert best_trial(both).value == min(values)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["learned_optimizer_search", pytest.param("genome_or_learned", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["learned_optimizer_search", "genome_or_learned"])
 def test_the_studies_run_in_small(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     sets = "n_trials=3 trainer.steps=10 objective.budget=400 objective.held_out=2".split()
