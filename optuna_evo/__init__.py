@@ -13,6 +13,7 @@ Optimizers as data:
 * `TrainingConfig`: the optimizer and hyperparameters of one training run.
 * `NamedOptimizer`, `ParamGroup`: optimizers of torch by name, routed by names and shapes.
 * `ControllerConfig`: a learned optimizer in a configuration.
+* `MetaTrainingConfig`: a learned optimizer that is to be meta-trained.
 * `judge`: a genome beside classic optimizers, default and tuned, on test data.
 
 Samplers, for any Optuna study:
@@ -34,6 +35,7 @@ Pruners, for any Optuna study:
 Spaces, from an Optuna trial to what a training needs:
 
 * `suggest_genome`, `genome_params`: a genome from a trial, and the way back.
+* `suggest_learned_optimizer`: a learned optimizer to be meta-trained, from a trial.
 * `training_space`: learning rate, weight decay, batch size and dropout.
 * `grid_space`: each hyperparameter from a few values or the range that they span.
 * `estimator_space`: one of scikit-learn's estimators and its hyperparameters.
@@ -56,6 +58,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna_evo.config import ControllerConfig as ControllerConfig
     from optuna_evo.config import EstimatorConfig as EstimatorConfig
+    from optuna_evo.config import MetaTrainingConfig as MetaTrainingConfig
     from optuna_evo.config import NamedOptimizer as NamedOptimizer
     from optuna_evo.config import ParamGroup as ParamGroup
     from optuna_evo.config import TrainingConfig as TrainingConfig
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
     from optuna_evo.spaces import genome_params as genome_params
     from optuna_evo.spaces import grid_space as grid_space
     from optuna_evo.spaces import suggest_genome as suggest_genome
+    from optuna_evo.spaces import suggest_learned_optimizer as suggest_learned_optimizer
     from optuna_evo.spaces import training_space as training_space
     from optuna_evo.study import smart_hyperparameter_tuning as smart_hyperparameter_tuning
     from optuna_evo.study import train_model_with_params as train_model_with_params
@@ -126,6 +130,7 @@ _EXPORTS = {
     "lr_schedule": "optuna_evo.optimizers",
     "load_table": "optuna_evo.estimators",
     "MetaPriorSampler": "optuna_evo.samplers",
+    "MetaTrainingConfig": "optuna_evo.config",
     "read_source": "optuna_evo.samplers",
     "read_sources": "optuna_evo.samplers",
     "RecurrenceSampler": "optuna_evo.samplers",
@@ -134,6 +139,7 @@ _EXPORTS = {
     "smart_hyperparameter_tuning": "optuna_evo.study",
     "Source": "optuna_evo.samplers",
     "suggest_genome": "optuna_evo.spaces",
+    "suggest_learned_optimizer": "optuna_evo.spaces",
     "Term": "optuna_evo.rules",
     "TermType": "optuna_evo.rules",
     "ThompsonSampler": "optuna_evo.samplers",

@@ -283,6 +283,15 @@ GRAD_NORM: Final = Attribute(
     readers=("samplers",),
 )
 
+CONTROLLER: Final = Attribute(
+    key=_PREFIX + "controller",
+    place="trial",
+    meaning="Kind and settings of the controller that it meta-trained (table); its weights are "
+    "texts under this key with :0, :1, ….",
+    writer="objectives",
+    readers=("study",),
+)
+
 RECORDS: Final[Mapping[str, str]] = {
     "accuracies": "Validation accuracies by task, one for each seed.",
     "accuracy_TASK": "Their mean, for each task.",
@@ -295,6 +304,8 @@ RECORDS: Final[Mapping[str, str]] = {
     "reports": "Times that the validation rows, or a fold, were measured.",
     "lr_scale": "What the learning rate was multiplied by on plateaus.",
     "first_step": "Optimizer steps of the lineage before the segment.",
+    "inner_steps": "Training steps of all inner runs of a meta-training together.",
+    "step_cost": "Operations of a controller's step for each parameter.",
     "perplexity": "Exponential of a language model's loss.",
     "grad_norm": GRAD_NORM.meaning,
     "accuracy, f1, auc, mse, …": "The metrics of the task's kind (`optuna_evo.metrics`).",

@@ -1,4 +1,4 @@
-"""What a study leaves to the world: its rule as a file; a winning model, its line and schedule."""
+"""What a study leaves to the world: a rule as a file, a model with its schedule, a controller."""
 
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,17 @@ from optuna_evo.rules import Schedule
 from optuna_evo.search import ancestors
 from optuna_evo.search import best_of
 from optuna_evo.search import living
+from optuna_evo.spec import to_table
+from optuna_evo.study import best_controller
 from optuna_evo.study import best_trial
+from optuna_evo.study import build_objective
 from optuna_evo.study import build_space
 from optuna_evo.study import checkpoints_of
 from optuna_evo.study import StoredStudy
 
 
 __all__ = [
+    "export_controller",
     "export_weights",
     "rule_program",
     "schedule_configs",
@@ -148,4 +152,42 @@ def export_weights(
             model.save_pretrained(part, data_dir=data_dir)
         else:
             torch.save(dict(checkpoint.model), part / "model.pt")
+    return trial
+
+
+def export_controller(stored: StoredStudy, folder: Path) -> FrozenTrial:
+    """Write the controller of the best trial, for `LearnedOptimizer` and `ControllerConfig`.
+
+    Args:
+        stored: A study with the objective "meta_loss".
+        folder: Where to; it must be empty or not there.
+
+    Returns:
+        The trial.
+
+    Raises:
+        UsageError: If the folder is not empty, or as `best_controller`.
+    """
+    from optuna_evo.learned import save_controller
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and not an empty folder; name another one.")
+    trial, controller = best_controller(stored)
+    spec = stored.spec
+    objective: Any = build_objective(spec, device="cpu")
+    figures = {"held_out_loss": trial.value}
+    figures |= {k: trial.user_attrs[k] for k in ("inner_steps", "step_cost", "seconds")}
+    provenance = {
+        "command": f"optuna_evo study run {quoted(spec.name)}",
+        "study": spec.name,
+        "trial": trial.number,
+        "seed": spec.seed,
+        "params": dict(trial.params),
+        "spec": {
+            "families": [to_table(domain) for domain in objective.families],
+            "horizon": {"low": objective.steps, "high": objective.steps},
+        },
+        "figures": figures,
+    }
+    save_controller(controller, folder, provenance=provenance)
     return trial

@@ -69,13 +69,11 @@ TABLE = {
     **dict.fromkeys(SEARCHERS, Allowed(DATA | SEARCHERS, _set("optuna sklearn"))),
     "learned": Allowed(DATA | _set("optimizers tasks"), **TORCH_ONLY),
     "trainers": Allowed(DATA | _set("optimizers tasks learned"), **TORCH_ONLY),
+    "meta_training": Allowed(DATA | _set("optimizers tasks learned trainers"), **TORCH_ONLY),
     "objectives": Allowed(
         # a plain objective of Optuna is one of them; all others know no trial
-        DATA | _set("optimizers tasks estimators learned trainers"),
+        DATA | _set("optimizers tasks estimators learned trainers meta_training"),
         _set("torch"),
-    ),
-    "meta_training": Allowed(
-        DATA | _set("optimizers tasks estimators learned trainers objectives"), **TORCH_ONLY
     ),
     **dict.fromkeys(LAYER_3, Allowed(BELOW_3 | LAYER_3, _set("optuna"))),
     # terminal output is rich throughout; figures load their library when they are drawn

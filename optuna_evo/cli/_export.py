@@ -34,6 +34,11 @@ __all__ = ["study_export"]
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write the hyperparameters that trained the winning model to, as JSON.",
 )
+@click.option(
+    "--controller",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the learned optimizer that the best trial meta-trained.",
+)
 @checkpoints_option
 @data_dir_option
 def study_export(
@@ -42,6 +47,7 @@ def study_export(
     out: Path | None,
     weights: Path | None,
     schedule: Path | None,
+    controller: Path | None,
     checkpoints: str | None,
     data_dir: Path | None,
 ) -> None:
@@ -57,6 +63,7 @@ def study_export(
       optuna_evo study export digits_optimizer --out genome.json
       optuna_evo study export digits_optimizer --out rule.py
       optuna_evo study export aeon_gpt2 --weights model --schedule schedule.json
+      optuna_evo study export learned_optimizer_search --controller mine
     """
     from optuna_evo.export import rule_program
     from optuna_evo.study import best_settings
@@ -65,7 +72,9 @@ def study_export(
         _export_model(name, storage, weights, checkpoints, data_dir)
     if schedule is not None:
         _export_schedule(name, storage, schedule)
-    if weights is not None or schedule is not None:
+    if controller is not None:
+        _export_trained(name, storage, controller)
+    if any(place is not None for place in (weights, schedule, controller)):
         return
     stored = load_stored(name, storage)
     if out is not None and out.suffix == ".py":
@@ -97,3 +106,12 @@ def _export_schedule(name: str, storage: str | None, file: Path) -> None:
     schedule = schedule_of(load_stored(name, storage))
     write_text(file, json.dumps(schedule.to_dict(), indent=2) + "\n")
     click.echo(printable(f"Wrote the schedule of {schedule.total_steps} steps to {file}"))
+
+
+def _export_trained(name: str, storage: str | None, folder: Path) -> None:
+    """Write the controller that a study's best trial meta-trained into a folder."""
+    from optuna_evo.export import export_controller
+
+    trial = export_controller(load_stored(name, storage), folder)
+    told = f"Wrote the controller of trial {trial.number}, loss {trial.value:.4g}, to {folder}"
+    click.echo(printable(told))

@@ -5,6 +5,7 @@ from pathlib import Path
 import shlex
 import sys
 from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import SET
 from optuna_evo.names import printable
 
+
+if TYPE_CHECKING:
+    from optuna_evo.learned import Controller
 
 __all__ = ["optimizer"]
 
@@ -118,13 +122,29 @@ def optimizer_meta_train(
 
 @optimizer.command("show", short_help="Show a learned optimizer: kind, base, how it was made.")
 @click.argument("controller")
-def optimizer_show(controller: str) -> None:
+@click.option(
+    "--figure",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PNG file to draw to: learning curves, learning rates and mixes of each tensor.",
+)
+@click.option(
+    "--family", help="Task family of the figure. [default: it was trained on, or digits]"
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Length of its runs. [default: as trained, or 100]"
+)
+@click.option(
+    "--tasks", type=click.IntRange(min=1), default=4, show_default=True, help="How many tasks."
+)
+def optimizer_show(
+    controller: str, figure: Path | None, family: str | None, steps: int | None, tasks: int
+) -> None:
     """Show the learned optimizer CONTROLLER: a name of the package, or a folder.
 
     \b
     Examples:
       optuna_evo optimizer show mlp
-      optuna_evo optimizer show ./mine
+      optuna_evo optimizer show ./mine --figure mine.png
     """
     from optuna_evo.learned import controllers
     from optuna_evo.learned import provenance_of
@@ -143,13 +163,49 @@ def optimizer_show(controller: str) -> None:
     }
     own = {k: v for k, v in found.settings.items() if k not in ("genome", "mixes")}
     rows |= {f"  {key}": value for key, value in own.items()}
-    rows |= {k: v for k, v in made.items() if k not in ("figures", "spec") and v not in ("", None)}
+    rows |= {
+        k: v
+        for k, v in made.items()
+        if k not in ("figures", "spec", "params") and v not in ("", None)
+    }
     rows |= {f"  {key}": value for key, value in _figures(made).items()}
     width = max(map(len, rows)) + 2
     for key, value in rows.items():
         click.echo(printable(f"{key:<{width}}{value}"))
     for i, line in enumerate(found.genome.equation().splitlines()):
         click.echo(printable(f"{'' if i else 'base genome':<{width}}{line}"))
+    if figure is not None:
+        _draw(found, made, figure, family, steps, tasks)
+
+
+def _draw(
+    controller: "Controller",
+    made: Mapping[str, Any],
+    path: Path,
+    family: str | None,
+    steps: int | None,
+    n_tasks: int,
+) -> None:
+    """Draw what a controller does, on what it was trained on where that is known."""
+    from optuna_evo.meta_training import build_family
+    from optuna_evo.meta_training import Domain
+    from optuna_evo.meta_training import trace
+    from optuna_evo.reports import analyse_trace
+    from optuna_evo.reports import analysis_line
+    from optuna_evo.reports import draw_controller
+
+    spec = made.get("spec") or {}
+    domain = Domain.from_table((spec.get("families") or [{"name": "digits_mlp"}])[0], "families")
+    if family is not None:
+        domain = Domain(name=family)
+    length = steps or (spec.get("horizon") or {}).get("high", 100)
+    built = build_family(domain.name, domain.options, reparametrise=domain.reparametrise)
+    found = trace(controller, built, steps=length, n_tasks=n_tasks)
+    draw_controller(found, path)
+    click.echo(printable(f"On {domain.name}, {n_tasks} held-out tasks, {length} steps:"))
+    for name, analysis in analyse_trace(found).items():
+        click.echo(printable(f"  {analysis_line(name, analysis)}"))
+    click.echo(printable(f"Wrote {path}."))
 
 
 @optimizer.command("list", short_help="List the learned optimizers of the package and of folders.")

@@ -1,5 +1,6 @@
 """What the study commands print at their end."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,19 @@ __all__ = ["print_final", "print_judgement", "print_sources_line", "print_summar
 
 def print_summary(stored: "StoredStudy", console: "Console") -> None:
     """Print the study at a glance."""
+    from optuna_evo.errors import UsageError
+    from optuna_evo.objectives import kind_of
     from optuna_evo.reports import study_panel
     from optuna_evo.reports import summarise
     from optuna_evo.study import build_space
+    from optuna_evo.surrogates import predict_scores
 
     console.print(study_panel(summarise(stored.study, build_space(stored.spec))))
     if stored.spec.warm_start:
         print_sources_line(stored)
+    if kind_of(stored.spec).trains_controllers:
+        with contextlib.suppress(UsageError):  # too few trials yet
+            click.echo(predict_scores(stored.study).sentence)
 
 
 def print_sources_line(stored: "StoredStudy") -> None:

@@ -30,6 +30,7 @@ from optuna_evo.cli._printing import print_final
 from optuna_evo.cli._printing import print_judgement
 from optuna_evo.cli._printing import print_sources_line
 from optuna_evo.cli._printing import print_summary
+from optuna_evo.cli._report import study_report
 from optuna_evo.cli._sources import study_sources
 from optuna_evo.cli._status import study_status
 from optuna_evo.cli._stored import create_stored
@@ -38,7 +39,6 @@ from optuna_evo.cli._stored import stored_or_created
 from optuna_evo.cli._stored import stored_study
 from optuna_evo.cli._workers import worker_options
 from optuna_evo.cli._workers import WorkerOptions
-from optuna_evo.names import file_stem
 from optuna_evo.names import printable
 from optuna_evo.names import quoted
 
@@ -224,45 +224,6 @@ def study_judge(name: str, storage: str | None, device: str, data_dir: Path | No
     print_judgement(load_stored(name, storage), new_console(), device, data_dir, afresh=True)
 
 
-@study.command("report", short_help="Draw the course of a study.")
-@stored_study
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="PNG file to write. [default: NAME.png]",
-)
-def study_report(name: str, storage: str | None, out: Path | None) -> None:
-    """Draw the course of a study: values, generations, best so far, predicted and real.
-
-    The picture goes to a PNG file and, as a figure, to the study's page in the dashboard; a
-    judgement is drawn beside it, as NAME_judged.png.
-
-    \b
-    Example:
-      optuna_evo study report hybrid_alexnet_mnist --out hybrid_tuning_results.png
-    """
-    from optuna_evo.reports import draw_judgement
-    from optuna_evo.reports import draw_tuning_course
-    from optuna_evo.reports import tuning_course
-    from optuna_evo.study import best_trial
-    from optuna_evo.study import show_in_dashboard
-    from optuna_evo.study import stored_judgement
-
-    stored = load_stored(name, storage)
-    best_trial(stored)  # says so if there is nothing to draw yet
-    path = out or Path(f"{file_stem(name)}.png")
-    draw_tuning_course(tuning_course(stored.study), path)
-    written = [str(path)]
-    if rows := stored_judgement(stored):
-        judged = path.with_stem(f"{path.stem}_judged")
-        steps, seeds = stored.spec.trainer.steps, len(rows[0].by_seed)
-        title = f"{', '.join(stored.spec.tasks)}: {steps} steps, {seeds} fresh seeds"
-        draw_judgement(rows, judged, title=title)
-        written.append(str(judged))
-    show_in_dashboard(stored)
-    click.echo(printable(f"Wrote {' and '.join(written)}; the dashboard shows the course too."))
-
-
 @study.command("delete")
 @click.argument("name")
 @storage_option
@@ -289,6 +250,7 @@ study.add_command(study_compare_samplers)
 study.add_command(study_copy)
 study.add_command(study_export)
 study.add_command(study_lineage)
+study.add_command(study_report)
 study.add_command(study_sources)
 study.add_command(study_status)
 study.add_command(study_upgrade)

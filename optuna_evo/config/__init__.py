@@ -2,6 +2,7 @@
 
 from optuna_evo.config._controller import ControllerConfig
 from optuna_evo.config._estimator import EstimatorConfig
+from optuna_evo.config._meta import MetaTrainingConfig
 from optuna_evo.config._named import NamedOptimizer
 from optuna_evo.config._named import ParamGroup
 from optuna_evo.config._training import Config
@@ -16,6 +17,7 @@ __all__ = [
     "Config",
     "ControllerConfig",
     "EstimatorConfig",
+    "MetaTrainingConfig",
     "NamedOptimizer",
     "optimizer_from_dict",
     "optimizer_to_dict",

@@ -6,6 +6,7 @@ from optuna_evo.learned._controller import DEFAULT_MIXES
 from optuna_evo.learned._controller import Dense
 from optuna_evo.learned._controller import seeded
 from optuna_evo.learned._controller import zero_
+from optuna_evo.learned._cost import step_cost
 from optuna_evo.learned._features import normalised
 from optuna_evo.learned._features import over_tensors
 from optuna_evo.learned._freezing import freeze_
@@ -16,6 +17,7 @@ from optuna_evo.learned._kinds import build
 from optuna_evo.learned._kinds import kind_of
 from optuna_evo.learned._kinds import KINDS
 from optuna_evo.learned._kinds import register
+from optuna_evo.learned._kinds import with_base
 from optuna_evo.learned._lstm import LSTMController
 from optuna_evo.learned._memory import MemoryController
 from optuna_evo.learned._mlp import bounded
@@ -25,6 +27,8 @@ from optuna_evo.learned._neurons import NeuronGraph
 from optuna_evo.learned._online import OnlineRule
 from optuna_evo.learned._optimizer import build_learned
 from optuna_evo.learned._optimizer import LearnedOptimizer
+from optuna_evo.learned._packed import packed
+from optuna_evo.learned._packed import unpacked
 from optuna_evo.learned._reading import Answer
 from optuna_evo.learned._reading import join
 from optuna_evo.learned._reading import Reading
@@ -72,6 +76,7 @@ __all__ = [
     "normalised",
     "OnlineRule",
     "over_tensors",
+    "packed",
     "provenance_of",
     "Reading",
     "register",
@@ -83,8 +88,11 @@ __all__ = [
     "StackGuard",
     "State",
     "STATISTICS",
+    "step_cost",
     "TIME",
     "time_features",
     "TransformerController",
+    "unpacked",
+    "with_base",
     "zero_",
 ]

@@ -7,9 +7,10 @@ from typing import Final
 
 from optuna_evo.errors import UsageError
 from optuna_evo.learned._controller import Controller
+from optuna_evo.rules import Genome
 
 
-__all__ = ["build", "kind_of", "KINDS", "register"]
+__all__ = ["build", "kind_of", "KINDS", "register", "with_base"]
 
 KINDS: Final[Mapping[str, str]] = {
     "column": "optuna_evo.learned._columns:ColumnController",
@@ -82,3 +83,11 @@ def build(kind: object, settings: Mapping[str, Any]) -> Controller:
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         raise UsageError(f"These are no settings of a controller {kind!r}: {reason}") from error
+
+
+def with_base(controller: Controller, genome: Genome) -> Controller:
+    """Return a controller of the same weights around another base genome."""
+    settings = {**controller.settings, "genome": genome.to_dict()}
+    changed = build(controller.kind, settings)
+    changed.load_state_dict(controller.state_dict())
+    return changed

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import math
 from typing import Any
+from typing import Final
 
 import torch
 from torch import nn
@@ -28,7 +29,17 @@ from optuna_evo.rules import Genome
 from optuna_evo.rules import Layout
 
 
-__all__ = ["bounded", "check_sizes", "evened", "mlp", "MLPController", "with_time"]
+__all__ = [
+    "bounded",
+    "check_sizes",
+    "evened",
+    "mlp",
+    "MLPController",
+    "own_activation",
+    "with_time",
+]
+
+ACTIVATIONS: Final = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
 
 
 class MLPController(Controller):
@@ -43,6 +54,7 @@ class MLPController(Controller):
         per_parameter: Whether it sees each parameter.
         hidden_size: Units of a hidden layer; None: 16 over tensors, 8 over parameters.
         num_layers: Hidden layers.
+        activation: "tanh", "relu" or "silu".
         uses_total_steps: Whether it sees how far the run is; then it needs `total_steps`. Over
             parameters it never does.
         seed: Of the weights of all layers but the last, which is 0.
@@ -66,6 +78,7 @@ class MLPController(Controller):
         per_parameter: bool = False,
         hidden_size: int | None = None,
         num_layers: int = 2,
+        activation: str = "tanh",
         uses_total_steps: bool = True,
         seed: int = 0,
         genome: Genome | Mapping[str, Any] | None = None,
@@ -79,6 +92,7 @@ class MLPController(Controller):
             "num_layers": num_layers,
             "uses_total_steps": uses_total_steps,
             "seed": seed,
+            **own_activation(activation),
         }
         super().__init__(settings, genome=genome, mixes=mixes)
         hidden = [hidden_size] * num_layers
@@ -91,7 +105,7 @@ class MLPController(Controller):
             n_time = len(TIME) if uses_total_steps else N_TIME_WITHOUT_LENGTH
             n_inputs, n_outputs = len(STATISTICS) + n_time, 1 + len(self.mixes)
         with seeded(seed):
-            self.net = mlp([n_inputs, *hidden, n_outputs])
+            self.net = mlp([n_inputs, *hidden, n_outputs], activation)
 
     def start(self, layout: Layout) -> State:
         """Return the averages that features are made of, where it sees parameters."""
@@ -137,12 +151,25 @@ def check_sizes(sizes: Mapping[str, int]) -> None:
             )
 
 
-def mlp(sizes: Sequence[int]) -> nn.Sequential:
-    """Return layers of these sizes with tanh between them; the last one is 0."""
+def own_activation(name: str) -> dict[str, str]:
+    """Return the activation as settings; the usual one, which older ones have, is not named.
+
+    Raises:
+        ValueError: If there is no such activation.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(
+            f"`activation` must be one of {', '.join(ACTIVATIONS)}, got {name!r:.40}."
+        )
+    return {} if name == "tanh" else {"activation": name}
+
+
+def mlp(sizes: Sequence[int], activation: str = "tanh") -> nn.Sequential:
+    """Return layers of these sizes with an activation between them; the last one is 0."""
     layers: list[nn.Module] = []
     for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
         layers += [Dense(n_in, n_out)]
-        layers += [nn.Tanh()] if i < len(sizes) - 2 else []
+        layers += [ACTIVATIONS[activation]()] if i < len(sizes) - 2 else []
     zero_(layers[-1])
     return nn.Sequential(*layers)
 

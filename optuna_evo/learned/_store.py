@@ -22,7 +22,15 @@ from optuna_evo.learned._controller import Controller
 from optuna_evo.learned._kinds import build
 
 
-__all__ = ["controllers", "load_controller", "provenance_of", "resolve", "save_controller"]
+__all__ = [
+    "controller_of",
+    "controllers",
+    "load_controller",
+    "provenance_of",
+    "resolve",
+    "save_controller",
+    "weights_of",
+]
 
 FORMAT: Final = 1
 HEAD: Final = "controller.json"
@@ -55,8 +63,7 @@ def save_controller(
         >>> save_controller(controller, "mine", provenance={"seed": 0})
     """
     build(controller.kind, controller.settings)
-    weights = {n: t.detach().cpu().contiguous() for n, t in controller.state_dict().items()}
-    _check_finite(weights, "this controller")
+    weights = weights_of(controller)
     head = {
         "format": FORMAT,
         "kind": controller.kind,
@@ -67,7 +74,7 @@ def save_controller(
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     # weights first: a head alone would name what is not there
-    for name, content in ((WEIGHTS, save_tensors(weights)), (HEAD, text.encode())):
+    for name, content in ((WEIGHTS, weights), (HEAD, text.encode())):
         with open_whole(place / name) as file:
             file.write(content)
     return place
@@ -81,26 +88,54 @@ def load_controller(folder: str | os.PathLike[str]) -> Controller:
     """
     place = Path(folder)
     head = _head(place)
-    controller = build(head["kind"], head["settings"])
     content = _read(place / WEIGHTS, _LARGEST_WEIGHTS)
+    return controller_of(head["kind"], head["settings"], content, where=repr(str(place)))
+
+
+def controller_of(
+    kind: object, settings: Mapping[str, Any], content: bytes, *, where: str
+) -> Controller:
+    """Return the controller of a kind with the weights of a safetensors file.
+
+    Args:
+        kind: Its kind.
+        settings: Of its class.
+        content: The file.
+        where: Where that was, for what is said if it is wrong.
+
+    Raises:
+        UsageError: If the weights are damaged, or do not fit (a ValueError).
+    """
+    controller = build(kind, settings)
     try:
         weights = load_tensors(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise UsageError(
-            f"The weights of the controller in {str(place)!r} are damaged: copy or train it anew."
+            f"The weights of the controller in {where} are damaged: copy or train it anew."
         ) from error
     expected = {name: tuple(t.shape) for name, t in controller.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in weights.items()}
     if found != expected:
         wrong = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
         raise UsageError(
-            f"The weights in {str(place)!r} do not fit a controller {controller.kind!r} of its "
+            f"The weights in {where} do not fit a controller {controller.kind!r} of its "
             f"settings, at {wrong[0]!r}: {found.get(wrong[0])} in place of "
             f"{expected.get(wrong[0])}."
         )
-    _check_finite(weights, repr(str(place)))
+    _check_finite(weights, where)
     controller.load_state_dict(weights)
     return controller
+
+
+def weights_of(controller: Controller) -> bytes:
+    """Return a controller's weights as a safetensors file.
+
+    Raises:
+        UsageError: If they are not finite (a ValueError).
+    """
+    weights = {n: t.detach().cpu().contiguous() for n, t in controller.state_dict().items()}
+    _check_finite(weights, "this controller")
+    return save_tensors(weights)
 
 
 def provenance_of(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -47,12 +47,15 @@ from optuna_evo.meta_training._run import meta_train
 from optuna_evo.meta_training._run import MetaListener
 from optuna_evo.meta_training._run import state_folder
 from optuna_evo.meta_training._seeds import task_seeds
+from optuna_evo.meta_training._selection import Selection
 from optuna_evo.meta_training._sinusoids import sinusoids
 from optuna_evo.meta_training._spec import Domain
 from optuna_evo.meta_training._spec import load_meta_spec
 from optuna_evo.meta_training._spec import MetaSpec
 from optuna_evo.meta_training._spec import OuterSpec
 from optuna_evo.meta_training._spec import SelectionSpec
+from optuna_evo.meta_training._trace import ControllerTrace
+from optuna_evo.meta_training._trace import trace
 from optuna_evo.meta_training._training import MetaTraining
 from optuna_evo.meta_training._training import OuterRecord
 
@@ -73,6 +76,7 @@ __all__ = [
     "compare",
     "Comparison",
     "constant_losses",
+    "ControllerTrace",
     "DigitsCNN",
     "DigitsMLP",
     "Domain",
@@ -98,12 +102,14 @@ __all__ = [
     "Quadratics",
     "Reparametrised",
     "roll",
+    "Selection",
     "SelectionSpec",
     "set_parameters",
     "state_folder",
     "task_seeds",
     "TaskFamily",
     "Tasks",
+    "trace",
     "tuned",
     "Tuned",
     "tuned_baselines",

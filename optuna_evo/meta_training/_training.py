@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import math
 from pathlib import Path
 from typing import Any
 from typing import Final
@@ -65,6 +66,7 @@ class MetaTraining:
         device: Where inner trainings run.
         is_own: Tells whether a stack, by its number, is trained in this process; None: all are.
         start: A controller to start from, such as one trained elsewhere; None: an untrained one.
+        selection: Measures the meta-parameters; None: on the tasks that the spec says.
 
     Example:
         >>> training = MetaTraining(spec)
@@ -80,6 +82,7 @@ class MetaTraining:
         device: torch.device | str = "cpu",
         is_own: Callable[[int], bool] | None = None,
         start: Controller | None = None,
+        selection: Selection | None = None,
     ) -> None:
         self.spec, self._device = spec, torch.device(device)
         self.families = [
@@ -93,7 +96,7 @@ class MetaTraining:
         self._best, self.best_score = theta, float("inf")
         self._number = self._n_skipped = self._n_in_a_row = 0
         self._estimator = _estimator(spec, self._controller, self, is_own or (lambda number: True))
-        self._selection: Selection | None = None
+        self._selection, self._is_fresh = selection, start is None
         self.base_score = float("nan")
 
     @property
@@ -162,9 +165,13 @@ class MetaTraining:
         """
         if self._selection is None:
             self._selection = Selection(self.spec, self.families, self._device)
+        if math.isnan(self.base_score):
             untrained = build_controller(self._controller.kind, self._controller.settings)
             self.base_score = self._selection.measure(untrained)
-        score = self._selection.measure(self.controller(best=False))
+        if self._is_fresh and not self._number:  # it is its base, bit for bit
+            score = self.base_score
+        else:
+            score = self._selection.measure(self.controller(best=False))
         if score < self.best_score:
             self._best, self.best_score = self.theta, score
         return score

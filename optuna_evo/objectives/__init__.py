@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from optuna_evo.objectives._kind import ObjectiveKind as ObjectiveKind
     from optuna_evo.objectives._kinds._training import build_tasks as build_tasks
     from optuna_evo.objectives._kinds._training import pick_device as pick_device
+    from optuna_evo.objectives._meta_loss import adapted as adapted
+    from optuna_evo.objectives._meta_loss import LossAndCost as LossAndCost
+    from optuna_evo.objectives._meta_loss import MetaLossObjective as MetaLossObjective
+    from optuna_evo.objectives._meta_loss import MetaLossRun as MetaLossRun
     from optuna_evo.objectives._registry import check_config as check_config
     from optuna_evo.objectives._registry import check_spec as check_spec
     from optuna_evo.objectives._registry import check_use as check_use
@@ -55,6 +59,10 @@ _EXPORTS = {
     "ObjectiveKind": "_kind",
     "build_tasks": "_kinds._training",
     "pick_device": "_kinds._training",
+    "adapted": "_meta_loss",
+    "LossAndCost": "_meta_loss",
+    "MetaLossObjective": "_meta_loss",
+    "MetaLossRun": "_meta_loss",
     "check_config": "_registry",
     "check_spec": "_registry",
     "check_use": "_registry",

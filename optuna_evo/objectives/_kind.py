@@ -49,6 +49,9 @@ class ObjectiveKind(abc.ABC):
     compares_optimizers: ClassVar[bool] = False
     """Whether a finished study ends with the comparison with classic optimizers."""
 
+    trains_controllers: ClassVar[bool] = False
+    """Whether trials meta-train controllers, which a study exports."""
+
     def takes_of(self, spec: StudySpec) -> frozenset[str]:
         """Return what it takes of one spec, where some keys go with others only."""
         return self.takes

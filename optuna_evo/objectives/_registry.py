@@ -21,6 +21,7 @@ OBJECTIVES: Mapping[str, str] = {
     "segment": f"{_KINDS}._segment:SegmentKind",
     "area": f"{_KINDS}._area:AreaKind",
     "table": f"{_KINDS}._table:TableKind",
+    "meta_loss": f"{_KINDS}._meta_loss:MetaLossKind",
 }
 _OWN = f"{_KINDS}._own:OwnKind"
 

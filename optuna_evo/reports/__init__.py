@@ -12,6 +12,10 @@ from optuna_evo.reports._comparison import course_of
 from optuna_evo.reports._comparison_figure import draw_comparison
 from optuna_evo.reports._comparison_tables import comparison_markdown
 from optuna_evo.reports._comparison_tables import comparison_table
+from optuna_evo.reports._controller_figures import analyse_trace
+from optuna_evo.reports._controller_figures import analysis_line
+from optuna_evo.reports._controller_figures import controller_figure
+from optuna_evo.reports._controller_figures import draw_controller
 from optuna_evo.reports._judge_figure import draw_judgement
 from optuna_evo.reports._lineage import LineageNode
 from optuna_evo.reports._lineage import Lineages
@@ -45,6 +49,8 @@ from optuna_evo.reports._tuning_figures import tuning_figure
 
 
 __all__ = [
+    "analyse_trace",
+    "analysis_line",
     "best_trials",
     "compare",
     "Comparison",
@@ -53,8 +59,10 @@ __all__ = [
     "ComparisonProgress",
     "Contender",
     "Course",
+    "controller_figure",
     "course_of",
     "draw_comparison",
+    "draw_controller",
     "draw_judgement",
     "draw_tuning_course",
     "Generation",

@@ -123,6 +123,10 @@ class ObjectiveSpec:
     "table": a trial fits an estimator of scikit-learn to the one table that `tasks` names; it
     reports the metric of each fold, and its value is the mean.
 
+    "meta_loss": `tasks` names task families. A trial is an update rule, meta-trained by the trial
+    or as it is; its value is the loss at the end of runs of `trainer.steps`, the geometric mean
+    over held-out tasks.
+
     Your own is an object with the methods of `optuna_evo.search.Objective`, or a plain function of
     Optuna, `f(trial) -> float`, which suggests its parameters itself and may report and prune.
 
@@ -135,11 +139,16 @@ class ObjectiveSpec:
         side_by_side: Whether all cells train at the same time and report `reports` times on the
             way, so that pruners need not wait for the end of a cell ("fitness").
         reports: Reports of a whole training ("accuracy", "area", "fitness" side by side) or of a
-            segment ("segment"); folds ("table").
+            segment ("segment"); folds ("table"); measurements of a meta-training, the first of
+            its base ("meta_loss").
         metric: What is reported: "accuracy", "f1", "auc", "mse", … (`optuna_evo.metrics`). None:
             the task's own metric ("accuracy", "area"), "accuracy" or "mse" ("table").
-        divergence_penalty: Value of a diverged trial, a finite number; tables and own objectives
-            have their own.
+        divergence_penalty: Value of a diverged trial, a finite number; tables, meta-trainings and
+            own objectives have their own.
+        budget: Training steps of all inner runs of a meta-training together ("meta_loss").
+        held_out: Tasks of each family that rules are measured on ("meta_loss").
+        cost_weight: How much the cost of a controller's step counts: values are the loss times
+            (1 + cost)^cost_weight, >= 0 ("meta_loss").
     """
 
     name: str = "fitness"
@@ -150,8 +159,14 @@ class ObjectiveSpec:
     reports: int = 10
     metric: str | None = None
     divergence_penalty: float = -1.0
+    budget: int = 20_000
+    held_out: int = 32
+    cost_weight: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_at_least("objective.budget", self.budget, 1)
+        _check_at_least("objective.held_out", self.held_out, 1, _MOST_SEEDS)
+        _check_at_least("objective.cost_weight", self.cost_weight, 0)
         _check_at_least("objective.reports", self.reports, 1, _MOST_REPORTS)
         _check_at_least("objective.seeds", self.seeds, 1, _MOST_SEEDS)
         _check_at_least("objective.loss_weight", self.loss_weight, 0)

@@ -5,6 +5,7 @@ from optuna_evo.study._compare import count_finished
 from optuna_evo.study._compare import read_comparison
 from optuna_evo.study._compare import run_comparison
 from optuna_evo.study._copying import copy_study
+from optuna_evo.study._dashboard import show_in_dashboard
 from optuna_evo.study._environment import note_environment
 from optuna_evo.study._foreign import foreign_names
 from optuna_evo.study._parts import build_objective
@@ -19,7 +20,6 @@ from optuna_evo.study._run import best_trial
 from optuna_evo.study._run import final_metrics
 from optuna_evo.study._run import judge_study
 from optuna_evo.study._run import run_study
-from optuna_evo.study._run import show_in_dashboard
 from optuna_evo.study._run import stored_judgement
 from optuna_evo.study._run import train_best
 from optuna_evo.study._stored import checkpoints_of
@@ -28,6 +28,8 @@ from optuna_evo.study._stored import delete_study
 from optuna_evo.study._stored import load_study
 from optuna_evo.study._stored import refresh_sources
 from optuna_evo.study._stored import StoredStudy
+from optuna_evo.study._trained import best_controller
+from optuna_evo.study._trained import trace_best
 from optuna_evo.study._tuning import smart_hyperparameter_tuning
 from optuna_evo.study._tuning import train_model_with_params
 from optuna_evo.study._tuning import TrainedModel
@@ -36,6 +38,7 @@ from optuna_evo.study._upgrading import upgrade_studies
 
 
 __all__ = [
+    "best_controller",
     "best_genome",
     "best_settings",
     "best_trial",
@@ -64,6 +67,7 @@ __all__ = [
     "smart_hyperparameter_tuning",
     "stored_judgement",
     "StoredStudy",
+    "trace_best",
     "train_best",
     "upgrade_studies",
     "train_model_with_params",

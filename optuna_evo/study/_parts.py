@@ -85,7 +85,9 @@ PRUNERS: Mapping[str, str] = {
 SPACES: Mapping[str, str] = {
     "estimator": "optuna_evo.spaces:estimator_space",
     "genome": "optuna_evo.spaces:genome_space",
+    "genome_or_learned": "optuna_evo.spaces:genome_or_learned_space",
     "language_model": "optuna_evo.spaces:language_model_space",
+    "learned_optimizer": "optuna_evo.spaces:learned_optimizer_space",
     "training": "optuna_evo.spaces:training_space",
     **{
         name + kind: f"optuna_evo.spaces._grids:{name}{kind}"

@@ -21,11 +21,6 @@ from optuna_evo.evaluation import JudgeRow
 from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
 from optuna_evo.reports import best_trials
-from optuna_evo.reports import show_lineages
-from optuna_evo.reports import study_note
-from optuna_evo.reports import summarise
-from optuna_evo.reports import tuning_course
-from optuna_evo.reports import tuning_figure
 from optuna_evo.rules import Genome
 from optuna_evo.samplers import is_feasible
 from optuna_evo.samplers import MetaPriorSampler
@@ -48,12 +43,9 @@ __all__ = [
     "final_metrics",
     "judge_study",
     "run_study",
-    "show_in_dashboard",
     "stored_judgement",
     "train_best",
 ]
-
-_FIGURE_ID = "tuning-course"
 
 
 def run_study(
@@ -236,25 +228,6 @@ def train_best(
 def final_metrics(stored: StoredStudy) -> dict[str, float]:
     """Return what the last final training measured on test data, by name; empty without one."""
     return dict(FINAL.read(stored.study.user_attrs, {}).get("test_metrics", {}))
-
-
-def show_in_dashboard(stored: StoredStudy) -> None:
-    """Put the best rule and the course of the study on its pages in optuna-dashboard.
-
-    The figure and the note take the place of the last ones; without a complete trial there are
-    none.
-    """
-    from optuna_dashboard import save_note
-    from optuna_dashboard import save_plotly_graph_object
-
-    if not best_trials(stored.study, 1):
-        return
-    summary = summarise(stored.study, build_space(stored.spec))
-    save_note(stored.study, study_note(summary))
-    figure = tuning_figure(tuning_course(stored.study))
-    save_plotly_graph_object(stored.study, figure, graph_object_id=_FIGURE_ID)
-    if kind_of(stored.spec).has_lineages:
-        show_lineages(stored.study, inherit=stored.spec.lineage.inherit)
 
 
 def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:

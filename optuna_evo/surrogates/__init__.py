@@ -24,6 +24,8 @@ from optuna_evo.surrogates._scale import grid_value
 from optuna_evo.surrogates._scale import interpolate
 from optuna_evo.surrogates._scale import locate
 from optuna_evo.surrogates._scale import n_grid_levels
+from optuna_evo.surrogates._scores import predict_scores
+from optuna_evo.surrogates._scores import ScorePredictor
 from optuna_evo.surrogates._sources import fit_sources
 from optuna_evo.surrogates._sources import SourceModels
 from optuna_evo.surrogates._sources import SourceRows
@@ -57,7 +59,9 @@ __all__ = [
     "MetaLearner",
     "n_grid_levels",
     "Posterior",
+    "predict_scores",
     "Predictive",
+    "ScorePredictor",
     "source_shares",
     "SourceModels",
     "SourceRows",

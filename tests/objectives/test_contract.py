@@ -41,6 +41,15 @@ SPECS: dict[str, dict[str, Any]] = {
         "space": {"name": "estimator", "estimators": "linear"},
         "sampler": {"name": "random"},
     },
+    "meta_loss": {
+        "tasks": ["quadratics"],
+        "task": {"size": 4},
+        "direction": "minimize",
+        "trainer": {"steps": 10},
+        "objective": {"name": "meta_loss", "reports": 2, "budget": 400, "held_out": 4},
+        "space": {"name": "learned_optimizer", "kinds": ["mlp", "memory"], "truncation": [5, 10]},
+        "sampler": {"name": "random"},
+    },
     "own": {
         "objective": {"name": f"{__name__}:slope"},
         "space": {"name": f"{__name__}:space"},
