@@ -55,7 +55,9 @@ def direction_of_features(
     net: nn.Sequential, reading: Reading, state: State
 ) -> tuple[Tensor, State]:
     """Return what a perceptron makes of each parameter, (..., N), and the averages afterwards."""
-    if reading.flat["grads"].shape[-1] >= _LARGE and not torch.is_grad_enabled():
+    g = reading.flat["grads"]
+    # a GPU would wait for the many small kernels of chunks
+    if g.device.type == "cpu" and g.shape[-1] >= _LARGE and not torch.is_grad_enabled():
         return chunked_direction(net, reading, state)
     features, after = parameter_features(reading, state)
     return of_features(net, features, reading.layout), after
