@@ -36,8 +36,8 @@ What the databases guarantee, and what is built on it:
   state, the name after it; 3 by making the copy first, unless there is one, and then failing the
   original. Two that find a dead worker in the same moment may both make a copy; and nobody counts
   for all, so that 7 may be missed by one a worker.
-* Copies that were made twice, there or by Optuna's own `fail_stale_trials`, are known by the trial that they name:
-  the lowest number counts, and others fail when they are claimed.
+* Copies that were made twice, there or by Optuna's own `fail_stale_trials`, are known by the trial
+  that they name: the lowest number counts, and others fail when they are claimed.
 """
 
 from optuna_evo.search._leases._claims import ask
