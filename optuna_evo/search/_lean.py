@@ -191,7 +191,11 @@ class LeanStorage(RDBStorage):
                 trial_id, param_name, param_value_internal, distribution, previous_distribution
             )
             return
-        check_distribution_compatibility(previous_distribution, distribution)
+        try:
+            check_distribution_compatibility(previous_distribution, distribution)
+        except ValueError:  # that the trial has ended goes before, as in Optuna
+            self.check_trial_is_updatable(trial_id, self.get_trial(trial_id).state)
+            raise
         row = {
             "trial_id": trial_id,
             "param_name": param_name,
