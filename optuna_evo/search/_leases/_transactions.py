@@ -127,7 +127,7 @@ def create(
             beats = models.TrialHeartbeatModel.__table__
             session.execute(sqlalchemy.insert(beats).values(trial_id=trial_id))
         made = copy.copy(template)
-        made.number, made._trial_id = trial.number, trial_id
+        made.number, made._trial_id = int(trial.number), trial_id
         return made
 
 
