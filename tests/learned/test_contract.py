@@ -147,6 +147,9 @@ def test_answers_can_be_differentiated_in_every_meta_parameter(kind: str) -> Non
 @every_kind
 def test_a_member_with_weights_of_its_own_trains_as_it_would_alone(kind: str) -> None:
     controllers = [trained(kind, size) for size in (0.1, 0.3)]
+    with torch.no_grad():  # what is frozen is one for all members
+        for buffer, first in zip(controllers[1].buffers(), controllers[0].buffers(), strict=True):
+            buffer.copy_(first)
     own = {
         name: torch.stack([dict(c.named_parameters())[name].detach() for c in controllers])
         for name, _ in controllers[0].named_parameters()
