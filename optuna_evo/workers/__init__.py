@@ -10,28 +10,27 @@ there: the database is all that they share.
 
 What one database bears
 -----------------------
-Measured by `python -m tests.benchmarks.workers` with trials that take no time (three parameters,
-the genetic sampler) on two cores that 25 to 35 other processes used too. That stretches clocks
-about tenfold, so CPU time is given, which it lengthens as well; 2,000 / (the sum of both columns)
-is what two cores would reach with nothing else to do.
+Measured by `python -m tests.benchmarks.workers open` with trials that take no time (three
+parameters, the genetic sampler, one worker) on two cores that other processes used too: load
+average 8 to 20. That stretches clocks several times, so CPU time is given, which it lengthens as
+well; 2,000 / (the sum of both columns) is what two cores would reach with nothing else to do. In
+brackets: the version before, measured at the same time.
 
-    one worker             statements a trial    CPU ms in the worker    in the server
-    SQLite                      46 (82)               20.5 (41)                 -
-    PostgreSQL                  44 (81)               24.8 (54)             7.0 (11.3)
+    open trials of others      statements a trial    CPU ms in the worker    in the server
+    SQLite             0          29.5 (45.5)            19.3 (29.8)               -
+    SQLite            16          30.1 (49.7)            22.0 (32.2)               -
+    PostgreSQL         0          29.3 (52.4)            26.6 (50.4)          7.0 (19.5)
+    PostgreSQL        16          30.3 (56.6)            29.1 (58.8)          7.0 (19.5)
 
-In brackets: with Optuna's own storage, before `LeanStorage` (`search/_lean.py`). One row was
-measured while the machine was nearly idle, SQLite before it: 27.5 trials a second by one worker,
-an ask 13.9 ms at trial 200 and 15.4 ms at trial 2,000.
-
-    PostgreSQL, workers             1       4       16
-    CPU ms in the workers, a trial  24.8    40.2    62.3
-    in the server                   7.0     9.8     18.3
+With Optuna's own storage it is 81 statements. In wall time, load average 7 to 9: SQLite, one
+worker 50 trials a second (250 trials, an ask 8 ms); 16 workers 40 (1,000 trials, an ask 79 ms at
+trial 200 and 94 ms at the end). 16 workers on PostgreSQL have not been measured yet.
 
 Where it bends:
 
-- Each look at a study reads all trials that are open again, and a trial takes six looks: 0.5 ms of
-  CPU in the worker and 0.1 ms in the server for each other trial that runs (88 and 21 ms with 100
-  open ones). So the cost grows as the square of the number of workers.
+- Each look at a study reads all trials that are open again, and a trial takes three looks: some
+  0.2 ms of CPU in the worker for each other trial that runs. So the cost grows as the square of
+  the number of workers.
 - A trial's number is counted under a lock on the study: the asks of all workers stand in one line,
   which on an SQLite file is the line for every write.
 - PostgreSQL takes 100 connections by default, and a worker needs two at times (as it starts, and

@@ -104,9 +104,10 @@ def create(
         if n_trials is not None and n_taken >= n_trials:
             return None
         # numbers are dense: it is the number of those before it, whom nobody adds to meanwhile
+        number = sum(n_of.values())
         trial = trials(
             study_id=study_id,
-            number=sum(n_of.values()),
+            number=number,
             state=template.state,
             datetime_start=template.datetime_start,
         )
@@ -127,7 +128,7 @@ def create(
             beats = models.TrialHeartbeatModel.__table__
             session.execute(sqlalchemy.insert(beats).values(trial_id=trial_id))
         made = copy.copy(template)
-        made.number, made._trial_id = int(trial.number), trial_id
+        made.number, made._trial_id = number, trial_id
         return made
 
 
