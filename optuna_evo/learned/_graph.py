@@ -144,7 +144,7 @@ class GraphController(Controller):
             heard = (
                 _messages(graph, nodes, links)
                 if self.sends
-                else [torch.zeros(len(h), 4 * h.shape[-1], device=h.device) for h in nodes]
+                else [h.new_zeros(len(h), 4 * h.shape[-1]) for h in nodes]
             )
             nodes = [
                 h + torch.tanh(layer(torch.cat([h, x], dim=-1)))
@@ -170,8 +170,7 @@ class GraphController(Controller):
 
     def _nodes(self, graph: NeuronGraph, edges: Sequence[Tensor]) -> list[Tensor]:
         """Return what neurons are like before messages, (size, hidden) for each group."""
-        device = edges[0].device
-        parts = [[torch.zeros(n, _F, device=device) for _ in range(3)] for n in graph.sizes]
+        parts = [[edges[0].new_zeros(n, _F) for _ in range(3)] for n in graph.sizes]
         for edge, place in zip(edges, graph.places, strict=True):
             sizes = edge.square()
             if place.into is None:

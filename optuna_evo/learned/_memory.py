@@ -133,7 +133,7 @@ class MemoryController(Controller):
     ) -> Tensor:
         used = priorities > 0
         if self.scores is None:
-            return used / used.sum().clamp(min=1)
+            return used.to(priorities) / used.sum().clamp(min=1).to(priorities)
         norms = (buffer.square().sum(-1) + _TINY).sqrt()
         largest = priorities.max().clamp(min=_TINY)
         slots = torch.stack(
@@ -147,7 +147,7 @@ class MemoryController(Controller):
             dim=-1,
         )
         scores = self.scores(slots).squeeze(-1)
-        weights = (scores + torch.where(used, 0.0, -1e9)).softmax(dim=0)
+        weights = (scores + torch.where(used, 0.0, -1e9).to(scores)).softmax(dim=0)
         return torch.where(used, weights, 0.0)
 
 

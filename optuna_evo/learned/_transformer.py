@@ -114,7 +114,8 @@ class TransformerController(Controller):
         count = (state["count"] + 1).clamp(max=self.sequence_length)
         tokens = self.embed(history) + self.age.unsqueeze(1)  # (W, T, hidden)
         there = torch.arange(self.sequence_length, device=count.device)
-        blocked = torch.where(there >= self.sequence_length - count, 0.0, -1e9)
+        open_ = there >= self.sequence_length - count
+        blocked = torch.where(open_, 0.0, -1e9).to(tokens)
         own = tokens.transpose(0, 1)  # (T, W, hidden)
         x = self.past(own[:, -1:], own, blocked).squeeze(1) + own[:, -1]
         for block in self.blocks:

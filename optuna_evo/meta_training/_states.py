@@ -7,7 +7,6 @@ from; it is replaced when all of a state is written, so a killed process leaves 
 
 from collections.abc import Mapping
 import json
-import os
 from pathlib import Path
 import shutil
 from typing import Any
@@ -18,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from optuna_evo.errors import CheckpointError
+from optuna_evo.files import open_whole
 
 
 __all__ = ["commit", "latest", "read_state", "write_bytes", "write_state"]
@@ -29,12 +29,8 @@ _POINTER = "latest"
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("wb") as file:
+    with open_whole(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
 
 
 def write_state(path: Path, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:

@@ -51,6 +51,11 @@ def path_of_journal(url: str) -> Path | None:
 def open_other(url: str, *, create: bool, read_only: bool, patience_s: float) -> ResilientStorage:
     """Open a journal or a proxy; as `search.open_storage`."""
     path = path_of_journal(url)
+    if path is not None and "@" in path.parts[0]:
+        raise StorageError(
+            f"A journal is a file and has no user or server: write journal://FILE, got "
+            f"{shown_url(url)}."
+        )
     storage = _open_proxy(url) if path is None else _open_journal(path, create=create)
     beats: dict[str, Any] = {}
     if not read_only:

@@ -90,6 +90,11 @@ def public_url(url: str) -> str:
             'A source must be "NAME", "URL#NAME" or "auto"; what stands before the # is no '
             "database URL, such as sqlite:///old.db or postgresql://user@host/database."
         ) from error
+    if url.startswith(_JOURNAL) and "@" in url.removeprefix(_JOURNAL).partition("/")[0]:
+        raise UsageError(
+            f"A journal is a file and has no user or server: write journal://FILE#NAME, got "
+            f"{shown_url(url)}."
+        )
     if url.startswith(_JOURNAL):
         return f"{_JOURNAL}{Path(url.removeprefix(_JOURNAL)).absolute()}"
     path = parsed.database

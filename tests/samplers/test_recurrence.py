@@ -128,15 +128,15 @@ def published_changes(n: int, **options: Any) -> list[dict[str, float]]:
 
 
 def test_the_published_rule_throws_its_coins_once_for_a_configuration() -> None:
-    changes = published_changes(1200)
+    changes = published_changes(300)
     kept = [all(abs(f - 1) < 1e-12 for f in row.values()) for row in changes]
     none = [all(abs(f - 1) > 1e-12 for f in row.values()) for row in changes]
     assert all(a or b for a, b in zip(kept, none, strict=True))
-    assert np.mean(kept) == pytest.approx(0.8 * 0.5, abs=0.04)
+    assert np.mean(kept) == pytest.approx(0.8 * 0.5, abs=0.08)
     assert max(max(row.values()) for row in changes) < 1.1
     mutated = [any(abs(f - 1) > 0.0501 for f in row.values()) for row in changes]
     # three factors of which at least one is beyond what drifting gives: 1 - 0.5 ** 3
-    assert np.mean(mutated) == pytest.approx(0.2 * 0.875, abs=0.04)
+    assert np.mean(mutated) == pytest.approx(0.2 * 0.875, abs=0.06)
 
 
 def test_the_rates_of_the_published_rule_are_arguments() -> None:
