@@ -51,7 +51,7 @@ def path_of_journal(url: str) -> Path | None:
 def open_other(url: str, *, create: bool, read_only: bool, patience_s: float) -> ResilientStorage:
     """Open a journal or a proxy; as `search.open_storage`."""
     path = path_of_journal(url)
-    if path is not None and "@" in path.parts[0]:
+    if path is not None and "@" in "".join(path.parts[:1]):
         raise StorageError(
             f"A journal is a file and has no user or server: write journal://FILE, got "
             f"{shown_url(url)}."

@@ -1,5 +1,6 @@
 """What becomes of the trials when a search is asked to end."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
 import signal
@@ -44,6 +45,14 @@ class _SignalledObjective(SlopeObjective):
         lrs = self.started[-1][0]
         signals = self.signals if len(self.started) == self.nth else ()
         return _Signalled(lrs, self.at, signals)
+
+
+@pytest.fixture(autouse=True)
+def hears_ctrl_c() -> Iterator[None]:
+    """Undo that a shell has its background processes ignore Ctrl-C, which the search respects."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def states(study: optuna.Study) -> list[TrialState]:
