@@ -12,6 +12,7 @@ from tests.servers import mariadbd
 # One thread each: two on busy cores wait for each other, and sums change with their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+_NAMED = os.environ.get("OPTUNA_EVO_DATA")  # before any test changes it
 _BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -58,8 +59,7 @@ def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 def _data_folder() -> Path | None:
-    named = os.environ.get("OPTUNA_EVO_DATA")
-    folder = Path(named) if named else _BESIDE_THE_REPOSITORY
+    folder = Path(_NAMED) if _NAMED else _BESIDE_THE_REPOSITORY
     return folder if folder.is_dir() else None
 
 
