@@ -25,7 +25,8 @@ brackets: the version before, measured at the same time.
 With Optuna's own storage it is 81 statements. In wall time, load average 7 to 9: SQLite, one
 worker 50 trials a second (250 trials, an ask 8 ms); 16 workers 40 (1,000 trials, an ask 79 ms at
 trial 200 and 94 ms at the end). With nothing else running, 16 workers on PostgreSQL 38 (300
-trials, an ask 226 ms); trials of 1 s, 16 workers: 17 % over the ideal on SQLite, 20 % on PostgreSQL.
+trials, an ask 226 ms); trials of 1 s, 16 workers: 17 % over the ideal on SQLite, 20 % on
+PostgreSQL.
 
 Where it bends:
 
