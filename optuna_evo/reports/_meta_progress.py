@@ -1,17 +1,12 @@
 """A live progress bar for a meta-training; a line per measurement without a terminal."""
 
 import math
-from types import TracebackType
-from typing import Self
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import MofNCompleteColumn
-from rich.progress import Progress
 from rich.progress import TextColumn
-from rich.progress import TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
+
+from optuna_evo.reports._bar import Bar
 
 
 if TYPE_CHECKING:
@@ -20,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["MetaProgress"]
 
 
-class MetaProgress:
+class MetaProgress(Bar):
     """Listen to a meta-training; draw the held-out loss beside that of the base rule.
 
     Args:
@@ -30,32 +25,10 @@ class MetaProgress:
 
     def __init__(self, n_steps: int, *, console: Console) -> None:
         self._console = console
-        self._progress = Progress(
-            TextColumn("outer step"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[losses]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=n_steps, losses="")
+        super().__init__(console, TextColumn("{task.fields[losses]}", markup=False))
+        self._task = self._progress.add_task("outer step", total=n_steps, losses="")
         self._score = self._base = math.nan
         self._number = self._skipped = 0
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def stepped(self, record: "OuterRecord") -> None:
         """Show one more outer step."""

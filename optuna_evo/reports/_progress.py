@@ -2,23 +2,16 @@
 
 import math
 import time
-from types import TracebackType
-from typing import Self
 
 import optuna
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 from rich.console import Console
-from rich.progress import BarColumn
-from rich.progress import MofNCompleteColumn
-from rich.progress import Progress
-from rich.progress import ProgressColumn
 from rich.progress import TextColumn
-from rich.progress import TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
 
 from optuna_evo.attributes import REUSED_FROM
 from optuna_evo.names import printable
+from optuna_evo.reports._bar import Bar
 from optuna_evo.reports._summary import best_trials
 from optuna_evo.reports._summary import generation_of
 from optuna_evo.samplers import is_feasible
@@ -31,43 +24,7 @@ __all__ = ["ComparisonProgress", "SearchProgress"]
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class _TrialBar:
-    """A bar over trials: what runs, how many are done, the time taken and the time left.
-
-    It is drawn while its `with` block runs.
-
-    Args:
-        console: Where to draw; nothing is drawn if it is no terminal.
-        extra: Columns between the count and the times.
-    """
-
-    def __init__(self, console: Console, *extra: ProgressColumn) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            *extra,
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,  # in a log file every refresh would be a line
-        )
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
-
-class SearchProgress(_TrialBar):
+class SearchProgress(Bar):
     """Listen to a search and draw generation, best value, trials and the time left.
 
     Where there is no terminal, such as in a log file, a line says the same after a trial, at most
@@ -146,7 +103,7 @@ def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-class ComparisonProgress(_TrialBar):
+class ComparisonProgress(Bar):
     """Draw which study runs, the trials of all studies and the time left.
 
     Args:

@@ -92,6 +92,11 @@ def check(found: list[FrozenTrial], n_lost: int) -> None:
     for member in {member for member, _ in turns}:
         own = sorted(turn for m, turn in turns if m == member)
         assert own == list(range(len(own)))
+    check_parents(complete, found)
+
+
+def check_parents(complete: list[FrozenTrial], found: list[FrozenTrial]) -> None:
+    """Check that each segment began where its parent ended."""
     for trial in complete:
         segment, parent = segment_of(trial), parent_of(trial)
         assert segment is not None and (parent is None) == (segment.index == 0)

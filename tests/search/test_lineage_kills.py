@@ -17,13 +17,12 @@ import pytest
 
 from optuna_evo.attributes import PARENT
 from optuna_evo.attributes import WORKER
-from optuna_evo.samplers import segment_of
 from optuna_evo.search import open_storage
-from optuna_evo.search import parent_of
 from optuna_evo.spec import StudySpec
 from optuna_evo.study import create_study
 from optuna_evo.study import load_study
 from optuna_evo.study import run_study
+from tests.search.lineages import check_parents
 
 
 N_MEMBERS = 4
@@ -131,11 +130,4 @@ def check(found: list[FrozenTrial]) -> None:
     for member in range(N_MEMBERS):
         own = sorted(turn for m, turn in turns if m == member)
         assert own == list(range(len(own)))
-    for trial in complete:
-        segment, parent = segment_of(trial), parent_of(trial)
-        assert segment is not None and (parent is None) == (segment.index == 0)
-        if parent is not None:
-            before = found[parent]
-            assert before.state == TrialState.COMPLETE
-            reached = before.user_attrs["first_step"] + before.user_attrs["optimizer_steps"]
-            assert trial.user_attrs["first_step"] == reached
+    check_parents(complete, found)
