@@ -1,5 +1,7 @@
 """Optimizers of torch by their names, as data: which one, its arguments, which parameters.
 
+Those of the package pytorch-optimizer have its name before theirs.
+
 Parameters are routed as in torchtitan and HeavyBall: by ordered patterns, the first match wins. A
 group inherits nothing from another, so a parameter's optimizer is read off one line.
 """
@@ -24,8 +26,9 @@ class ParamGroup:
     """An optimizer of torch for the parameters that match.
 
     Args:
-        optimizer: Name of a class of `torch.optim`, such as "AdamW".
-        options: Its arguments; torch's defaults for the others.
+        optimizer: Name of a class of `torch.optim`, such as "AdamW", or of the package
+            pytorch-optimizer, such as "pytorch_optimizer.SOAP".
+        options: Its arguments; the class's defaults for the others.
         pattern: Regular expression, searched in the parameter's name; empty: all names.
         dims: Numbers of dimensions that a parameter may have, such as (2,) for matrices; empty:
             any.
@@ -124,7 +127,7 @@ class NamedOptimizer:
         """Return one optimizer for all parameters.
 
         Args:
-            name: Name of a class of `torch.optim`.
+            name: As of a `ParamGroup`.
             options: Its arguments.
         """
         return cls(groups=[ParamGroup(optimizer=name, options=options)])
@@ -137,7 +140,8 @@ class NamedOptimizer:
             where = [f"names with {group.pattern!r}"] if group.pattern else []
             where += [f"{'/'.join(map(str, group.dims))} dimensions"] if group.dims else []
             tail = f"  # {', '.join(where)}" if where else ""
-            lines.append(f"torch.optim.{group.optimizer}({options}){tail}")
+            package = "" if "." in group.optimizer else "torch.optim."
+            lines.append(f"{package}{group.optimizer}({options}){tail}")
         schedule = [f"warm-up over {self.warmup_steps} steps"] if self.warmup_steps else []
         schedule += ["cosine decay"] if self.cosine else []
         return "\n".join([*lines, *([f"# {', '.join(schedule)}"] if schedule else [])])

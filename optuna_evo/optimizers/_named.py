@@ -1,6 +1,7 @@
 """Optimizers of torch built from their names, behind one face however many there are."""
 
 from collections.abc import Mapping
+import importlib
 import inspect
 import math
 from typing import Any
@@ -18,13 +19,16 @@ __all__ = ["build_named", "check_named", "TorchOptimizers"]
 # They do not fit a loop that calls `step()` after one dense backward pass: LBFGS evaluates the
 # loss itself, SparseAdam takes sparse gradients.
 _UNFIT = {"LBFGS", "Optimizer", "SparseAdam"}
+_PACKAGE = "pytorch_optimizer."  # the one other package whose classes may be named
+# They estimate the curvature from gradients that can be differentiated again.
+_NEED_GRAPHS = {"SophiaH"}
 # Options that may change from segment to segment without any effect on what the state holds;
 # of the others at most the size may change (see `_check_state`).
 _FREE_OPTIONS = {"lr", "initial_lr", "maximize", "params", "weight_decay"}
 
 
 def check_named(config: NamedOptimizer) -> None:
-    """Check that torch has the optimizers and that they take their arguments.
+    """Check that the optimizers are there and that they take their arguments.
 
     Raises:
         UsageError: If not (a ValueError).
@@ -33,11 +37,11 @@ def check_named(config: NamedOptimizer) -> None:
         >>> check_named(NamedOptimizer.of("AdamW", lr=1e-3))
     """
     for group in config.groups:
-        takes = [*inspect.signature(_class_of(group)).parameters][1:]
+        parameters = inspect.signature(_class_of(group)).parameters.values()
+        takes = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD][1:]
         if unknown := sorted(set(group.options) - set(takes)):
             raise UsageError(
-                f"torch.optim.{group.optimizer} does not take {unknown[0]!r}; it takes: "
-                f"{', '.join(takes)}."
+                f"{_shown(group)} does not take {unknown[0]!r}; it takes: {', '.join(takes)}."
             )
 
 
@@ -70,7 +74,7 @@ def build_named(
         except (TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(
-                f"torch.optim.{group.optimizer} cannot train what it is given ({reason}): give "
+                f"{_shown(group)} cannot train what it is given ({reason}): give "
                 "other options, or route parameters to several optimizers by groups with `dims` "
                 "and patterns."
             ) from error
@@ -114,10 +118,32 @@ class TorchOptimizers:
         """The parameter groups of all of them."""
         return [group for each in self._optimizers for group in each.param_groups]
 
+    @property
+    def needs_graph(self) -> bool:
+        """Whether the step to come differentiates its gradients."""
+        return any(
+            each.param_groups[0].get("step", 0) % each.update_period == 0  # type: ignore[attr-defined]
+            for each in self._optimizers
+            if type(each).__name__ in _NEED_GRAPHS
+        )
+
     def zero_grad(self) -> None:
         """Forget the gradients."""
         for optimizer in self._optimizers:
             optimizer.zero_grad()
+
+    def train(self) -> None:
+        """Put the weights that are trained into the model, as it has them at first."""
+        self._switch("train")
+
+    def eval(self) -> None:
+        """Put the weights that are to be used into the model: Schedule-Free's average."""
+        self._switch("eval")
+
+    def _switch(self, to: str) -> None:
+        for optimizer in self._optimizers:
+            if switch := getattr(optimizer, to, None):
+                switch()
 
     def step(self) -> None:
         """Do one optimizer step."""
@@ -173,19 +199,33 @@ class TorchOptimizers:
         return scale
 
 
+def _shown(group: ParamGroup) -> str:
+    return group.optimizer if "." in group.optimizer else f"torch.optim.{group.optimizer}"
+
+
 def _class_of(group: ParamGroup) -> Any:
+    name = group.optimizer.removeprefix(_PACKAGE)
+    module: Any = torch.optim
+    if name != group.optimizer:
+        try:
+            module = importlib.import_module(_PACKAGE[:-1])
+        except ImportError as error:
+            raise UsageError(
+                f"{group.optimizer} needs the package pytorch-optimizer: "
+                "pip install 'optuna-evo[judge]'."
+            ) from error
     names = [
         name
-        for name, value in vars(torch.optim).items()
+        for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
     ]
     allowed = sorted(set(names) - _UNFIT)
-    if group.optimizer not in allowed:
+    if name not in allowed:
         raise UsageError(
-            f"There is no optimizer {group.optimizer!r} to train with; torch.optim has: "
+            f"There is no optimizer {group.optimizer!r} to train with; {module.__name__} has: "
             f"{', '.join(allowed)}."
         )
-    return getattr(torch.optim, group.optimizer)
+    return getattr(module, name)
 
 
 def _route(config: NamedOptimizer, model: nn.Module) -> list[list[tuple[str, nn.Parameter]]]:

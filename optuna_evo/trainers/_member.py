@@ -1,5 +1,7 @@
 """One member that trains alone: its model, its optimizer, and the step that both do."""
 
+from collections.abc import Iterator
+import contextlib
 import math
 
 import torch
@@ -82,7 +84,7 @@ class Member:
             loss = setting.task.loss(self.model(inputs), targets)
         self.optimizer.zero_grad()
         if self._scaler is None:
-            loss.backward()  # type: ignore[no-untyped-call]
+            self._differentiate(loss)
             if self._norms is not None:
                 self._clip(self._norms)
             self.optimizer.step()
@@ -96,6 +98,20 @@ class Member:
         self.position += self.batch_size
         if self._n_done % STEPS_BETWEEN_CHECKS == 0:
             self.is_out = diverged(self._losses[None, : self._n_done])[0]
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Let the model be as it is used: without dropout, with the weights that are meant."""
+        averages = isinstance(self.optimizer, TorchOptimizers)
+        self.model.eval()
+        if averages:
+            self.optimizer.eval()  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            if averages:
+                self.optimizer.train()  # type: ignore[attr-defined]
+            self.model.train()
 
     def mean_loss(self, window: int) -> float:
         """Return the mean loss of the last steps."""
@@ -124,6 +140,16 @@ class Member:
             optimizer=self.optimizer.state_dict(),
             scaler={} if self._scaler is None else self._scaler.state_dict(),
         )
+
+    def _differentiate(self, loss: Tensor) -> None:
+        if not getattr(self.optimizer, "needs_graph", False):
+            loss.backward()  # type: ignore[no-untyped-call]
+            return
+        # not `backward(create_graph=True)`, which warns of the cycle that `zero_grad` breaks
+        weights = [p for p in self.model.parameters() if p.requires_grad]
+        gradients = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
 
     def _train_scaled(self, loss: Tensor, scaler: torch.amp.GradScaler) -> None:
         """Do a step whose gradients would underflow in float16 if the loss were not scaled."""

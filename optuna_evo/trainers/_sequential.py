@@ -126,14 +126,15 @@ class SequentialCohort:
 
     def state_dicts(self) -> list[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""
-        return [
-            {name: tensor.clone() for name, tensor in member.model.state_dict().items()}
-            for member in self._members
-        ]
+        return [self._state_dict(member) for member in self._members]
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return what each member can go on from; the tensors are not copied."""
         return [member.checkpoint() for member in self._members]
+
+    def _state_dict(self, member: Member) -> Mapping[str, Tensor]:
+        with torch.no_grad(), member.evaluating():
+            return {name: tensor.clone() for name, tensor in member.model.state_dict().items()}
 
     def _train_step(self) -> None:
         """Do one step of all members; those that take the same rows share the batch."""
@@ -170,17 +171,16 @@ class SequentialCohort:
         return outputs if bool(are_finite(outputs)) else None
 
     def _batches(self, member: Member, split: Split) -> Iterator[tuple[Any, Tensor]]:
-        """Yield (outputs, targets) of each batch, the model in evaluation mode meanwhile."""
+        """Yield (outputs, targets) of each batch, the model as it is used meanwhile."""
         setting = self._setting
         size = evaluation_rows(setting.task, member.batch_size, setting.device)
-        member.model.eval()
-        for inputs, targets in zip(
-            torch.split(split.inputs, size), torch.split(split.targets, size), strict=True
-        ):
-            with setting.autocast():
-                outputs = member.model(inputs)
-            yield outputs, targets
-        member.model.train()
+        with member.evaluating():
+            for inputs, targets in zip(
+                torch.split(split.inputs, size), torch.split(split.targets, size), strict=True
+            ):
+                with setting.autocast():
+                    outputs = member.model(inputs)
+                yield outputs, targets
 
 
 def _finite_or_nan(value: float) -> float:
