@@ -8,7 +8,6 @@ validation data over a stated number of trials. All rows are reported, whatever 
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass
 import math
