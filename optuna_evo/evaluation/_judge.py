@@ -8,7 +8,6 @@ validation data over a stated number of trials. All rows are reported, whatever 
 
 from collections.abc import Callable
 from collections.abc import Mapping
-from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass
 import math
@@ -18,13 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
-from scipy import stats
 
 from optuna_evo.config import ControllerConfig
 from optuna_evo.config import optimizer_from_dict
 from optuna_evo.config import optimizer_to_dict
 from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
+from optuna_evo.evaluation._interval import Interval
 from optuna_evo.rules import catalog
 from optuna_evo.rules import Genome
 from optuna_evo.search import unlogged_study
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from optuna_evo.tasks import Split
     from optuna_evo.tasks import Task
 
-__all__ = ["Interval", "judge", "JudgeRow", "tune_baseline"]
+__all__ = ["judge", "JudgeRow", "tune_baseline"]
 
 # The usual name, the genome, and the range its learning rate is tuned over. Adam-like rules take
 # the range of the AlgoPerf spaces, widened upwards tenfold: short runs of small networks need it
@@ -47,28 +46,8 @@ _BASELINES = (
     ("AdamW", "adamw", (1e-4, 1e-1)),
 )
 _WARMUP_SHARE = 0.05  # of the steps, where the schedule has a warm-up
-_CONFIDENCE = 0.95
 # Searches and their repetitions use small seeds: from here on no seed was selected on.
 _FIRST_TEST_SEED = 1_000_000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its two-sided 95 % t-interval; `half_width` is NaN for a single value."""
-
-    mean: float
-    half_width: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Interval":
-        """Return the interval of independent values."""
-        mean = float(np.mean(values))
-        if len(values) < 2:
-            return cls(mean, math.nan)
-        # Student: mean ± t(n - 1) * s / sqrt(n); with five seeds t is 2.78, not 1.96
-        error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-        t = float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1))
-        return cls(mean, t * error)
 
 
 @dataclass(frozen=True)
