@@ -144,6 +144,14 @@ JUDGEMENT: Final = _study(
     "study",
     "reports",
 )
+JUDGED: Final = _study(
+    "judged",
+    "Of a study that holds trainings of a judgement: the study or rule that is judged, and what "
+    "is trained (table).",
+    "evaluation",
+    "search",
+    "study",
+)
 FINAL: Final = _study(
     "final",
     "The final training of the best trial: its number, its test metrics (table).",
@@ -283,6 +291,14 @@ GRAD_NORM: Final = Attribute(
     readers=("samplers",),
 )
 
+JUDGE_SLOT: Final = Attribute(
+    key=_PREFIX + "judge_slot",
+    place="trial",
+    meaning="Which of the trainings of a judgement it is (int).",
+    writer="evaluation",
+    readers=("evaluation",),
+)
+
 CONTROLLER: Final = Attribute(
     key=_PREFIX + "controller",
     place="trial",
@@ -308,6 +324,11 @@ RECORDS: Final[Mapping[str, str]] = {
     "step_cost": "Operations of a controller's step for each parameter.",
     "perplexity": "Exponential of a language model's loss.",
     "grad_norm": GRAD_NORM.meaning,
+    "test_loss, test_metric": "What a judgement measured on test rows.",
+    "valid_metric": "The metric on the validation rows.",
+    "diverged_share": "Share of the trainings of a trial that diverged.",
+    "curve": "Loss on the validation rows along a training of a judgement (list).",
+    "untrained": "Loss of the network before its training, which a diverged one counts as.",
     "accuracy, f1, auc, mse, …": "The metrics of the task's kind (`optuna_evo.metrics`).",
 }
 """What our objectives write about a trial, by key; a task may add notes of its own."""

@@ -2,6 +2,7 @@
 
 from optuna_evo.config._controller import ControllerConfig
 from optuna_evo.config._estimator import EstimatorConfig
+from optuna_evo.config._grafted import GraftedOptimizer
 from optuna_evo.config._meta import MetaTrainingConfig
 from optuna_evo.config._named import NamedOptimizer
 from optuna_evo.config._named import ParamGroup
@@ -17,6 +18,7 @@ __all__ = [
     "Config",
     "ControllerConfig",
     "EstimatorConfig",
+    "GraftedOptimizer",
     "MetaTrainingConfig",
     "NamedOptimizer",
     "optimizer_from_dict",

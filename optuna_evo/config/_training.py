@@ -10,6 +10,7 @@ from typing import Self
 
 from optuna_evo.config._controller import ControllerConfig
 from optuna_evo.config._digest import digest
+from optuna_evo.config._grafted import GraftedOptimizer
 from optuna_evo.config._named import NamedOptimizer
 from optuna_evo.errors import UsageError
 from optuna_evo.rules import Genome
@@ -24,13 +25,17 @@ __all__ = [
     "TrainingConfig",
 ]
 
-OptimizerConfig = Genome | NamedOptimizer | ControllerConfig
+OptimizerConfig = Genome | NamedOptimizer | ControllerConfig | GraftedOptimizer
 """What optimizer a training has. Each kind is frozen data with `to_dict`, `from_dict`,
 `fingerprint` and `equation`; `_KINDS` names it in stored configurations."""
 
-_KINDS: Mapping[str, type[Genome] | type[NamedOptimizer] | type[ControllerConfig]] = {
+_KINDS: Mapping[
+    str,
+    type[Genome] | type[NamedOptimizer] | type[ControllerConfig] | type[GraftedOptimizer],
+] = {
     "controller": ControllerConfig,
     "genome": Genome,
+    "grafted": GraftedOptimizer,
     "torch": NamedOptimizer,
 }
 
@@ -141,6 +146,8 @@ class TrainingConfig:
         optimizer: OptimizerConfig
         if isinstance(self.optimizer, Genome):
             optimizer = dataclasses.replace(self.optimizer, use_cosine_decay=True)
+        elif isinstance(self.optimizer, GraftedOptimizer):
+            raise UsageError("A grafted optimizer has the schedules of its two parts.")
         else:
             optimizer = dataclasses.replace(self.optimizer, cosine=True)
         return dataclasses.replace(self, optimizer=optimizer)

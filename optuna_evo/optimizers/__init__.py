@@ -4,9 +4,11 @@ from optuna_evo.optimizers._constant import ConstantRule
 from optuna_evo.optimizers._evolved import EvolvedOptimizer
 from optuna_evo.optimizers._flat import update_flat
 from optuna_evo.optimizers._functional import functional_update
+from optuna_evo.optimizers._grafted import Grafted
 from optuna_evo.optimizers._hypergradient import HypergradientRule
 from optuna_evo.optimizers._named import build_named
 from optuna_evo.optimizers._named import check_named
+from optuna_evo.optimizers._named import default_lr
 from optuna_evo.optimizers._named import TorchOptimizers
 from optuna_evo.optimizers._scale import scale_steps
 from optuna_evo.optimizers._schedule import lr_schedule
@@ -17,7 +19,9 @@ __all__ = [
     "build_named",
     "check_named",
     "ConstantRule",
+    "default_lr",
     "EvolvedOptimizer",
+    "Grafted",
     "HypergradientRule",
     "functional_update",
     "lr_schedule",

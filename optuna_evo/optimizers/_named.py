@@ -14,7 +14,7 @@ from optuna_evo.config import ParamGroup
 from optuna_evo.errors import UsageError
 
 
-__all__ = ["build_named", "check_named", "TorchOptimizers"]
+__all__ = ["build_named", "check_named", "default_lr", "TorchOptimizers"]
 
 # They do not fit a loop that calls `step()` after one dense backward pass: LBFGS evaluates the
 # loss itself, SparseAdam takes sparse gradients.
@@ -79,6 +79,13 @@ def build_named(
                 "and patterns."
             ) from error
     return TorchOptimizers(optimizers, config, total_steps)
+
+
+def default_lr(group: ParamGroup) -> float:
+    """Return the learning rate of a group: its own, or its class's default."""
+    if "lr" in group.options:
+        return float(group.options["lr"])
+    return float(inspect.signature(_class_of(group)).parameters["lr"].default)
 
 
 class TorchOptimizers:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from optuna_evo.config import ControllerConfig
+from optuna_evo.config import GraftedOptimizer
 from optuna_evo.config import NamedOptimizer
 from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
@@ -14,6 +15,7 @@ from optuna_evo.errors import CheckpointError
 from optuna_evo.learned import build_learned
 from optuna_evo.optimizers import build_named
 from optuna_evo.optimizers import EvolvedOptimizer
+from optuna_evo.optimizers import Grafted
 from optuna_evo.optimizers import TorchOptimizers
 from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import Genome
@@ -69,6 +71,12 @@ def build_optimizer(
         return build_named(config, model, total_steps=total_steps)
     if isinstance(config, ControllerConfig):
         return build_learned(config, model.parameters(), total_steps=total_steps)
+    if isinstance(config, GraftedOptimizer):
+        return Grafted(
+            build_optimizer(config.direction, model, total_steps=total_steps),
+            build_optimizer(config.magnitude, model, total_steps=total_steps),
+            model.parameters(),
+        )
     return EvolvedOptimizer(model.parameters(), config, total_steps=total_steps)
 
 
