@@ -105,23 +105,23 @@ def studentised(rows: Rows, *, seed: int = 0, resamples: int = _RESAMPLES) -> Ro
         resamples: How many.
     """
     n = rows.shape[1]
-    means = rows.mean(axis=1, keepdims=True)
-    away = rows - means
-    errors = rows.std(axis=1, ddof=1, keepdims=True) / math.sqrt(n)
+    scales = np.ptp(rows, axis=1, keepdims=True)
+    varies = scales > 0
+    # rounding puts the mean of a row of one number beside it
+    means = np.where(varies, rows.mean(axis=1, keepdims=True), rows[:, :1])
+    away = (rows - means) / np.where(varies, scales, 1.0)
     shares = _resamples(n, seed, resamples)
     moved = away @ shares.T
     variances = (away * away) @ shares.T - moved * moved
-    # rounding leaves a resample of one number some 1e-16 of the row's variance
-    spread = variances > 1e-12 * n * errors * errors
-    scaled = np.sqrt(np.where(spread, variances, 1.0) / (n - 1))
-    t = np.where(spread | (moved == 0), moved / scaled, np.copysign(np.inf, moved))
+    spread = variances > 1e-12  # of 1, the range of a row: less is rounding
+    errors = np.sqrt(np.where(spread, variances, 1.0) / (n - 1))
+    t = np.where(spread | (moved == 0), moved / errors, np.copysign(np.inf, moved))
     tail = (1 - CONFIDENCE) / 2
     # no interpolation: between a number and infinity it would be NaN
     below, above = np.quantile(t, (tail, 1 - tail), axis=1, method="inverted_cdf")
     both = np.quantile(np.abs(t), CONFIDENCE, axis=1, method="inverted_cdf")
-    ends = np.stack([(above + both) / 2, (below - both) / 2], axis=1)
-    # a row of one number has no error, and that number at both ends
-    return np.where(errors > 0, means - np.where(errors > 0, ends, 0.0) * errors, means)
+    error = scales * np.sqrt((away * away).sum(axis=1, keepdims=True) / n / (n - 1))
+    return np.asarray(means - error * np.stack([above + both, below - both], axis=1) / 2)
 
 
 @functools.lru_cache(maxsize=8)
