@@ -45,7 +45,8 @@ class GraftedOptimizer:
 
     def fingerprint(self) -> str:
         """Return the same text for pairs that train alike."""
-        return f"grafted-{digest([self.direction.fingerprint(), self.magnitude.fingerprint()], 16)}"
+        parts = {"direction": self.direction, "magnitude": self.magnitude}
+        return f"grafted-{digest({k: v.fingerprint() for k, v in parts.items()}, 16)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` gives an equal one back."""

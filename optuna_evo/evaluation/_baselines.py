@@ -26,7 +26,7 @@ from optuna_evo.evaluation._workload import Workload
 from optuna_evo.rules import catalog
 
 
-__all__ = ["BASELINES", "DEFAULT_AGAINST"]
+__all__ = ["BASELINES"]
 
 # On digits a range that ended at 0.03 tuned AdamW to 0.029, its end (studies/LOG.md): hence 0.1.
 _ADAM_LR = log(1e-4, 1e-1)
@@ -47,9 +47,7 @@ def _named(
     def build(params: Params, workload: Workload) -> OptimizerConfig:
         return NamedOptimizer.of(optimizer, **_options(params), **(options or {}))
 
-    return Contestant(
-        key=key, label=label, build=build, space=space, defaults=defaults, **more
-    )
+    return Contestant(key=key, label=label, build=build, space=space, defaults=defaults, **more)
 
 
 def _options(params: Params) -> dict[str, Any]:
@@ -104,7 +102,11 @@ def _muon(params: Params, workload: Workload) -> OptimizerConfig:
 def _rows() -> list[Contestant]:
     adam: dict[str, BaseDistribution] = {"lr": _ADAM_LR, **DECAYS}
     adamw = {**adam, "weight_decay": _DECAY}
-    momentum = {"lr": log(1e-3, 1.0), "momentum_gap": log(0.01, 0.3), "weight_decay": log(1e-6, 1e-2)}
+    momentum = {
+        "lr": log(1e-3, 1.0),
+        "momentum_gap": log(0.01, 0.3),
+        "weight_decay": log(1e-6, 1e-2),
+    }
     package = "pytorch_optimizer."
     return [
         _named(
@@ -126,7 +128,11 @@ def _rows() -> list[Contestant]:
             "rmsprop",
             "RMSprop",
             "RMSprop",
-            {"lr": log(1e-4, 1e-1), "alpha_gap": log(1e-3, 0.1), "momentum": FloatDistribution(0, 0.95)},
+            {
+                "lr": log(1e-4, 1e-1),
+                "alpha_gap": log(1e-3, 0.1),
+                "momentum": FloatDistribution(0, 0.95),
+            },
             {"lr": 1e-2, "alpha_gap": 0.01, "momentum": 0.0},
         ),
         _named("adam", "Adam", "Adam", adam, _ADAM),
@@ -169,7 +175,12 @@ def _rows() -> list[Contestant]:
             "soap",
             "SOAP",
             f"{package}SOAP",
-            {"lr": _ADAM_LR, "beta1_gap": log(0.02, 0.3), "beta2_gap": log(5e-3, 0.1), "weight_decay": _DECAY},
+            {
+                "lr": _ADAM_LR,
+                "beta1_gap": log(0.02, 0.3),
+                "beta2_gap": log(5e-3, 0.1),
+                "weight_decay": _DECAY,
+            },
             {"lr": 3e-3, "beta1_gap": 0.05, "beta2_gap": 0.05, "weight_decay": 1e-2},
         ),
         _named(
@@ -199,6 +210,3 @@ def _rows() -> list[Contestant]:
 
 BASELINES: Final[Mapping[str, Contestant]] = {row.key: row for row in _rows()}
 """By the names that `--against` takes."""
-
-DEFAULT_AGAINST: Final = ("adamw", "nadamw", "sgd", "rmsprop", "lion")
-"""What needs no extra, and wins often enough to be asked about."""

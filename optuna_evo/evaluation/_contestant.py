@@ -168,9 +168,7 @@ def _scaled(optimizer: OptimizerConfig, factor: float) -> OptimizerConfig:
     from optuna_evo.optimizers import default_lr
 
     groups = [
-        dataclasses.replace(
-            group, options={**group.options, "lr": default_lr(group) * factor}
-        )
+        dataclasses.replace(group, options={**group.options, "lr": default_lr(group) * factor})
         for group in optimizer.groups
     ]
     return dataclasses.replace(optimizer, groups=groups)

@@ -232,7 +232,9 @@ class TrainingsRun:
             found = measure(configs, o.workload, seed, o.course, test=test, **o.options())
             for number, each in zip(numbers, found, strict=True):
                 self._found[number].append(each)
-        return [_mean([m.test_loss if o.course.tests else m.loss for m in own]) for own in self._found]
+        return [
+            _mean([m.test_loss if o.course.tests else m.loss for m in own]) for own in self._found
+        ]
 
     def drop(self, alive: Sequence[bool]) -> None:
         """Drop the members that are not `alive`."""

@@ -38,7 +38,7 @@ __all__ = [
 
 _WIDER, _LONGER, _SMALLER_BATCH = 2, 5, 2
 # Other data for a first unseen task: embedded in scikit-learn, so they are everywhere.
-_OTHERS = {"classification": ("digits", "wine", "two_moons"), "regression": ("quadratic",)}
+_OTHERS = {"classification": ("digits", "breast_cancer"), "regression": ("diabetes", "quadratic")}
 _MOST_STEPS = 10_000_000
 
 

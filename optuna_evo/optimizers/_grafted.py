@@ -47,9 +47,13 @@ class Grafted:
         before = [p.clone() for p in self._params]
         # who differentiates the gradients does so before the weights are written for the first time
         if getattr(self._magnitude, "needs_graph", False):
-            other, steps = (self._steps(each, before) for each in (self._magnitude, self._direction))
+            other, steps = (
+                self._steps(each, before) for each in (self._magnitude, self._direction)
+            )
         else:
-            steps, other = (self._steps(each, before) for each in (self._direction, self._magnitude))
+            steps, other = (
+                self._steps(each, before) for each in (self._direction, self._magnitude)
+            )
         norms = (torch._foreach_norm(steps), torch._foreach_norm(other))
         for p, step, own, length in zip(self._params, steps, *norms, strict=True):
             # a tensor that the direction leaves alone stays

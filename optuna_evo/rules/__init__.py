@@ -7,6 +7,7 @@ from optuna_evo.rules._numbers import FROZEN
 from optuna_evo.rules._numbers import NUMBERS
 from optuna_evo.rules._numbers import step_numbers
 from optuna_evo.rules._program import program
+from optuna_evo.rules._program_reading import read_program
 from optuna_evo.rules._protocols import Coefficients
 from optuna_evo.rules._protocols import DirectedCoefficients
 from optuna_evo.rules._protocols import Layout
@@ -44,6 +45,7 @@ __all__ = [
     "Operands",
     "Piece",
     "program",
+    "read_program",
     "read_by",
     "Reading",
     "Row",

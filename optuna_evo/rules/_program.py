@@ -15,9 +15,10 @@ from typing import Any
 from optuna_evo.rules._rule import Rule
 from optuna_evo.rules._terms import AVERAGES
 from optuna_evo.rules._terms import DIRECTIONS
+from optuna_evo.rules._terms import TermType
 
 
-__all__ = ["program"]
+__all__ = ["program", "term_text"]
 
 
 def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
@@ -155,6 +156,12 @@ def _terms(rule: Rule) -> tuple[list[tuple[str, str]], set[str]]:
             number = f"({'lr_m' if scaled else 'lr'} * {coefficient!r})"
             lines.append((number, _text(term.row.expression(names))))
     return lines, names.read
+
+
+def term_text(term: TermType) -> str:
+    """Return the expression of a term as it stands in a file, behind its number."""
+    assert term.row.expression is not None
+    return _bracketed(_text(term.row.expression(_Names())))
 
 
 def _averages(rule: Rule, *, after_use: bool) -> tuple[list[str], set[str]]:

@@ -16,8 +16,8 @@ from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import UsageError
-from optuna_evo.evaluation import judge
 from optuna_evo.evaluation import JudgeRow
+from optuna_evo.evaluation import quick_judge
 from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
 from optuna_evo.reports import best_trials
@@ -179,7 +179,7 @@ def judge_study(
     if not kind_of(stored.spec).compares_optimizers:
         raise UsageError('The comparison of optimizers goes with objective.name = "fitness".')
     objective: Any = build_objective(stored.spec, device=device, data_dir=data_dir)
-    rows = judge(
+    rows = quick_judge(
         best_optimizer(stored),
         objective,
         seeds=max(1, stored.spec.judge.seeds),

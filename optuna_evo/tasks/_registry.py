@@ -20,9 +20,11 @@ __all__ = ["get", "names"]
 
 _BUILT_IN: Final[Mapping[str, str]] = {
     "ag_news": "optuna_evo.tasks._text_classification:ag_news",
+    "breast_cancer": "optuna_evo.tasks._embedded:breast_cancer",
     "char_lm": "optuna_evo.tasks._char_lm:char_lm",
     "cifar10": "optuna_evo.tasks._cifar10:cifar10",
     "cola": "optuna_evo.tasks._text_classification:cola",
+    "diabetes": "optuna_evo.tasks._embedded:diabetes",
     "digits": "optuna_evo.tasks._digits:digits",
     "fashion_mnist": "optuna_evo.tasks._mnist:fashion_mnist",
     "gpt2": "optuna_evo.tasks._gpt2:gpt2",
@@ -41,6 +43,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "sst2": "optuna_evo.tasks._text_classification:sst2",
     "stsb": "optuna_evo.tasks._text_classification:stsb",
     "two_moons": "optuna_evo.tasks._synthetic:two_moons",
+    "wine": "optuna_evo.tasks._embedded:wine",
     "wnli": "optuna_evo.tasks._text_classification:wnli",
 }
 

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from torch import Tensor
 
-from optuna_evo.tasks import accuracy
-from optuna_evo.tasks import cross_entropy
-from optuna_evo.tasks import Split
-from optuna_evo.tasks import Splits
-from optuna_evo.tasks import Task
+from optuna_evo.tasks._measures import accuracy
+from optuna_evo.tasks._measures import cross_entropy
+from optuna_evo.tasks._task import Split
+from optuna_evo.tasks._task import Splits
+from optuna_evo.tasks._task import Task
 
 
 __all__ = ["breast_cancer", "diabetes", "wine"]

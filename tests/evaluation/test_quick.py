@@ -15,9 +15,9 @@ from optuna_evo import Genome
 from optuna_evo import tasks
 from optuna_evo.config import TrainingConfig
 from optuna_evo.evaluation import Interval
-from optuna_evo.evaluation import judge
 from optuna_evo.evaluation import JudgeRow
-from optuna_evo.evaluation._judge import tune_baseline
+from optuna_evo.evaluation import quick_judge
+from optuna_evo.evaluation import tune_baseline
 from optuna_evo.objectives import FitnessObjective
 from optuna_evo.tasks import Split
 from optuna_evo.tasks import Splits
@@ -87,7 +87,7 @@ def test_a_row_survives_json() -> None:
 
 def test_the_table_has_the_genome_first_and_each_baseline_default_and_tuned() -> None:
     counts: list[tuple[int, int]] = []
-    rows = judge(
+    rows = quick_judge(
         catalog["sgd"],
         objective(),
         seeds=2,
@@ -105,7 +105,7 @@ def test_the_table_has_the_genome_first_and_each_baseline_default_and_tuned() ->
 
 
 def test_a_row_is_test_accuracy_with_fresh_seeds_after_all_steps() -> None:
-    rows = judge(catalog["adam"], objective(), seeds=2, tuning_trials=1)
+    rows = quick_judge(catalog["adam"], objective(), seeds=2, tuning_trials=1)
     task = tasks.get("two_moons")
     for i, accuracy in enumerate(rows[0].accuracies["two_moons"]):
         config = TrainingConfig(genome=catalog["adam"])
@@ -115,7 +115,7 @@ def test_a_row_is_test_accuracy_with_fresh_seeds_after_all_steps() -> None:
 
 
 def test_a_diverged_row_has_accuracy_zero() -> None:
-    rows = judge(DIVERGING, objective("quadratic"), seeds=2, tuning_trials=1)
+    rows = quick_judge(DIVERGING, objective("quadratic"), seeds=2, tuning_trials=1)
     assert rows[0].accuracies == {"quadratic": (0.0, 0.0)}
 
 
@@ -166,7 +166,7 @@ def test_test_and_training_rows_come_from_the_data_folder_of_the_search(tmp_path
 
     own = dataclasses.replace(moons, name="own", load=load, load_test=load_test)
     there = FitnessObjective(tasks=[own], seeds=(0,), steps=2, data_dir=tmp_path)
-    judge(catalog["sgd"], there, seeds=1, tuning_trials=1)
+    quick_judge(catalog["sgd"], there, seeds=1, tuning_trials=1)
     assert len(folders) >= 2 and {*folders} == {tmp_path}
 
 
