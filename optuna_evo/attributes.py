@@ -152,6 +152,13 @@ JUDGED: Final = _study(
     "search",
     "study",
 )
+VERDICT: Final = _study(
+    "verdict",
+    "The record of the last judgement, tables and verdicts (table).",
+    "study",
+    "study",
+    "reports",
+)
 FINAL: Final = _study(
     "final",
     "The final training of the best trial: its number, its test metrics (table).",

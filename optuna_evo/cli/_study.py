@@ -16,6 +16,7 @@ from optuna_evo.cli._definition import definition_options
 from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._definition import with_sources
 from optuna_evo.cli._export import study_export
+from optuna_evo.cli._judge import study_judge
 from optuna_evo.cli._lineage import checkpoints_option
 from optuna_evo.cli._lineage import study_lineage
 from optuna_evo.cli._lineage import with_figures
@@ -183,7 +184,8 @@ def study_run(
 
 @study.command("list")
 @storage_option
-def study_list(storage: str | None) -> None:
+@click.option("--all", "everything", is_flag=True, help="Trainings of judgements too.")
+def study_list(storage: str | None, everything: bool) -> None:
     """List the studies of the database.
 
     \b
@@ -193,7 +195,11 @@ def study_list(storage: str | None) -> None:
     from optuna_evo.reports import study_table
     from optuna_evo.search import study_lines
 
-    new_console().print(study_table(study_lines(open_database(storage))))
+    lines = study_lines(open_database(storage))
+    shown = [line for line in lines if everything or not line.judged]
+    new_console().print(study_table(shown))
+    if len(shown) < len(lines):
+        click.echo(f"{len(lines) - len(shown)} studies hold trainings of judgements: --all.")
 
 
 @study.command("show", short_help="Show the best rule, accuracies, population, judgement.")
@@ -211,26 +217,13 @@ def study_show(name: str, storage: str | None) -> None:
     print_judgement(stored, console, None, None, afresh=False)
 
 
-@study.command("judge", short_help="Compare the best rule with classic optimizers.")
-@stored_study
-@run_options
-def study_judge(name: str, storage: str | None, device: str, data_dir: Path | None) -> None:
-    """Compare the best genome so far with tuned and untuned classic optimizers on test data.
-
-    \b
-    Example:
-      optuna_evo study judge digits_optimizer --device cuda
-    """
-    print_judgement(load_stored(name, storage), new_console(), device, data_dir, afresh=True)
-
-
 @study.command("delete")
 @click.argument("name")
 @storage_option
 @checkpoints_option
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: bool) -> None:
-    """Delete a study with all its trials and checkpoints.
+    """Delete a study with all its trials, checkpoints and judgements.
 
     \b
     Example:
@@ -249,6 +242,7 @@ def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: b
 study.add_command(study_compare_samplers)
 study.add_command(study_copy)
 study.add_command(study_export)
+study.add_command(study_judge)
 study.add_command(study_lineage)
 study.add_command(study_report)
 study.add_command(study_sources)

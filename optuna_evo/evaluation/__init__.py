@@ -8,10 +8,10 @@ from optuna_evo.evaluation._jobs import JUDGE_PART
 from optuna_evo.evaluation._judge import AGAINST
 from optuna_evo.evaluation._judge import judge
 from optuna_evo.evaluation._judgement import Judgement
-from optuna_evo.evaluation._judgement import JudgementRow
 from optuna_evo.evaluation._judgement import Line
 from optuna_evo.evaluation._judgement import Table
-from optuna_evo.evaluation._judgement import Tuned
+from optuna_evo.evaluation._judgement_row import JudgementRow
+from optuna_evo.evaluation._judgement_row import Tuned
 from optuna_evo.evaluation._named import contestant_of
 from optuna_evo.evaluation._named import optimizer_of
 from optuna_evo.evaluation._paired import holm

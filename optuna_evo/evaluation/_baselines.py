@@ -1,8 +1,8 @@
 """The optimizers to judge against, one row each: `--against adamw,nadamw,sgd`.
 
-Torch's are torch's. Lion is a term of ours (`catalog["lion"]`, held to its paper by tests). Sophia,
-Schedule-Free and SOAP are those of the package pytorch-optimizer. Defaults are those that the
-class or its paper gives; the ranges are around what papers and AlgoPerf's tuning spaces take.
+Torch's are torch's. Lion is a term of ours (`catalog["lion"]`, held to its paper by tests).
+Sophia, Schedule-Free and SOAP are those of the package pytorch-optimizer. Defaults are those that
+the class or its paper gives; ranges are around what papers and AlgoPerf's tuning spaces take.
 """
 
 from collections.abc import Mapping

@@ -55,7 +55,7 @@ class Terms:
 
     Args:
         budget: Tuning trials of each contestant on each task, >= 1.
-        seeds: Test seeds, >= 2: of paired trainings.
+        seeds: Test seeds, >= 1: of paired trainings.
         tuning_seeds: Trainings of a tuning trial, >= 1.
         tuning_share: Length of a tuning training to a test's, in (0, 1]: the whole schedule,
             shortened.
@@ -87,7 +87,7 @@ class Terms:
     trainer: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (("budget", 1), ("seeds", 2), ("tuning_seeds", 1), ("points", 1)):
+        for name, least in (("budget", 1), ("seeds", 1), ("tuning_seeds", 1), ("points", 1)):
             value = getattr(self, name)
             if not least <= value < _MOST_SEEDS:
                 raise UsageError(
@@ -151,16 +151,13 @@ class Contest:
             batch=8,
         )
 
-    def test(
-        self, name: str, optimizer: OptimizerConfig, workload: Workload, *, kind: str, n_seeds: int
-    ) -> Job:
+    def test(self, name: str, optimizer: OptimizerConfig, workload: Workload, n_seeds: int) -> Job:
         """Return test trainings of an optimizer, one for each seed.
 
         Args:
             name: Of the contestant.
             optimizer: What trains.
             workload: What on.
-            kind: "schedules", "constant" or "grafted".
             n_seeds: How many.
         """
         course = Course(tests=True, points=min(self.terms.points, workload.steps))
@@ -170,7 +167,6 @@ class Contest:
                 "test",
                 workload.name,
                 name,
-                kind,
                 identity=[
                     training.fingerprint(),
                     _identity(workload),

@@ -1,11 +1,11 @@
-"""Where tuning looks: the same procedure for everybody, a pure function of seed, trial and results.
+"""Where tuning looks: one procedure for everybody, a pure function of seed, trial and results.
 
 Trial 0 is the defaults. Trials 1 to 7 are spread evenly over the space, as AlgoPerf's tuning is.
 From then on come stages of eight: six around the best so far, in a box that shrinks from stage to
-stage, and two more of the even spread, so that a wrong beginning is left. A stage waits for the one
-before and for nothing else. So what was tuned with 16 trials is the beginning of what is tuned with
-64, any number of processes finds the same, and the best after 1, 4, 16, … trials is what a budget
-of so many would have found.
+stage, and two more of the even spread, so that a wrong beginning is left. A stage waits for the
+one before and for nothing else. So what is tuned with 16 trials is the beginning of what is tuned
+with 64, any number of processes finds the same, and the best after 1, 4, 16, … trials is what a
+budget of so many would have found.
 
 A trial is known by its slot, not by its number: one that was lost is trained again in its slot.
 """
@@ -85,14 +85,15 @@ def propose(
         return _at(_spread(n, len(space), words), space)
     best = min(known, key=lambda pair: pair[1])[0]
     # even here too: six draws of a box leave holes, six of a sequence hardly any
-    unit = _spread(slot, len(space), [*words, 1])
+    unit = _spread(slot, len(space), [*words, 1]).tolist()
     half = _FIRST_HALF_WIDTH / stage
     found: dict[str, Any] = {}
     for u, (name, each) in zip(unit, space.items(), strict=True):
         if isinstance(each, CategoricalDistribution):
-            keeps = u < _KEEP_CHOICE
-            other = _choice(each, (u - _KEEP_CHOICE) / (1 - _KEEP_CHOICE))
-            found[name] = best[name] if keeps else other
+            if u < _KEEP_CHOICE:
+                found[name] = best[name]
+            else:
+                found[name] = _choice(each, (u - _KEEP_CHOICE) / (1 - _KEEP_CHOICE))
         else:
             found[name] = _number(each, _unit(each, best[name]) + half * (2 * u - 1))
     return found

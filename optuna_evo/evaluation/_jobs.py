@@ -1,8 +1,8 @@
 """The trainings of a judgement as studies: each knows what is left of it, whoever does it.
 
-A job is a study whose trials stand in slots; its stages follow each other. `search` trains them, so
-what holds for searches holds here: a process that is killed loses what it was training, the same
-command goes on, several processes share the work, and what was trained is not trained again.
+A job is a study whose trials stand in slots; its stages follow each other. `search` trains them,
+so what holds for searches holds here: a process that is killed loses what it was training, the
+same command goes on, several processes share the work, and nothing is trained twice.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,9 @@ from optuna_evo.evaluation._design import SlotSampler
 from optuna_evo.evaluation._trainings import SeededConfig
 from optuna_evo.evaluation._trainings import Trainings
 from optuna_evo.search import FINISHED
+from optuna_evo.search import open_study
 from optuna_evo.search import search
+from optuna_evo.search import study_names
 
 
 __all__ = ["Book", "Job", "JUDGE_PART", "work"]
@@ -66,12 +68,29 @@ class Book:
         name = "/".join([f"{self.of}{JUDGE_PART}", role, *parts, digest])
         if len(name) > _LONGEST_NAME:
             whole = hashlib.sha256(name.encode()).hexdigest()[:16]
-            name = f"{self.of[: _LONGEST_NAME - 64]}{JUDGE_PART}/{role}/{whole}"
+            name = f"{self.root_name}/{role}/{whole}"
         return self._made(name, {"of": self.of, "role": role, "parts": list(parts)})
 
+    @property
+    def root_name(self) -> str:
+        """Name of the study without trials that holds the last judgement."""
+        return f"{self.of[: _LONGEST_NAME - 64]}{JUDGE_PART}"
+
     def root(self) -> optuna.Study:
-        """Return the study without trials that holds the last judgement."""
-        return self._made(f"{self.of[: _LONGEST_NAME - 64]}{JUDGE_PART}", {"of": self.of})
+        """Return that study, made if it is not there."""
+        return self._made(self.root_name, {"of": self.of})
+
+    def studies(self) -> list[optuna.Study]:
+        """Return all studies of judgements of this one, and of others that it was the host of."""
+        found = []
+        for name in study_names(self.storage):
+            if name.startswith((self.root_name, f"{self.of}{JUDGE_PART}")):
+                study = open_study(name, self.storage)
+                told = JUDGED.read(study.user_attrs)
+                of = str(told.get("of")) if isinstance(told, dict) else ""
+                if of == self.of or of.startswith(f"{self.of}{JUDGE_PART}"):
+                    found.append(study)
+        return found
 
     def _made(self, name: str, told: Mapping[str, Any]) -> optuna.Study:
         verbosity = optuna.logging.get_verbosity()

@@ -1,7 +1,7 @@
 """The quick judgement at the end of a run: the found optimizer and classic ones on test data.
 
-The judge proper is `judge`: this one has four baselines, two tuned numbers, the tasks of the search,
-and accuracy only. It trains and measures by the same functions.
+The judge proper is `judge`: this one has four baselines, two tuned numbers, the tasks of the
+search, and accuracy only. It trains and measures by the same functions.
 
 Every row trains on the same tasks, with the same fresh seeds, for the same number of steps, and is
 measured on the test split, which no search has seen. Each classic optimizer has two rows: with its

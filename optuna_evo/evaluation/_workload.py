@@ -169,7 +169,7 @@ def check_directions(workloads: Sequence[Workload]) -> None:
             raise UsageError(
                 f"Tasks of one judgement must agree on what is better: of {first.name!r} a "
                 f"{better[first.task.higher_is_better]} metric is, of {other.name!r} a "
-                f"{better[other.task.higher_is_better]} one. Judge them apart: --tasks {first.name}."
+                f"{better[other.task.higher_is_better]} one: judge them apart."
             )
 
 

@@ -45,7 +45,7 @@ class Grafted:
     def step(self) -> None:
         """Do one step."""
         before = [p.clone() for p in self._params]
-        # who differentiates the gradients does so before the weights are written for the first time
+        # gradients are differentiated before the weights are written for the first time
         if getattr(self._magnitude, "needs_graph", False):
             other, steps = (
                 self._steps(each, before) for each in (self._magnitude, self._direction)

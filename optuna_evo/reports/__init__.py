@@ -17,6 +17,7 @@ from optuna_evo.reports._controller_figures import analysis_line
 from optuna_evo.reports._controller_figures import controller_figure
 from optuna_evo.reports._controller_figures import draw_controller
 from optuna_evo.reports._judge_figure import draw_judgement
+from optuna_evo.reports._judgement import judgement_view
 from optuna_evo.reports._lineage import LineageNode
 from optuna_evo.reports._lineage import Lineages
 from optuna_evo.reports._lineage import summarise_lineages
@@ -68,6 +69,7 @@ __all__ = [
     "Generation",
     "generation_of",
     "judge_table",
+    "judgement_view",
     "lineage_figure",
     "lineage_tree",
     "LineageNode",

@@ -1,7 +1,7 @@
 """The way back from an exported file of Python to the genome: the file is read, never run.
 
-What a file says is looked up line by line, and the genome that this gives is written again: only if
-that is the file, beside the words at its head, it was ours and nobody has changed it.
+What a file says is looked up line by line, and the genome that this gives is written again: only
+if that is the file, beside the words at its head, it was ours and nobody has changed it.
 """
 
 import re

@@ -15,6 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import JUDGED
 from optuna_evo.errors import StorageError
 from optuna_evo.samplers import is_feasible
 
@@ -31,7 +32,8 @@ class StudyLine(NamedTuple):
     """A study in a list.
 
     `problem` says why it cannot be read and is empty if it can; then the rest is known. `best` is
-    None without complete trials and for several objectives.
+    None without complete trials and for several objectives. `judged` names the study of whose
+    judgement it holds trainings; empty if it holds none.
     """
 
     name: str
@@ -40,6 +42,7 @@ class StudyLine(NamedTuple):
     best: float | None = None
     started: datetime.datetime | None = None
     problem: str = ""
+    judged: str = ""
 
 
 def study_names(storage: BaseStorage) -> list[str]:
@@ -107,7 +110,13 @@ def _line(name: str, storage: BaseStorage) -> StudyLine:
         n_trials=len(trials),
         best=best,
         started=min(started, default=None),
+        judged=_judged(study),
     )
+
+
+def _judged(study: optuna.Study) -> str:
+    told = JUDGED.read(study.user_attrs)
+    return str(told.get("of", "")) if isinstance(told, dict) else ""
 
 
 def _best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> float | None:

@@ -8,6 +8,8 @@ from optuna_evo.study._copying import copy_study
 from optuna_evo.study._dashboard import show_in_dashboard
 from optuna_evo.study._environment import note_environment
 from optuna_evo.study._foreign import foreign_names
+from optuna_evo.study._judging import judge_stored
+from optuna_evo.study._judging import last_judgement
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import build_space
@@ -54,7 +56,9 @@ __all__ = [
     "delete_study",
     "foreign_names",
     "final_metrics",
+    "judge_stored",
     "judge_study",
+    "last_judgement",
     "load_study",
     "note_environment",
     "read_comparison",

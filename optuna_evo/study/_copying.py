@@ -17,11 +17,13 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.attributes import BEAT
+from optuna_evo.attributes import JUDGED
 from optuna_evo.attributes import SOURCE_WEIGHTS
 from optuna_evo.attributes import SOURCES
 from optuna_evo.attributes import SPEC
 from optuna_evo.attributes import WORKER
 from optuna_evo.errors import UsageError
+from optuna_evo.evaluation import Book
 from optuna_evo.objectives import kind_of
 from optuna_evo.search import CheckpointStore
 from optuna_evo.search import open_study
@@ -52,7 +54,7 @@ def copy_study(
     checkpoints: str | None = None,
     new_checkpoints: str | None = None,
 ) -> optuna.Study:
-    """Copy a study: trials with their numbers, attributes, notes, sources, checkpoints.
+    """Copy a study: numbered trials, attributes, notes, sources, checkpoints, judgements.
 
     A trial that is being trained is copied as one that waits to be trained. In another database
     and under the same name, a study goes on as the original would. Under another name it has the
@@ -107,6 +109,8 @@ def copy_study(
         # what is written last, the spec, says that the study is whole
         for key in sorted(attrs, key=lambda key: key == SPEC.key):
             new.set_user_attr(key, attrs[key])
+        for judged in Book(storage, name).studies():
+            _copy_judged(judged, name, new_name, target)
     except BaseException:  # half a copy is none
         optuna.delete_study(study_name=new_name, storage=target)
         raise
@@ -120,6 +124,19 @@ def _fill(new: optuna.Study, old: optuna.Study) -> None:
         ids[trial._trial_id] = storage.create_new_trial(new._study_id, _template(trial))
     for key, value in old._storage.get_study_system_attrs(old._study_id).items():
         storage.set_study_system_attr(new._study_id, *_with_new_ids(key, value, ids))
+
+
+def _copy_judged(old: optuna.Study, name: str, new_name: str, target: BaseStorage) -> None:
+    """Copy a study of trainings of a judgement, as one of the copy."""
+    called = new_name + old.study_name.removeprefix(name)
+    if called in study_names(target):
+        return
+    new = optuna.create_study(study_name=called, storage=target, directions=old.directions)
+    _fill(new, old)
+    for key, value in old.user_attrs.items():
+        if key == JUDGED.key:
+            value = {**value, "of": new_name + str(value["of"]).removeprefix(name)}
+        new.set_user_attr(key, value)
 
 
 def _with_new_ids(key: str, value: Any, ids: Mapping[int, int]) -> tuple[str, Any]:

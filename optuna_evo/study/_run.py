@@ -241,7 +241,7 @@ def stored_judgement(stored: StoredStudy) -> list[JudgeRow] | None:
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise StorageError(
             f"The judgement of study {stored.spec.name!r} is damaged: "
-            f"optuna_evo study judge {quoted(stored.spec.name)} makes a new one."
+            f"optuna_evo study judge {quoted(stored.spec.name)} --quick makes a new one."
         ) from error
     judged = rows[0].optimizer.fingerprint()
     return rows if judged == best_optimizer(stored).fingerprint() else None

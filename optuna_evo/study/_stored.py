@@ -21,6 +21,7 @@ from optuna_evo.errors import SpecError
 from optuna_evo.errors import StorageError
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
+from optuna_evo.evaluation import Book
 from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
 from optuna_evo.plugins import Allowance
@@ -266,7 +267,7 @@ def refresh_sources(stored: StoredStudy, reader: SourceReader) -> list[Reference
 
 
 def delete_study(name: str, storage: BaseStorage, *, checkpoints: str | None = None) -> None:
-    """Delete a study, whoever made it, with the checkpoints of its lineages.
+    """Delete a study, whoever made it, with its checkpoints and the trainings of its judgements.
 
     Args:
         name: The study.
@@ -284,7 +285,10 @@ def delete_study(name: str, storage: BaseStorage, *, checkpoints: str | None = N
         if spec is not None and kind_of(spec).has_lineages:
             n_trials = len(study.get_trials(deepcopy=False))
             checkpoints_of(StoredStudy(spec, study), checkpoints).clear(n_trials)
+    judged = Book(storage, name).studies()
     optuna.delete_study(study_name=name, storage=storage)
+    for study in judged:
+        optuna.delete_study(study_name=study.study_name, storage=storage)
 
 
 def checkpoints_of(stored: StoredStudy, location: str | None = None) -> CheckpointStore:
