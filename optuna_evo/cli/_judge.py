@@ -79,6 +79,14 @@ __all__ = ["study_judge"]
     help="Best rules of the study that are measured again before one is the winner.",
 )
 @click.option(
+    "--tunings",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Tune everybody so often anew, each time for a share of the seeds: the luck of tuning is "
+    "then in the intervals (8 or more).",
+)
+@click.option(
     "--tuning-share",
     default=1.0,
     show_default=True,
@@ -105,6 +113,7 @@ def study_judge(
     target: float | None,
     predecessor: str | None,
     top: int,
+    tunings: int,
     tuning_share: float,
     out: Path | None,
     quick: bool,
@@ -160,6 +169,7 @@ def study_judge(
             target=target,
             predecessor=predecessor,
             top=top,
+            tunings=tunings,
             tuning_share=tuning_share,
             device=device,
             data_dir=data_dir,

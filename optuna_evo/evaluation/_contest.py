@@ -46,6 +46,7 @@ LR_FACTORS = (0.125, 0.25, 0.5, 2.0, 4.0, 8.0)
 """Of the tuned learning rate, which itself has been trained."""
 _LR_PARAMS = ("lr", "adamw_lr", "lr_factor")
 _MOST_SEEDS = 100_000
+_SEEDS_OF_A_TUNING = 1_000
 Params = Mapping[str, Any]
 
 
@@ -56,6 +57,7 @@ class Terms:
     Args:
         budget: Tuning trials of each contestant on each task, >= 1.
         seeds: Test seeds, >= 1: of paired trainings.
+        tunings: How often everybody is tuned anew; test seed i has tuning i modulo them; >= 1.
         tuning_seeds: Trainings of a tuning trial, >= 1.
         tuning_share: Length of a tuning training to a test's, in (0, 1]: the whole schedule,
             shortened.
@@ -75,6 +77,7 @@ class Terms:
 
     budget: int = 16
     seeds: int = 10
+    tunings: int = 1
     tuning_seeds: int = 1
     tuning_share: float = 1.0
     points: int = 20
@@ -87,12 +90,14 @@ class Terms:
     trainer: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in (("budget", 1), ("seeds", 1), ("tuning_seeds", 1), ("points", 1)):
+        for name in ("budget", "seeds", "tunings", "tuning_seeds", "points"):
             value = getattr(self, name)
-            if not least <= value < _MOST_SEEDS:
-                raise UsageError(
-                    f"`{name}` must be in {least}..{_MOST_SEEDS - 1}, got {value!r:.40}."
-                )
+            if not 1 <= value < _MOST_SEEDS:
+                raise UsageError(f"`{name}` must be in 1..{_MOST_SEEDS - 1}, got {value!r:.40}.")
+        if self.tunings > self.seeds:
+            raise UsageError(
+                f"`tunings` must be at most `seeds`, {self.seeds}, got {self.tunings!r:.40}."
+            )
         if not 0 < self.tuning_share <= 1:
             raise UsageError(f"`tuning_share` must be in (0, 1], got {self.tuning_share!r:.40}.")
         if self.half_width is not None and not self.half_width > 0:
@@ -116,16 +121,19 @@ class Contest:
     book: Book
     terms: Terms
 
-    def tuning(self, who: Contestant, workload: Workload, *, granted: bool) -> Job:
-        """Return the tuning of a contestant on a task."""
+    def tuning(
+        self, who: Contestant, workload: Workload, *, granted: bool, number: int = 0
+    ) -> Job:
+        """Return a tuning of a contestant on a task; another number has other draws and seeds."""
         terms = self.terms
         short = dataclasses.replace(
             workload, steps=max(1, round(terms.tuning_share * workload.steps))
         )
         space, first = who.tuned_space(granted=granted), who.start(granted=granted)
         digest = who.digest(workload, granted=granted)
-        words = words_of(terms.seed, who.key, workload.name)
-        seeds = tuple(TUNING_SEED + i for i in range(terms.tuning_seeds))
+        words = words_of(terms.seed, who.key, workload.name, number)
+        start = TUNING_SEED + _SEEDS_OF_A_TUNING * number
+        seeds = tuple(start + i for i in range(terms.tuning_seeds))
 
         def parameters(slot: int, done: Mapping[int, FrozenTrial]) -> dict[str, Any]:
             ends = [0, *stage_ends(slot + 1)]
@@ -147,28 +155,31 @@ class Contest:
                 workload.config(who.optimizer(params, short, granted=granted)), seeds
             ),
             objective=self._trainings(short, Course()),
-            ends=stage_ends(terms.budget),
+            # of nothing to tune all trials are one
+            ends=stage_ends(terms.budget if space else 1),
             batch=8,
         )
 
-    def test(self, name: str, optimizer: OptimizerConfig, workload: Workload, n_seeds: int) -> Job:
+    def test(
+        self, name: str, optimizers: Sequence[OptimizerConfig], workload: Workload, n_seeds: int
+    ) -> Job:
         """Return test trainings of an optimizer, one for each seed.
 
         Args:
             name: Of the contestant.
-            optimizer: What trains.
+            optimizers: What trains: of each tuning one; seed i has that of tuning i modulo them.
             workload: What on.
             n_seeds: How many.
         """
         course = Course(tests=True, points=min(self.terms.points, workload.steps))
-        training = workload.config(optimizer)
+        trainings = [workload.config(optimizer) for optimizer in optimizers]
         return Job(
             study=self.book.open(
                 "test",
                 workload.name,
                 name,
                 identity=[
-                    training.fingerprint(),
+                    [training.fingerprint() for training in trainings],
                     _identity(workload),
                     self.terms.precision,
                     course.points,
@@ -176,7 +187,9 @@ class Contest:
             ),
             space={"seed": IntDistribution(0, _MOST_SEEDS)},
             parameters=lambda slot, done: {"seed": slot},
-            config=lambda params: SeededConfig(training, (TEST_SEED + params["seed"],)),
+            config=lambda params: SeededConfig(
+                trainings[params["seed"] % len(trainings)], (TEST_SEED + params["seed"],)
+            ),
             objective=self._trainings(workload, course),
             ends=[n_seeds],
             batch=1,
@@ -256,18 +269,17 @@ class Contest:
         )
 
 
-def tuned_params(job: Job, n_trials: int | None = None) -> dict[str, Any]:
-    """Return the best parameters of a tuning, or of its first trials."""
-    trials = job.trials.items()
-    known = [(_value(t), slot, t) for slot, t in trials if n_trials is None or slot < n_trials]
-    return dict(min(known, key=lambda each: each[:2])[2].params)
+def tuned_params(job: Job) -> dict[str, Any]:
+    """Return the best parameters of a tuning, the first of equals."""
+    trials = job.trials
+    return dict(trials[min(trials, key=lambda slot: (_value(trials[slot]), slot))].params)
 
 
-def tuning_curve(job: Job) -> dict[int, float]:
-    """Return the best validation loss after 1, 4, 16, … trials and after all."""
+def tuning_curve(job: Job, budget: int) -> dict[int, float]:
+    """Return the best validation loss after 1, 4, 16, … trials and after the whole budget."""
     losses = [_value(trial) for _, trial in sorted(job.trials.items())]
-    ends = [4**i for i in range(20) if 4**i < len(losses)]
-    return {n: min(losses[:n]) for n in [*ends, len(losses)]}
+    ends = [4**i for i in range(20) if 4**i < budget]
+    return {n: min(losses[:n]) for n in [*ends, budget]}
 
 
 def median(values: Sequence[float]) -> float:

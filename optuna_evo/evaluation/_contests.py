@@ -82,7 +82,9 @@ class Contests:
         self._sensitivity = sensitivity and True in granted.values()
         self.n_seeds = contest.terms.seeds
         pairs = len(self._contestants) * len(self._workloads)
-        count.total += pairs * len(granted) * (contest.terms.budget + self.n_seeds)
+        count.total += (
+            pairs * len(granted) * (contest.terms.budget * contest.terms.tunings + self.n_seeds)
+        )
         count.total += len(self._fit) * len(workloads) * self.n_seeds * self._grafted
         count.total += pairs * len(LR_FACTORS) * self._sensitivity
         self._tests: dict[tuple[str, str, str], Job] = {}
@@ -92,16 +94,18 @@ class Contests:
         """Train everything and return the tables."""
         terms = self._contest.terms
         tuning = {
-            (kind, who.key, workload.name): self._contest.tuning(who, workload, granted=granted)
-            for kind, granted in self._granted.items()
-            for workload in self._workloads
-            for who in self._contestants
+            (kind, who.key, workload.name): [
+                self._contest.tuning(who, workload, granted=self._granted[kind], number=number)
+                for number in range(terms.tunings)
+            ]
+            for kind, who, workload in self._cells()
         }
-        self._do(list(tuning.values()))
+        self._do([job for jobs in tuning.values() for job in jobs])
         self._tuned = {
-            (kind, who.key, workload.name): _tuned(
-                tuning[kind, who.key, workload.name], who, workload, self._granted[kind]
-            )
+            (kind, who.key, workload.name): [
+                self._best(job, kind, who, workload)
+                for job in tuning[kind, who.key, workload.name]
+            ]
             for kind, who, workload in self._cells()
         }
         rates = self._other_rates() if self._sensitivity else {}
@@ -119,6 +123,11 @@ class Contests:
         trials = (trial for job in self._jobs for trial in job.trials.values())
         return sum(trial.user_attrs["optimizer_steps"] for trial in trials) / steps
 
+    def _best(self, job: Job, kind: str, who: Contestant, workload: Workload) -> Tuned:
+        params, curve = tuned_params(job), tuning_curve(job, self._contest.terms.budget)
+        optimizer = who.optimizer(params, workload, granted=self._granted[kind])
+        return Tuned(optimizer, params, curve)
+
     def _do(self, jobs: Sequence[Job]) -> None:
         self._jobs += jobs
         work(jobs, self._count)
@@ -131,11 +140,11 @@ class Contests:
             for who in self._contestants
         ]
 
-    def _configs(self) -> dict[tuple[str, str, str], tuple[OptimizerConfig, Workload]]:
-        """Return what is tested: by kind of table, contestant and task."""
+    def _configs(self) -> dict[tuple[str, str, str], tuple[list[OptimizerConfig], Workload]]:
+        """Return what is tested: by kind of table, contestant and task, one of each tuning."""
         found = {
             (kind, who.key, workload.name): (
-                self._tuned[kind, who.key, workload.name].optimizer,
+                [each.optimizer for each in self._tuned[kind, who.key, workload.name]],
                 workload,
             )
             for kind, who, workload in self._cells()
@@ -143,16 +152,18 @@ class Contests:
         if self._grafted:
             main, reference = next(iter(self._granted)), self._contestants[1].key
             for workload in self._workloads:
-                length = self._tuned[main, reference, workload.name].optimizer
+                lengths, _ = found[main, reference, workload.name]
                 for who in self._fit:
-                    own = self._tuned[main, who.key, workload.name].optimizer
-                    found[GRAFTED, who.key, workload.name] = (graft(own, length), workload)
+                    own, _ = found[main, who.key, workload.name]
+                    pairs = zip(own, lengths, strict=True)
+                    grafted = [graft(direction, length) for direction, length in pairs]
+                    found[GRAFTED, who.key, workload.name] = (grafted, workload)
         return found
 
     def _test(self, n_seeds: int) -> None:
         self._tests = {
-            key: self._contest.test(key[1], optimizer, workload, n_seeds)
-            for key, (optimizer, workload) in self._configs().items()
+            key: self._contest.test(key[1], optimizers, workload, n_seeds)
+            for key, (optimizers, workload) in self._configs().items()
         }
         known = {job.study.study_name for job in self._tests.values()}
         self._jobs = [job for job in self._jobs if job.study.study_name not in known]
@@ -164,7 +175,7 @@ class Contests:
         main = next(iter(self._granted))
         best = min(
             (who.key for who in self._contestants if not who.judged),
-            key=lambda key: sum(min(self._tuned[main, key, w].curve.values()) for w in about),
+            key=lambda key: sum(min(self._tuned[main, key, w][0].curve.values()) for w in about),
         )
         judged = self._contestants[0].key
 
@@ -193,7 +204,7 @@ class Contests:
         main = next(kind for kind, granted in self._granted.items() if granted)
         jobs = {
             (who.key, workload.name): self._contest.other_rates(
-                who, self._tuned[main, who.key, workload.name].params, workload
+                who, self._tuned[main, who.key, workload.name][0].params, workload
             )
             for workload in self._workloads
             for who in self._contestants
@@ -215,8 +226,8 @@ class Contests:
         for workload in self._workloads:
             # a schedule costs nothing: one measurement serves all tables but the grafted one
             optimizers = {
-                key[1]: optimizer
-                for key, (optimizer, on) in configs.items()
+                key[1]: own[0]
+                for key, (own, on) in configs.items()
                 if on is workload and key[0] == main
             }
             seconds = step_seconds(optimizers, workload, **how)
@@ -247,7 +258,13 @@ class Contests:
             w.name: target if target is not None else _best_median(rows, w.name)
             for w in self._workloads
         }
-        return Table(kind=kind, rows=tuple(rows), targets=targets, times=times)
+        return Table(
+            kind=kind,
+            rows=tuple(rows),
+            targets=targets,
+            times=times,
+            tunings=self._contest.terms.tunings,
+        )
 
     def _row(
         self,
@@ -266,10 +283,10 @@ class Contests:
                 if "diverged_share" in attrs:
                     diverged.add(cell)
         names = [workload.name for workload in self._workloads]
-        tuned = {name: self._tuned[main, who.key, name] for name in names}
+        tuned = {name: _mean_curve(self._tuned[main, who.key, name]) for name in names}
         # the rates were tried around what was tuned with a schedule
         widths = {
-            name: _width(rates[who.key, name], tuned[name])
+            name: _width(rates[who.key, name], self._tuned[main, who.key, name][0])
             for name in names
             if (who.key, name) in rates and kind != GRAFTED and self._granted[main]
         }
@@ -288,9 +305,11 @@ class Contests:
         )
 
 
-def _tuned(job: Job, who: Contestant, workload: Workload, granted: bool) -> Tuned:
-    params = tuned_params(job)
-    return Tuned(who.optimizer(params, workload, granted=granted), params, tuning_curve(job))
+def _mean_curve(tunings: Sequence[Tuned]) -> Tuned:
+    """Return the first tuning with the mean curve of all."""
+    first = tunings[0]
+    curve = {n: float(np.mean([each.curve[n] for each in tunings])) for n in first.curve}
+    return Tuned(first.optimizer, first.params, curve)
 
 
 def _best_median(rows: Sequence[JudgementRow], task: str) -> float:

@@ -80,12 +80,14 @@ def propose(
     if slot == 0 or not space:
         return dict(first)
     stage, place = divmod(slot, _STAGE)
-    if stage == 0 or place < _SPREAD_IN_STAGE or not known:
-        n = slot if stage == 0 else _STAGE + _SPREAD_IN_STAGE * (stage - 1) + place
-        return _at(_spread(n, len(space), words), space)
+    if stage == 0:
+        return _at(_strata(_STAGE - 1, len(space), words)[place - 1], space)
+    if place < _SPREAD_IN_STAGE or not known:
+        even = _strata(_STAGE, len(space), [*words, stage, 0])
+        return _at(even[place], space)
     best = min(known, key=lambda pair: pair[1])[0]
-    # even here too: six draws of a box leave holes, six of a sequence hardly any
-    unit = _spread(slot, len(space), [*words, 1]).tolist()
+    even = _strata(_STAGE - _SPREAD_IN_STAGE, len(space), [*words, stage, 1])
+    unit = even[place - _SPREAD_IN_STAGE].tolist()
     half = _FIRST_HALF_WIDTH / stage
     found: dict[str, Any] = {}
     for u, (name, each) in zip(unit, space.items(), strict=True):
@@ -168,17 +170,14 @@ def _slot(trial: FrozenTrial) -> int | None:
     return None if found is None else int(found)
 
 
-def _spread(n: int, dimension: int, words: Sequence[int]) -> NDArray[np.float64]:
-    """Return the n-th point of an even sequence in the unit cube, shifted at random.
+def _strata(n: int, dimension: int, words: Sequence[int]) -> NDArray[np.float64]:
+    """Return n points of the unit cube (n, dimension), each in an n-th of its own of every axis.
 
-    Steps by powers of the root of x^(d+1) = x + 1 (Roberts, 2018): any beginning of it is even.
+    A Latin hypercube: so few independent draws would leave holes in each axis.
     """
-    root = 2.0
-    for _ in range(64):
-        root = (1 + root) ** (1 / (dimension + 1))
-    steps = root ** -np.arange(1, dimension + 1)
-    shift = np.random.default_rng(list(words)).random(dimension)
-    return np.asarray((shift + n * steps) % 1.0)
+    random = np.random.default_rng(list(words))
+    cells = np.stack([random.permutation(n) for _ in range(dimension)], axis=1)
+    return np.asarray((cells + random.random((n, dimension))) / n)
 
 
 def _at(unit: NDArray[np.float64], space: Mapping[str, BaseDistribution]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def judge(
     target: float | None = None,
     predecessor: str | None = None,
     tuning_share: float = 1.0,
+    tunings: int = 1,
     tuning_seeds: int = 1,
     most_seeds: int = 100,
     seed: int = 0,
@@ -112,6 +113,10 @@ def judge(
             Whom it should be better than, one of `against`; None: the first one.
         tuning_share:
             Length of tuning trainings, in (0, 1]: the whole schedule, shortened.
+        tunings:
+            How often everybody is tuned anew, each tuning for a share of the test seeds; in
+            1..seeds. With 1 the intervals are about the optimizers as they came out of that
+            tuning; the luck that it had is in them with 8 or more, which cost as many tunings.
         tuning_seeds:
             Trainings of a tuning trial, >= 1.
         most_seeds:
@@ -153,6 +158,7 @@ def judge(
     terms = Terms(
         budget=budget,
         seeds=seeds,
+        tunings=tunings,
         tuning_seeds=tuning_seeds,
         tuning_share=tuning_share,
         half_width=precision,
@@ -303,6 +309,6 @@ def _better(table: Table, tasks: Sequence[str], before: str) -> Any:
 
 
 def _told(terms: Terms, n_seeds: int, reference: str | None) -> dict[str, Any]:
-    kept = ("budget", "tuning_seeds", "tuning_share", "seed", "precision", "device")
+    kept = ("budget", "tunings", "tuning_seeds", "tuning_share", "seed", "precision", "device")
     told = {name: value for name, value in dataclasses.asdict(terms).items() if name in kept}
     return told | {"seeds": n_seeds, "step_sizes_of": reference, "half_width": terms.half_width}

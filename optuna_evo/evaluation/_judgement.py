@@ -96,12 +96,15 @@ class Table:
         rows: The judged one first.
         targets: The validation loss to reach, by task.
         times: When the validation loss was measured, in steps, by task.
+        tunings: How many tunings the seeds were shared by; with several, those of a tuning count
+            as one in intervals, since they have its luck in common.
     """
 
     kind: str
     rows: tuple[JudgementRow, ...]
     targets: Mapping[str, float]
     times: Mapping[str, Sequence[float]]
+    tunings: int = 1
 
     @property
     def judged(self) -> JudgementRow:
@@ -110,16 +113,28 @@ class Table:
 
     def unit(self, tasks: Sequence[str]) -> Unit:
         """Return what intervals are over: tasks where there are more of them than seeds."""
-        seeds = {seed for _, seed in self.judged.losses}
+        seeds = {seed for _, seed in self._by_tuning(self.judged.losses)}
         return "task" if len(tasks) > len(seeds) else "seed"
+
+    def _by_tuning(self, cells: Cells) -> Cells:
+        """Return means over the seeds of each tuning, where there are several."""
+        if self.tunings == 1:
+            return cells
+        groups: dict[tuple[str, int], list[float]] = {}
+        for (task, seed), value in cells.items():
+            groups.setdefault((task, seed % self.tunings), []).append(value)
+        return {cell: sum(values) / len(values) for cell, values in groups.items()}
+
+    def _only(self, cells: Cells, tasks: Sequence[str]) -> Cells:
+        return self._by_tuning({cell: v for cell, v in cells.items() if cell[0] in tasks})
 
     def lines(self, tasks: Sequence[str]) -> list[Line]:
         """Compute the printed table over some of the tasks, the judged one first."""
         unit, ours = self.unit(tasks), self.judged
-        mine = _only(ours.losses, tasks)
+        mine = self._only(ours.losses, tasks)
         others = [row for row in self.rows if not row.judged]
         differences = {
-            row.key: paired(mine, _only(row.losses, tasks), unit=unit) for row in others
+            row.key: paired(mine, self._only(row.losses, tasks), unit=unit) for row in others
         }
         corrected = dict(
             zip(differences, holm([each.p_value for each in differences.values()]), strict=True)
@@ -127,6 +142,7 @@ class Table:
         times = {row.key: self._times(row, tasks, seconds=False) for row in self.rows}
         seconds = {row.key: self._times(row, tasks, seconds=True) for row in self.rows}
         found = profiles({key: _cells_as_tasks(each) for key, each in times.items()})
+        cells = [cell for cell in ours.losses if cell[0] in tasks]
         how: dict[str, Any] = {"budget": 1.0, "unit": unit}
         lines = []
         for row in self.rows:
@@ -134,15 +150,15 @@ class Table:
             lines.append(
                 Line(
                     row=row,
-                    loss=Interval.bootstrap(units_of(_only(row.losses, tasks), unit)),
-                    metric=Interval.bootstrap(units_of(_only(row.metrics, tasks), unit)),
+                    loss=Interval.bootstrap(units_of(self._only(row.losses, tasks), unit)),
+                    metric=Interval.bootstrap(units_of(self._only(row.metrics, tasks), unit)),
                     difference=differences.get(row.key),
                     p_value=corrected.get(row.key, 1.0),
                     steps=other and speed_up(times[ours.key], times[other], **how),
                     seconds=other and speed_up(seconds[ours.key], seconds[other], **how),
                     score=found[row.key].score(),
-                    diverged=sum(cell in row.diverged for cell in mine) / len(mine),
-                    reached=sum(t is not None for t in times[row.key].values()) / len(mine),
+                    diverged=sum(cell in row.diverged for cell in cells) / len(cells),
+                    reached=sum(t is not None for t in times[row.key].values()) / len(cells),
                 )
             )
         return lines
@@ -164,7 +180,7 @@ class Table:
             for cell, curve in row.curves.items()
             if cell[0] in tasks
         }
-        return units_of(cells, self.unit(tasks))
+        return units_of(self._by_tuning(cells), self.unit(tasks))
 
     def _times(
         self, row: JudgementRow, tasks: Sequence[str], *, seconds: bool
@@ -256,10 +272,6 @@ class Judgement:
                 for kind, table in self.tables.items()
             },
         }
-
-
-def _only(cells: Cells, tasks: Sequence[str]) -> dict[tuple[str, int], float]:
-    return {cell: value for cell, value in cells.items() if cell[0] in tasks}
 
 
 def _cells_as_tasks(times: Mapping[tuple[str, int], Time]) -> dict[str, Time]:

@@ -20,9 +20,9 @@ class Tuned:
     """What tuning came to on one task.
 
     Args:
-        optimizer: The best one.
+        optimizer: The best one, of the first tuning where there are several.
         params: Its parameters.
-        curve: The best validation loss after 1, 4, 16, … trials.
+        curve: The best validation loss after 1, 4, 16, … trials, the mean over tunings.
     """
 
     optimizer: OptimizerConfig

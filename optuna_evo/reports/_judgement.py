@@ -120,6 +120,11 @@ def _sentences(judgement: Judgement) -> Iterator[str]:
         f"Everybody was tuned over {terms['budget']} trials on each task (trial 1: the defaults), "
         f"the judged one too: its learning rate by a factor, and its schedule."
     )
+    if terms["tunings"] == 1:
+        yield (
+            "Intervals are about the optimizers as this tuning left them: another one would leave "
+            "others (--tunings)."
+        )
     if judgement.winner is not None:
         winner = judgement.winner
         yield (
