@@ -292,6 +292,15 @@ CONTROLLER: Final = Attribute(
     readers=("study",),
 )
 
+LOSS_CURVE: Final = Attribute(
+    key=_PREFIX + "loss_curve",
+    place="trial system",  # user attributes are columns of the dashboard's table
+    meaning="Its training losses: steps, and for each task a list of means over equal shares of "
+    "them for each seed (table).",
+    writer="objectives",
+    readers=("search", "reports"),
+)
+
 RECORDS: Final[Mapping[str, str]] = {
     "accuracies": "Validation accuracies by task, one for each seed.",
     "accuracy_TASK": "Their mean, for each task.",
