@@ -158,6 +158,19 @@ ENVIRONMENT: Final = _study(
     "study",
 )
 
+RUNS: Final = _study(
+    "runs",
+    "Its runs: date, command, commit and versions of what ran, the last 20 (list of tables).",
+    "study",
+    "study",
+)
+NOTE: Final = _study(
+    "note",
+    "Digest of the note that we wrote last: another one is the user's (str).",
+    "study",
+    "study",
+)
+
 # --- trials: written by the search
 WORKER: Final = _trial(
     "worker",
