@@ -141,7 +141,7 @@ def _lineages(report: StudyReport) -> Section:
     parts: list[Part] = []
     if report.kin:
         parts += [
-            f"The best trial has {len(report.kin) - 1} ancestors; lines join them to their parents.",
+            f"The best trial has {len(report.kin) - 1} ancestors; lines join parents, children.",
             _picture("kinship", "ancestors of the best trial", kinship_picture, report.kin),
         ]
     if report.lineages is not None and report.lineages.winning:

@@ -117,7 +117,7 @@ def compute_report(
     return StudyReport(
         summary=summary,
         about=about,
-        course=tuning_course(study),
+        course=tuning_course(study, predict=False),
         usage=usage_of(trials, configure),
         importance=importance_of(study),
         kin=kinship(trials, best),

@@ -11,6 +11,7 @@ from optuna_evo.study._foreign import foreign_names
 from optuna_evo.study._next import next_lines
 from optuna_evo.study._next import state_of
 from optuna_evo.study._next import StudyState
+from optuna_evo.study._pages import DashboardPages
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import build_space
@@ -43,6 +44,7 @@ from optuna_evo.study._upgrading import upgrade_studies
 
 
 __all__ = [
+    "DashboardPages",
     "note_run",
     "study_report",
     "StudyState",
