@@ -28,16 +28,13 @@ from optuna_evo.reports._lineage import LineageNode
 from optuna_evo.reports._lineage import Lineages
 from optuna_evo.reports._lineage import summarise_lineages
 from optuna_evo.reports._lineage_figures import lineage_figure
-from optuna_evo.reports._lineage_figures import LineagePages
 from optuna_evo.reports._lineage_figures import schedule_figure
-from optuna_evo.reports._lineage_figures import show_lineages
 from optuna_evo.reports._lineage_tree import lineage_tree
 from optuna_evo.reports._markdown import fenced
 from optuna_evo.reports._markdown import in_markdown
 from optuna_evo.reports._meta_progress import MetaProgress
 from optuna_evo.reports._note import study_note
 from optuna_evo.reports._page_figures import best_figure
-from optuna_evo.reports._page_figures import importance_figure
 from optuna_evo.reports._page_figures import population_figure
 from optuna_evo.reports._page_figures import tasks_figure
 from optuna_evo.reports._page_figures import usage_figure
@@ -70,7 +67,6 @@ from optuna_evo.reports._trial_note import TrialPlace
 from optuna_evo.reports._tuning import tuning_course
 from optuna_evo.reports._tuning import TuningCourse
 from optuna_evo.reports._tuning_figures import draw_tuning_course
-from optuna_evo.reports._tuning_figures import tuning_figure
 from optuna_evo.reports._usage import Usage
 from optuna_evo.reports._usage import usage_of
 
@@ -93,7 +89,6 @@ __all__ = [
     "usage_figure",
     "tasks_figure",
     "population_figure",
-    "importance_figure",
     "best_figure",
     "markdown_grid",
     "Grid",
@@ -125,13 +120,11 @@ __all__ = [
     "lineage_figure",
     "lineage_tree",
     "LineageNode",
-    "LineagePages",
     "Lineages",
     "MetaProgress",
     "Proposals",
     "schedule_figure",
     "SearchProgress",
-    "show_lineages",
     "SourceRow",
     "sources_panel",
     "SourcesSummary",
@@ -143,6 +136,5 @@ __all__ = [
     "summarise_lineages",
     "summarise_sources",
     "tuning_course",
-    "tuning_figure",
     "TuningCourse",
 ]

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optuna_evo.evaluation import Interval
+from optuna_evo.evaluation import JudgeRow
 from optuna_evo.names import printable
+from optuna_evo.reports._bands import bands_of
+from optuna_evo.reports._bands import view_of
 from optuna_evo.reports._tuning import TuningCourse
 from optuna_evo.reports._usage import Usage
 
@@ -24,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "best_figure",
-    "importance_figure",
     "page_layout",
+    "plain_text",
     "population_figure",
     "tasks_figure",
     "usage_figure",
@@ -75,7 +79,7 @@ def best_figure(course: TuningCourse) -> "Figure":
     """Draw the value of each trial, and the best so far."""
     from plotly import graph_objects as go
 
-    low, high, n_outside = view_of(course.values)
+    low, high, n_outside = view_of(course.values, course.better)
     dots = _thinned(course)
     figure = go.Figure(layout=page_layout("Best value so far", "trial", "value"))
     colours = [_ORANGE if course.is_bandit[i] else _BLUE for i in dots]
@@ -105,12 +109,16 @@ def best_figure(course: TuningCourse) -> "Figure":
     return figure
 
 
-def tasks_figure(course: TuningCourse) -> "Figure":
-    """Draw each trial's accuracy on every task."""
+def tasks_figure(course: TuningCourse, rows: Sequence[JudgeRow] = ()) -> "Figure":
+    """Draw each trial's accuracy on every task, of a single one with the judge's baselines."""
     from plotly import graph_objects as go
 
-    layout = page_layout("Validation accuracy by task", "trial", "accuracy")
-    figure = go.Figure(layout=layout)
+    title = "Validation accuracy by task"
+    if len(course.tasks) == 1 and rows:
+        title = "Validation accuracy; bands: test rows, 95 %"
+    figure = go.Figure(layout=page_layout(title, "trial", "accuracy"))
+    if len(course.tasks) == 1:
+        _add_bands(figure, course, rows)
     dots = _thinned(course, _MOST_DOTS // max(1, min(_MOST_TASKS, len(course.tasks))))
     for (task, values), colour in zip(course.tasks.items(), _TASK_COLOURS, strict=False):
         points = [i for i in dots if math.isfinite(values[i])]
@@ -124,6 +132,31 @@ def tasks_figure(course: TuningCourse) -> "Figure":
             )
         )
     return figure
+
+
+def _add_bands(figure: "Figure", course: TuningCourse, rows: Sequence[JudgeRow]) -> None:
+    """Add the judged rule and the best baselines as bands, and choose what is shown."""
+    from plotly import graph_objects as go
+
+    ((task, values),) = course.tasks.items()
+    shown = [v for v in values if math.isfinite(v)]
+    low, high, _ = view_of(shown, "higher") if shown else (0.0, 1.0, 0)
+    ends = [course.numbers[0], course.numbers[-1]]
+    for row, colour, name in bands_of(rows, task):
+        interval = Interval.of(row.accuracies[task])
+        half = 0.0 if math.isnan(interval.half_width) else interval.half_width
+        y = [interval.mean, interval.mean]
+        line = {"color": colour, "dash": "dash", "width": 1.5}
+        figure.add_trace(go.Scatter(x=ends, y=y, mode="lines", line=line, name=_name(name)))
+        figure.add_hrect(
+            y0=interval.mean - half,
+            y1=interval.mean + half,
+            fillcolor=colour,
+            opacity=0.18,
+            line_width=0,
+        )
+        low, high = min(low, interval.mean - 2 * half), max(high, interval.mean + 2 * half)
+    figure.update_yaxes(range=[low, high])
 
 
 def population_figure(generations: Mapping[int, Sequence[float]], better: str) -> "Figure":
@@ -153,6 +186,8 @@ def population_figure(generations: Mapping[int, Sequence[float]], better: str) -
         )
     # the lower band is filled up to the median, which comes before it
     figure.data[3].fill = "tonexty"
+    low, high, _ = view_of([v for values in generations.values() for v in values], better)
+    figure.update_yaxes(range=[low, high])
     return figure
 
 
@@ -180,40 +215,6 @@ def usage_figure(usage: Usage) -> "Figure":
         )
     )
     return figure
-
-
-def importance_figure(importance: Mapping[str, float]) -> "Figure":
-    """Draw the share of each parameter in what the value depends on."""
-    from plotly import graph_objects as go
-
-    layout = page_layout("What the value depends on", "importance (PED-ANOVA)", "")
-    layout["margin"] = {**layout["margin"], "l": 10}
-    layout["yaxis"] |= {"automargin": True, "type": "category"}
-    names = [*importance][::-1]
-    figure = go.Figure(layout=layout)
-    figure.add_trace(
-        go.Bar(
-            x=[round(importance[name], 4) for name in names],
-            y=[_name(name) for name in names],
-            orientation="h",
-            marker={"color": _BLUE},
-            showlegend=False,
-        )
-    )
-    return figure
-
-
-def view_of(values: Sequence[float]) -> tuple[float, float, int]:
-    """Return the range to show, and how many values lie outside.
-
-    Values more than three interquartile ranges beyond the quartiles (Tukey's far outliers) would
-    flatten all others.
-    """
-    low, high = np.quantile(values, [0.25, 0.75])
-    reach = 3 * (high - low)
-    inside = [v for v in values if low - reach <= v <= high + reach]
-    margin = 0.05 * (max(inside) - min(inside)) or 0.01
-    return min(inside) - margin, max(inside) + margin, len(values) - len(inside)
 
 
 def _thinned(course: TuningCourse, most: int = _MOST_DOTS) -> list[int]:

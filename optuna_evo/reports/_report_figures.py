@@ -10,10 +10,11 @@ import numpy as np
 
 from optuna_evo.evaluation import Interval
 from optuna_evo.evaluation import JudgeRow
+from optuna_evo.reports._bands import bands_of
+from optuna_evo.reports._bands import view_of
 from optuna_evo.reports._figure_text import in_figure
 from optuna_evo.reports._kinship import Kin
 from optuna_evo.reports._lineage import Lineages
-from optuna_evo.reports._page_figures import view_of
 from optuna_evo.reports._tuning import TuningCourse
 from optuna_evo.reports._usage import Usage
 
@@ -46,7 +47,7 @@ def best_picture(course: TuningCourse) -> "Figure":
     figure = _figure(7.6, 3.6)
     axes = figure.subplots()
     _course(axes, course, course.values, course.best_so_far)
-    low, high, n_outside = view_of(course.values)
+    low, high, n_outside = view_of(course.values, course.better)
     axes.set_ylim(low, high)
     outside = f" ({n_outside} values outside the picture)" if n_outside else ""
     axes.set(xlabel=f"trial{outside}", ylabel=f"value ({course.better} is better)")
@@ -76,12 +77,14 @@ def tasks_picture(
         values = course.tasks[task]
         _course(axes, course, values, [values[i] if i >= 0 else math.nan for i in leaders])
         shown = [v for v in values if math.isfinite(v)]
-        low, high, _ = view_of(shown) if shown else (0.0, 1.0, 0)
-        for row, colour, name in _bands(rows, task):
+        low, high, _ = view_of(shown, "higher") if shown else (0.0, 1.0, 0)
+        for row, colour, name in bands_of(rows, task):
             interval = Interval.of(row.accuracies[task])
             half = 0.0 if math.isnan(interval.half_width) else interval.half_width
             axes.axhspan(interval.mean - half, interval.mean + half, color=colour, alpha=0.22)
-            axes.axhline(interval.mean, color=colour, lw=1, ls="--", label=in_figure(name))
+            axes.axhline(
+                interval.mean, color=colour, lw=1, ls="--", label=in_figure(f"{name}, test rows")
+            )
             low, high = min(low, interval.mean - 2 * half), max(high, interval.mean + 2 * half)
         if len(tasks) == 1 and len(final) == 1:
             (value,) = final.values()
@@ -116,7 +119,7 @@ def population_picture(generations: Mapping[int, Sequence[float]], better: str) 
         axes.plot(numbers, table[:, 1], color=_BLUE, label="median")
     pick = max if better == "higher" else min
     axes.plot(numbers, [pick(generations[g]) for g in numbers], color=_ORANGE, label="best")
-    low, high, _ = view_of([v for values in generations.values() for v in values])
+    low, high, _ = view_of([v for values in generations.values() for v in values], better)
     axes.set_ylim(low, high)
     axes.set(xlabel="generation", ylabel="value")
     axes.legend(fontsize=8, frameon=False)
@@ -254,22 +257,6 @@ def _leaders(course: TuningCourse) -> list[int]:
         if value == value and value != best:
             best, place = value, i
         found.append(place)
-    return found
-
-
-def _bands(rows: Sequence[JudgeRow], task: str) -> list[tuple[JudgeRow, str, str]]:
-    """Return what stands as a band: the judged rule, the best tuned and the best untuned row."""
-    if not rows or task not in rows[0].accuracies:
-        return []
-    judged, *others = rows
-    found = [(judged, _ORANGE, f"{judged.name}, test rows")]
-    tuned = [row for row in others if row.setting.startswith("tuned")]
-    plain = [row for row in others if not row.setting.startswith("tuned")]
-    for each, colour, how in ((tuned, "#2c8a57", "tuned"), (plain, _GREY, "as it comes")):
-        known = [row for row in each if task in row.accuracies]
-        if known:
-            best = max(known, key=lambda row: Interval.of(row.accuracies[task]).mean)
-            found.append((best, colour, f"best baseline {how}: {best.name}, test rows"))
     return found
 
 

@@ -82,6 +82,7 @@ def curves_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> TrialCurves:
 def curves_picture(curves: TrialCurves) -> bytes:
     """Return the course of a trial as a PNG picture."""
     from matplotlib.figure import Figure  # no pyplot: no global state, no window
+    from matplotlib.ticker import MaxNLocator
 
     shown = [
         ("training loss", "optimizer step", list(curves.losses), True),
@@ -98,6 +99,7 @@ def curves_picture(curves: TrialCurves) -> bytes:
             name = in_figure(line.name) if is_loss else None
             axes.plot(line.x, line.y, color=colour, lw=1.6, marker=mark, ms=3, label=name)
         axes.set(title=title, xlabel=xlabel)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(alpha=0.3)
         if is_loss and all(y > 0 for line in lines for y in line.y if math.isfinite(y)):
             axes.set_yscale("log")

@@ -8,6 +8,7 @@ from optuna_evo.study._copying import copy_study
 from optuna_evo.study._dashboard import show_in_dashboard
 from optuna_evo.study._environment import note_environment
 from optuna_evo.study._foreign import foreign_names
+from optuna_evo.study._next import controller_lines
 from optuna_evo.study._next import next_lines
 from optuna_evo.study._next import state_of
 from optuna_evo.study._next import StudyState
@@ -44,6 +45,7 @@ from optuna_evo.study._upgrading import upgrade_studies
 
 
 __all__ = [
+    "controller_lines",
     "DashboardPages",
     "note_run",
     "study_report",

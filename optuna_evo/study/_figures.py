@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from optuna_evo.objectives import kind_of
 from optuna_evo.reports import best_figure
-from optuna_evo.reports import importance_figure
-from optuna_evo.reports import importance_of
 from optuna_evo.reports import lineage_figure
 from optuna_evo.reports import population_figure
 from optuna_evo.reports import schedule_figure
@@ -16,6 +14,7 @@ from optuna_evo.reports import tasks_figure
 from optuna_evo.reports import tuning_course
 from optuna_evo.reports import usage_figure
 from optuna_evo.reports import usage_of
+from optuna_evo.study._reporting import judgement_of
 from optuna_evo.study._reporting import winning_trial
 from optuna_evo.study._stored import StoredStudy
 
@@ -27,17 +26,16 @@ __all__ = ["CONTROLLER_ID", "FIGURE_IDS", "study_figures"]
 
 # A figure with the id of an older one replaces it, and none can be removed: so ids stay.
 _BEST, _LINEAGES, _SCHEDULE = "tuning-course", "lineages", "learned-schedule"
-_POPULATION, _TASKS, _USAGE, _IMPORTANCE = "population", "tasks", "usage", "importance"
+_POPULATION, _TASKS, _USAGE = "population", "tasks", "usage"
 CONTROLLER_ID = "controller"
 FIGURE_IDS = (
     _BEST,
     _LINEAGES,
     _SCHEDULE,
     _POPULATION,
-    _TASKS,
     _USAGE,
+    _TASKS,
     CONTROLLER_ID,
-    _IMPORTANCE,
 )
 """All ids that we give, in the order of the page."""
 _MOST_FIGURES = 4
@@ -47,6 +45,8 @@ def study_figures(
     stored: StoredStudy, configure: Callable[[Any], Any], *, room: int = _MOST_FIGURES
 ) -> dict[str, "Figure"]:
     """Return what there is to show of a study, by id; the most telling, at most four.
+
+    The dashboard draws importances by itself.
 
     Args:
         stored: The study.
@@ -67,9 +67,7 @@ def study_figures(
     usage = usage_of(stored.study.get_trials(deepcopy=False), configure)
     if usage is not None:
         found[_USAGE] = usage_figure(usage)
-    if importance := importance_of(stored.study):
-        found[_IMPORTANCE] = importance_figure(importance)
     if course.tasks:
-        found[_TASKS] = tasks_figure(course)
+        found[_TASKS] = tasks_figure(course, judgement_of(stored)[0])
     chosen = [*found][:room]
     return {name: found[name] for name in FIGURE_IDS if name in chosen}

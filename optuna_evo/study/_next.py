@@ -12,7 +12,7 @@ from optuna_evo.objectives import kind_of
 from optuna_evo.study._stored import StoredStudy
 
 
-__all__ = ["next_lines", "state_of", "StudyState"]
+__all__ = ["controller_lines", "next_lines", "state_of", "StudyState"]
 
 _MOST_LINES = 3
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -32,6 +32,7 @@ class StudyState:
         trains_controllers: Whether its trials meta-train controllers.
         has_genomes: Whether its trials are update rules, so that the best can be a program.
         has_sources: Whether it starts from other studies.
+        is_known: Whether more than its name is known.
     """
 
     name: str
@@ -43,6 +44,7 @@ class StudyState:
     trains_controllers: bool = False
     has_genomes: bool = False
     has_sources: bool = False
+    is_known: bool = True
 
 
 def state_of(stored: StoredStudy) -> StudyState:
@@ -80,6 +82,27 @@ def next_lines(command: str, state: StudyState | None, *, storage: str | None = 
     return [f"{line:{width}}  # {why}" for line, why in chosen]
 
 
+def controller_lines(command: str, name: str | None) -> list[str]:
+    """Return the command lines that make sense after one about learned optimizers.
+
+    Args:
+        command: "list", "show" or "meta-train".
+        name: A name of the package, or a folder; None: there is none.
+    """
+    which = "" if name is None else quoted(name)
+    end = f"-- {which}" if which.startswith("-") else which
+    pairs = [
+        ("show", f"optuna_evo optimizer show {end}", "what it is, and how it was made"),
+        ("figure", f"optuna_evo optimizer show --figure figure.png {end}", "what it does"),
+        ("list", "optuna_evo optimizer list", "those of the package"),
+    ]
+    wanted = {"show": ("figure", "list"), "list": ("show", "figure")}
+    chosen = wanted.get(command, ("show", "figure")) if name is not None else ()
+    found = [(line, why) for key, line, why in pairs if key in chosen]
+    width = max((len(line) for line, _ in found), default=0)
+    return [f"{line:{width}}  # {why}" for line, why in found]
+
+
 def _candidates(state: StudyState | None, storage: str | None) -> Sequence[tuple[str, str, str]]:
     """Return commands, what to type, and why, the most useful first."""
 
@@ -95,6 +118,8 @@ def _candidates(state: StudyState | None, storage: str | None) -> Sequence[tuple
     look = ("dashboard", dashboard, "all of it in the browser")
     if state is None:
         return [("list", line("list"), "the studies of the database"), look]
+    if not state.is_known:
+        return [("show", line("show"), "the best, in the terminal"), look]
     found = []
     if state.n_left:
         n = f"{state.n_left} trial{'s are' if state.n_left > 1 else ' is'} left"
