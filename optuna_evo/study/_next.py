@@ -90,7 +90,7 @@ def controller_lines(command: str, name: str | None) -> list[str]:
         name: A name of the package, or a folder; None: there is none.
     """
     which = "" if name is None else quoted(name)
-    end = f"-- {which}" if which.startswith("-") else which
+    end = f"-- {which}" if (name or "").startswith("-") else which
     pairs = [
         ("show", f"optuna_evo optimizer show {end}", "what it is, and how it was made"),
         ("figure", f"optuna_evo optimizer show --figure figure.png {end}", "what it does"),
@@ -110,7 +110,7 @@ def _candidates(state: StudyState | None, storage: str | None) -> Sequence[tuple
         where = f" --storage {quoted(storage)}" if storage else ""
         name = "" if state is None else quoted(state.name)
         # a name that looks like an option comes last, behind what says that it is none
-        if name.startswith("-"):
+        if state is not None and state.name.startswith("-"):
             return f"optuna_evo study {command}{options}{where} -- {name}"
         return f"optuna_evo study {command} {name}".rstrip() + options + where
 
