@@ -2,7 +2,6 @@
 
 import click
 
-from optuna_evo.attributes import SPEC
 from optuna_evo.cli._allow import remember_copy
 from optuna_evo.cli._lineage import checkpoints_option
 from optuna_evo.cli._next import print_next
@@ -51,6 +50,7 @@ def study_copy(
       optuna_evo study copy digits_optimizer postgresql://user@host/studies
       optuna_evo study copy postgresql://user@host/studies#mine sqlite:///mine.db#mine
     """
+    from optuna_evo.attributes import SPEC
     from optuna_evo.study import copy_study
 
     (old_url, old), (new_url, new) = _place(name), _place(new_name)

@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from optuna_evo.attributes import SPEC
 from optuna_evo.cli._allow import allow_import_option
 from optuna_evo.cli._allow import forget_study
 from optuna_evo.cli._compare import study_compare_samplers
@@ -199,6 +198,7 @@ def study_list(storage: str | None) -> None:
     Example:
       optuna_evo study list --storage sqlite:///studies.db
     """
+    from optuna_evo.attributes import SPEC
     from optuna_evo.reports import study_table
     from optuna_evo.search import open_study
     from optuna_evo.search import study_lines

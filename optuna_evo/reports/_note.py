@@ -28,7 +28,7 @@ def study_note(
         tables: Lines of Markdown: what the judge found.
         commands: How to go on.
     """
-    counts = ", ".join(f"{summary.counts[s]} {s}" for s in _STATES if summary.counts[s])
+    counts = ", ".join(f"{summary.counts[s]} {s}" for s in _STATES if summary.counts.get(s))
     lines = [f"**{in_markdown(word)}:** {in_markdown(text)}  " for word, text in about]
     lines += [f"**trials:** {counts or 'none yet'}", ""]
     if summary.last_error:

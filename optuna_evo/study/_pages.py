@@ -160,7 +160,7 @@ class _Page:
         is_over = n_ended >= self._stored.spec.n_trials
         # what meta-trained controllers do takes a training: it is drawn when a run ends
         kept = [each for each in stored if each["id"] == CONTROLLER_ID]
-        is_due = self._drawn_at < 0 or n_ended - self._drawn_at >= every
+        is_due = not self._figures or n_ended - self._drawn_at >= every
         if n_ended != self._drawn_at and (is_due or is_over):
             found = study_figures(self._stored, self._configure, room=4 - len(kept))
             self._figures = {name: figure.to_json() for name, figure in found.items()}

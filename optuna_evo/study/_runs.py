@@ -12,7 +12,6 @@ import shlex
 import subprocess
 from typing import Any
 
-import optuna_evo
 from optuna_evo.attributes import RUNS
 from optuna_evo.names import printable
 from optuna_evo.names import shown_url
@@ -71,7 +70,7 @@ def _versions() -> dict[str, str]:
 @functools.cache
 def _commit() -> str:
     """Return the commit of a checkout of this package; empty where it was installed otherwise."""
-    folder = Path(optuna_evo.__file__).parent
+    folder = Path(__file__).parents[1]
     git = ["git", "-C", str(folder)]
     options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": _GIT_S}
     with contextlib.suppress(OSError, subprocess.SubprocessError):

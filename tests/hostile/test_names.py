@@ -1,7 +1,7 @@
 """Names and addresses from elsewhere on the command line: nothing breaks, nothing leaks."""
 
-import json
 import html
+import json
 from pathlib import Path
 import sqlite3
 from typing import Any
