@@ -173,6 +173,19 @@ ENVIRONMENT: Final = _study(
     "study",
 )
 
+RUNS: Final = _study(
+    "runs",
+    "Its runs: date, command, commit and versions of what ran, the last 20 (list of tables).",
+    "study",
+    "study",
+)
+NOTE: Final = _study(
+    "note",
+    "Digest of the note that we wrote last: another one is the user's (str).",
+    "study",
+    "study",
+)
+
 # --- trials: written by the search
 WORKER: Final = _trial(
     "worker",
@@ -313,6 +326,15 @@ CONTROLLER: Final = Attribute(
     "texts under this key with :0, :1, ….",
     writer="objectives",
     readers=("study",),
+)
+
+LOSS_CURVE: Final = Attribute(
+    key=_PREFIX + "loss_curve",
+    place="trial system",  # user attributes are columns of the dashboard's table
+    meaning="Its training losses: steps, and for each task a list of means over equal shares of "
+    "them for each seed (table).",
+    writer="objectives",
+    readers=("search", "reports"),
 )
 
 RECORDS: Final[Mapping[str, str]] = {

@@ -10,18 +10,26 @@ from collections.abc import Callable
 from collections.abc import Iterable
 import ipaddress
 import socket
+from socketserver import ThreadingMixIn
 from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+from optuna_evo.cli._allow import allow_import_option
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import storage_option
+from optuna_evo.cli._pages import App
+from optuna_evo.cli._pages import with_pages
+from optuna_evo.cli._stored import load_stored
 from optuna_evo.names import printable
 
 
+if TYPE_CHECKING:
+    from optuna_evo.study import StoredStudy
+
 __all__ = ["dashboard", "guarded"]
 
-App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _REFUSED = "421 Misdirected Request"
 
 
@@ -42,8 +50,22 @@ _REFUSED = "421 Misdirected Request"
     multiple=True,
     help="Answer a browser that calls this machine so, as behind a proxy. May be repeated.",
 )
-def dashboard(storage: str | None, host: str, port: int, names: tuple[str, ...]) -> None:
+@click.option(
+    "--artifacts",
+    metavar="PLACE",
+    envvar="OPTUNA_EVO_ARTIFACTS",
+    help="Where files of trials lie that were uploaded: a folder, or s3://bucket. "
+    "[env: OPTUNA_EVO_ARTIFACTS; default: a folder beside the database, studies.artifacts]",
+)
+@allow_import_option
+def dashboard(
+    storage: str | None, host: str, port: int, names: tuple[str, ...], artifacts: str | None
+) -> None:
     """Show the database in optuna-dashboard.
+
+    Every trial of our studies has a note (its rule, tables by task and seed, why it was proposed,
+    from whom and for whom), the picture of its course, and that as CSV; every study a note and up
+    to four figures. They are made when you look, also of old studies; a note of your own stays.
 
     It has no log-in: keep it on this machine. Only requests to localhost, to an address, or to a
     name of --host or --allow-host are answered.
@@ -58,10 +80,23 @@ def dashboard(storage: str | None, host: str, port: int, names: tuple[str, ...])
 
     from optuna_dashboard import wsgi
 
-    class Server(WSGIServer):
+    from optuna_evo.search import open_artifacts
+    from optuna_evo.study import DashboardPages
+
+    class Server(ThreadingMixIn, WSGIServer):  # a picture is drawn while the page goes on
+        daemon_threads = True
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
-    app = guarded(wsgi(open_database(storage)), (host, *names))
+    opened = open_database(storage)
+    context = click.get_current_context()
+
+    def load(name: str) -> "StoredStudy":
+        with context.scope(cleanup=False):  # a thread of the server has none of its own
+            return load_stored(name, storage, opened=opened)
+
+    pages = DashboardPages(opened, load)
+    paged = with_pages(wsgi(opened, open_artifacts(opened, artifacts)), pages)
+    app = guarded(paged, (host, *names))
     try:
         server = make_server(host, port, app, server_class=Server)
     except (OSError, UnicodeError) as error:

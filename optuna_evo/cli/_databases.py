@@ -4,9 +4,12 @@ import click
 
 from optuna_evo.cli._allow import remember_copy
 from optuna_evo.cli._lineage import checkpoints_option
+from optuna_evo.cli._next import print_next
+from optuna_evo.cli._next import print_next_of_database
 from optuna_evo.cli._options import open_database
 from optuna_evo.cli._options import quiet_optuna
 from optuna_evo.cli._options import storage_option
+from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import reads_study
 from optuna_evo.names import printable
 from optuna_evo.names import shown_url
@@ -47,6 +50,7 @@ def study_copy(
       optuna_evo study copy digits_optimizer postgresql://user@host/studies
       optuna_evo study copy postgresql://user@host/studies#mine sqlite:///mine.db#mine
     """
+    from optuna_evo.attributes import SPEC
     from optuna_evo.study import copy_study
 
     (old_url, old), (new_url, new) = _place(name), _place(new_name)
@@ -64,6 +68,11 @@ def study_copy(
     where = f" in {shown_url(new_url)}" if new_url else ""
     n_trials = len(copied.get_trials(deepcopy=False))
     click.echo(printable(f"Copied {n_trials} trials to study {new or old!r}{where}."))
+    if SPEC.is_in(copied.user_attrs):
+        stored = load_stored(new or old, new_url or storage, opened=target)
+        print_next("copy", stored, url=new_url)
+    else:  # of somebody else's
+        print_next_of_database("copy")
 
 
 def _place(text: str) -> tuple[str | None, str]:
@@ -97,3 +106,4 @@ def study_upgrade(names: tuple[str, ...], storage: str | None) -> None:
     for name, n_renamed in upgrade_studies(open_database(storage), names):
         done = f"{n_renamed} attributes renamed" if n_renamed else "nothing to do"
         click.echo(printable(f"{name}: {done}."))
+    print_next_of_database("upgrade")

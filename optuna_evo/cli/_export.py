@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from optuna_evo.cli._lineage import checkpoints_option
+from optuna_evo.cli._next import print_next
 from optuna_evo.cli._options import data_dir_option
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_study
@@ -74,9 +75,10 @@ def study_export(
         _export_schedule(name, storage, schedule)
     if controller is not None:
         _export_trained(name, storage, controller)
-    if any(place is not None for place in (weights, schedule, controller)):
-        return
     stored = load_stored(name, storage)
+    if any(place is not None for place in (weights, schedule, controller)):
+        print_next("export", stored)
+        return
     if out is not None and out.suffix == ".py":
         text = rule_program(stored)
     else:
@@ -85,6 +87,9 @@ def study_export(
         click.echo(text, nl=False)
     else:
         write_text(out, text)
+        click.echo(printable(f"Wrote {out}."))
+    # what is printed is to be read by a program
+    print_next("export", stored, err=out is None)
 
 
 def _export_model(

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from optuna_evo.cli._next import print_next
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import run_options
 from optuna_evo.cli._printing import print_judgement
@@ -139,10 +140,14 @@ def study_judge(
       optuna_evo study judge digits_optimizer --tasks wine,digits+width=256 --precision 0.005
       optuna_evo study judge digits_optimizer --optimizer rule.py --against adamw,old_rule.json
     """
+    from optuna_evo.study import show_in_dashboard
+
     console = new_console()
     stored = load_stored(name, storage)
     if quick:
         print_judgement(stored, console, device, data_dir, afresh=True)
+        show_in_dashboard(stored)
+        print_next("judge", stored)
         return
     from rich.progress import BarColumn
     from rich.progress import MofNCompleteColumn
@@ -180,6 +185,8 @@ def study_judge(
     if out is not None:
         write_text(out, json.dumps(found.to_dict(), indent=2) + "\n")
         click.echo(printable(f"Wrote {out}."))
+    show_in_dashboard(stored)
+    print_next("judge", stored)
 
 
 def _names(text: str) -> list[str]:

@@ -2,26 +2,19 @@
 
 from collections.abc import Callable
 from typing import Any
-from typing import TYPE_CHECKING
 
 import click
 
+from optuna_evo.cli._next import print_next
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_study
 
 
-if TYPE_CHECKING:
-    from optuna_evo.search import Listener
-    from optuna_evo.study import StoredStudy
-
 __all__ = [
     "checkpoints_option",
     "study_lineage",
-    "with_figures",
 ]
-
-_GENERATION = 10  # trials, where a sampler has no population
 
 
 def checkpoints_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,18 +27,6 @@ def checkpoints_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "s3://bucket/prefix. "
         "[env: OPTUNA_EVO_CHECKPOINTS; default: the spec's, else a folder beside the database]",
     )(command)
-
-
-def with_figures(stored: "StoredStudy", listener: "Listener") -> "Listener":
-    """Return a listener that updates the figures of a study of lineages once per generation."""
-    from optuna_evo.objectives import kind_of
-    from optuna_evo.reports import LineagePages
-
-    if not kind_of(stored.spec).has_lineages:
-        return listener
-    every = getattr(stored.study.sampler, "population_size", _GENERATION)
-    inherit = stored.spec.lineage.inherit
-    return LineagePages(stored.study, inherit=inherit, every=every, listener=listener)
 
 
 @click.command("lineage", short_help="Print the trials that trained the best model.")
@@ -68,3 +49,4 @@ def study_lineage(name: str, storage: str | None, show_all: bool) -> None:
     stored = load_stored(name, storage)
     lineages = summarise_lineages(stored.study, winner(stored).number)
     new_console().print(lineage_tree(lineages, show_all=show_all))
+    print_next("lineage", stored)

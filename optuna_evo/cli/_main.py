@@ -35,7 +35,10 @@ def run(args: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with _warnings_as_lines():
-            code = cli.main(arguments, prog_name="optuna_evo", standalone_mode=False)
+            # commands find under `obj` what was typed
+            code = cli.main(
+                arguments, prog_name="optuna_evo", standalone_mode=False, obj=tuple(arguments)
+            )
     except click.ClickException as error:
         error.show()
         code = error.exit_code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from optuna_evo.cli._next import print_next_of_controllers
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import SET
 from optuna_evo.names import printable
@@ -118,6 +119,7 @@ def optimizer_meta_train(
                 f"{spec.outer.steps} outer steps."
             )
         )
+    print_next_of_controllers("meta-train", str(place))
 
 
 @optimizer.command("show", short_help="Show a learned optimizer: kind, base, how it was made.")
@@ -176,6 +178,7 @@ def optimizer_show(
         click.echo(printable(f"{'' if i else 'base genome':<{width}}{line}"))
     if figure is not None:
         _draw(found, made, figure, family, steps, tasks)
+    print_next_of_controllers("show", controller)
 
 
 def _draw(
@@ -244,6 +247,7 @@ def optimizer_list(folders: tuple[Path, ...]) -> None:
         if isinstance(ours, int | float) and isinstance(base, int | float):
             told += f", held-out loss {ours:.4g}, its base {base:.4g}"
         click.echo(printable(f"{name}: {told}"))
+    print_next_of_controllers("list", next(iter(places), None))
 
 
 def _figures(provenance: Mapping[str, Any]) -> Mapping[str, Any]:

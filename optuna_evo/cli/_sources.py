@@ -4,6 +4,7 @@ import contextlib
 
 import click
 
+from optuna_evo.cli._next import print_next
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_study
@@ -45,6 +46,7 @@ def study_sources(name: str, storage: str | None, refresh: bool) -> None:
     if not read_references(stored.study):
         asked = f": {', '.join(stored.spec.warm_start)} found none" * bool(stored.spec.warm_start)
         click.echo(printable(f"Study {name!r} starts from no other study{asked}."))
+        print_next("sources", stored)
         return
     parameters = space_parameters(stored.spec)
     if parameters is None:  # what its trials had
@@ -53,3 +55,4 @@ def study_sources(name: str, storage: str | None, refresh: bool) -> None:
     with contextlib.closing(reader):
         summary = summarise_sources(stored.study, parameters, reader)
     new_console().print(sources_panel(summary))
+    print_next("sources", stored)

@@ -5,6 +5,7 @@ import time
 
 import click
 
+from optuna_evo.cli._next import print_next
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._stored import load_stored
@@ -54,3 +55,4 @@ def study_status(name: str, storage: str | None, watch: bool, every: float) -> N
             time.sleep(every)
     except KeyboardInterrupt:  # how one stops watching
         click.echo()
+    print_next("status", stored)

@@ -26,6 +26,8 @@ from optuna_evo.names import printable
 
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
     from optuna_evo.spec import StudySpec
     from optuna_evo.study import StoredStudy
     from optuna_evo.warm_start import SourceReader
@@ -63,7 +65,13 @@ def create_stored(
     return stored
 
 
-def load_stored(name: str, storage: str | None, *, to_run: bool = False) -> "StoredStudy":
+def load_stored(
+    name: str,
+    storage: str | None,
+    *,
+    to_run: bool = False,
+    opened: "BaseStorage | None" = None,
+) -> "StoredStudy":
     """Load a study by its name; the sources it starts from are read only where it is to run.
 
     Its spec comes from whoever can write to the database: what it names is imported only where the
@@ -71,7 +79,7 @@ def load_stored(name: str, storage: str | None, *, to_run: bool = False) -> "Sto
     """
     from optuna_evo.study import load_study
 
-    opened = open_database(storage)
+    opened = opened or open_database(storage)
     allowed = allowance_for(name, storage)
     with print_source_warnings():
         return load_study(name, opened, to_run=to_run, allow_import=allowed)

@@ -19,7 +19,8 @@ from optuna_evo.cli._export import study_export
 from optuna_evo.cli._judge import study_judge
 from optuna_evo.cli._lineage import checkpoints_option
 from optuna_evo.cli._lineage import study_lineage
-from optuna_evo.cli._lineage import with_figures
+from optuna_evo.cli._next import print_next
+from optuna_evo.cli._next import print_next_of_database
 from optuna_evo.cli._options import Duration
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import open_database
@@ -41,7 +42,6 @@ from optuna_evo.cli._stored import stored_study
 from optuna_evo.cli._workers import worker_options
 from optuna_evo.cli._workers import WorkerOptions
 from optuna_evo.names import printable
-from optuna_evo.names import quoted
 
 
 __all__ = ["study"]
@@ -79,7 +79,8 @@ def study_create(
     stored = create_stored(spec, storage, exist_ok=False)
     if spec.warm_start:
         print_sources_line(stored)
-    click.echo(f"Created study {name!r}; run it by: optuna_evo study run {quoted(name)}")
+    click.echo(f"Created study {name!r}.")
+    print_next("create", stored)
 
 
 @study.command("run", short_help="Run a study, or go on with it.")
@@ -145,6 +146,7 @@ def study_run(
     from optuna_evo.objectives import kind_of
     from optuna_evo.search import FINISHED
     from optuna_evo.study import note_environment
+    from optuna_evo.study import note_run
     from optuna_evo.study import run_study
     from optuna_evo.study import show_in_dashboard
 
@@ -153,8 +155,13 @@ def study_run(
     channel = workers.channel()
     stored = stored_or_created(target, storage, definition, trials)
     n_more = None if is_function_of_file(target) else trials
+    n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if channel is None and (changed := note_environment(stored, device=device)):
         click.echo(printable(changed), err=True)
+    if channel is None and n_left > 0:
+        context = click.get_current_context()
+        words = context.find_root().obj or (*context.command_path.split()[1:], target)
+        note_run(stored, ["optuna_evo", *words])
     if workers.are_many:
         workers.run_many(stored, storage=storage, n_more=n_more, timeout=timeout, device=device)
     else:
@@ -166,20 +173,21 @@ def study_run(
                 device=device,
                 data_dir=data_dir,
                 checkpoints=checkpoints,
-                listener=with_figures(stored, listener),
+                listener=listener,
             )
     if channel is not None:
         return
     kind, console = kind_of(stored.spec), new_console()
-    show_in_dashboard(stored)
     print_summary(stored, console)
     n_left = stored.spec.n_trials - len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     if n_left > 0:
-        click.echo(f"{n_left} trials are left: optuna_evo study run {quoted(stored.spec.name)}")
+        click.echo(f"{n_left} trials are left.")
     elif kind.has_final(stored.spec):
         print_final(stored, console, device, data_dir)
     elif judge and stored.spec.judge.seeds and kind.compares_optimizers:
         print_judgement(stored, console, device, data_dir, afresh=False)
+    show_in_dashboard(stored)
+    print_next("go on" if n_left > 0 else "run", stored)
 
 
 @study.command("list")
@@ -192,14 +200,20 @@ def study_list(storage: str | None, everything: bool) -> None:
     Example:
       optuna_evo study list --storage sqlite:///studies.db
     """
+    from optuna_evo.attributes import SPEC
     from optuna_evo.reports import study_table
+    from optuna_evo.search import open_study
     from optuna_evo.search import study_lines
 
-    lines = study_lines(open_database(storage))
+    opened = open_database(storage)
+    lines = study_lines(opened)
     shown = [line for line in lines if everything or not line.judged]
     new_console().print(study_table(shown))
     if len(shown) < len(lines):
         click.echo(f"{len(lines) - len(shown)} studies hold trainings of judgements: --all.")
+    readable = (line.name for line in reversed(shown) if not line.problem)
+    ours = (name for name in readable if SPEC.is_in(open_study(name, opened).user_attrs))
+    print_next_of_database("list", next(ours, None))
 
 
 @study.command("show", short_help="Show the best rule, accuracies, population, judgement.")
@@ -215,6 +229,7 @@ def study_show(name: str, storage: str | None) -> None:
     console = new_console()
     print_summary(stored, console)
     print_judgement(stored, console, None, None, afresh=False)
+    print_next("show", stored)
 
 
 @study.command("delete")
@@ -237,6 +252,7 @@ def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: b
     delete_study(name, opened, checkpoints=checkpoints)
     forget_study(name, storage)
     click.echo(f"Deleted study {name!r}.")
+    print_next_of_database("delete")
 
 
 study.add_command(study_compare_samplers)

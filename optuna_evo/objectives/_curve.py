@@ -23,6 +23,8 @@ from optuna_evo.objectives._final import start_cohort
 from optuna_evo.objectives._final import steps_of
 from optuna_evo.objectives._final import value_of
 from optuna_evo.objectives._identity import identity
+from optuna_evo.objectives._loss_curve import loss_curve_record
+from optuna_evo.objectives._loss_curve import points_for
 from optuna_evo.objectives._repetition import seed_of
 from optuna_evo.tasks import partition
 from optuna_evo.tasks import scores
@@ -223,12 +225,13 @@ class CurveRun:
 
     def records(self) -> list[Mapping[str, Any]]:
         """Return the metrics of each member, its training loss, seconds and steps."""
-        losses = {
-            id(member): loss
-            for cohort, members in self._groups
-            for member, loss in zip(members, cohort.losses(), strict=True)
-        }
-        return [self._record(member, losses[id(member)]) for member in self._members]
+        found = {}
+        for cohort, members in self._groups:
+            each = zip(members, cohort.losses(), cohort.curves(points_for(1)), strict=True)
+            for member, loss, curve in each:
+                curves = loss_curve_record(cohort.step, {self._objective.task.name: [curve]})
+                found[id(member)] = self._record(member, loss) | curves
+        return [found[id(member)] for member in self._members]
 
     def _record(self, member: _Member, loss: float) -> dict[str, Any]:
         o = self._objective

@@ -14,6 +14,8 @@ from typing import Any
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.objectives._identity import identity
+from optuna_evo.objectives._loss_curve import loss_curve_record
+from optuna_evo.objectives._loss_curve import points_for
 from optuna_evo.objectives._repetition import seed_of
 from optuna_evo.tasks import Task
 from optuna_evo.trainers import Cohort
@@ -108,6 +110,7 @@ class FitnessRun:
         self._configs = list(configs)
         self._accuracies: list[dict[str, list[float]]] = [{} for _ in configs]
         self._losses: list[list[float]] = [[] for _ in configs]
+        self._curves: list[dict[str, list[Sequence[float]]]] = [{} for _ in configs]
         self._cells = cells
 
     def advance(self) -> list[float]:
@@ -126,6 +129,9 @@ class FitnessRun:
         losses = cohort.losses()
         for known, loss in zip(self._losses, losses, strict=True):
             known.append(loss)
+        curves = cohort.curves(points_for(len(self._cells)))
+        for of_member, curve in zip(self._curves, curves, strict=True):
+            of_member.setdefault(task.name, []).append(curve)
         pairs = zip(accuracies, losses, strict=True)
         return [cell_fitness(accuracy, loss, o.loss_weight) for accuracy, loss in pairs]
 
@@ -134,11 +140,18 @@ class FitnessRun:
         self._configs = [c for c, stays in zip(self._configs, alive, strict=True) if stays]
         self._accuracies = [a for a, stays in zip(self._accuracies, alive, strict=True) if stays]
         self._losses = [known for known, stays in zip(self._losses, alive, strict=True) if stays]
+        self._curves = [known for known, stays in zip(self._curves, alive, strict=True) if stays]
 
     def records(self) -> list[Mapping[str, Any]]:
-        """Return each member's accuracies by task, each task's mean, and the mean loss."""
-        pairs = zip(self._accuracies, self._losses, strict=True)
-        return [accuracy_record(accuracies) | loss_record(losses) for accuracies, losses in pairs]
+        """Return each member's accuracies by task, each task's mean, the mean loss, its curves."""
+        return [
+            accuracy_record(accuracies)
+            | loss_record(losses)
+            | loss_curve_record(self._objective.steps, curves)
+            for accuracies, losses, curves in zip(
+                self._accuracies, self._losses, self._curves, strict=True
+            )
+        ]
 
 
 class FitnessCurveRun:
@@ -186,9 +199,19 @@ class FitnessCurveRun:
         self._losses = [known for known, stays in zip(self._losses, alive, strict=True) if stays]
 
     def records(self) -> list[Mapping[str, Any]]:
-        """Return each member's accuracies by task, each task's mean, and the mean loss."""
-        pairs = zip(self._accuracies, self._losses, strict=True)
-        return [accuracy_record(accuracies) | loss_record(losses) for accuracies, losses in pairs]
+        """Return each member's accuracies by task, each task's mean, the mean loss, its curves."""
+        curves: list[dict[str, list[Sequence[float]]]] = [{} for _ in self._accuracies]
+        for task, cohort in self._cohorts:
+            found = cohort.curves(points_for(len(self._cohorts)))
+            for of_member, curve in zip(curves, found, strict=True):
+                of_member.setdefault(task.name, []).append(curve)
+        done = self._cohorts[0][1].step
+        return [
+            accuracy_record(accuracies) | loss_record(losses) | loss_curve_record(done, each)
+            for accuracies, losses, each in zip(
+                self._accuracies, self._losses, curves, strict=True
+            )
+        ]
 
 
 def cell_fitness(accuracy: float, mean_loss: float, loss_weight: float) -> float:

@@ -9,6 +9,8 @@ import time
 from typing import Any
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.objectives._loss_curve import loss_curve_record
+from optuna_evo.objectives._loss_curve import points_for
 from optuna_evo.objectives._repetition import seed_of
 from optuna_evo.tasks import Task
 from optuna_evo.trainers import Checkpoint
@@ -133,8 +135,17 @@ class SegmentRun:
 
     def records(self) -> list[Mapping[str, Any]]:
         """Return the steps, losses, gradient norm and seconds of each member's segment."""
-        columns = (self._members, self._cohort.losses(), self._cohort.grad_norms())
-        return [self._record(*each) for each in zip(*columns, strict=True)]
+        columns = (
+            self._members,
+            self._cohort.losses(),
+            self._cohort.grad_norms(),
+            self._cohort.curves(points_for(1)),
+        )
+        name, step = self._objective.task.name, self._cohort.step
+        return [
+            self._record(*each) | loss_curve_record(step, {name: [curve]})
+            for *each, curve in zip(*columns, strict=True)
+        ]
 
     def checkpoint(self, member: int) -> Checkpoint:
         """Return the state of the live member at this place."""

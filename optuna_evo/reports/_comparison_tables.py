@@ -10,7 +10,7 @@ from rich.table import Table
 from optuna_evo.evaluation import Interval
 from optuna_evo.reports._comparison import Comparison
 from optuna_evo.reports._comparison import Contender
-from optuna_evo.reports._note import in_markdown
+from optuna_evo.reports._markdown import in_markdown
 from optuna_evo.reports._terminal import plain
 
 

@@ -11,6 +11,8 @@ from optuna_evo.curves import analyse
 from optuna_evo.curves import CurveAnalysis
 from optuna_evo.curves import smoothed
 from optuna_evo.reports._figure_file import save_figure
+from optuna_evo.reports._page_figures import page_layout
+from optuna_evo.reports._page_figures import plain_text
 
 
 if TYPE_CHECKING:
@@ -79,28 +81,29 @@ def controller_figure(trace: "ControllerTrace") -> "Figure":
     from plotly import graph_objects as go
     from plotly.subplots import make_subplots
 
-    panels = dict(list(_panels(trace).items())[:3])  # more would not fit in 50 kB
-    titles = ("Training loss, smoothed", *panels)
-    figure = make_subplots(rows=2, cols=2, subplot_titles=titles)
+    figure = make_subplots(
+        rows=2,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.13,
+        subplot_titles=("training loss, smoothed", _LR.lower()),
+    )
     n_steps = len(trace.lr)
     places = np.unique(np.linspace(0, n_steps - 1, min(n_steps, _MOST_POINTS)).astype(int))
     steps = (places + 1).tolist()
     for name, colour in zip(_CURVES, (_COLOURS[1], "#888888"), strict=True):
-        line = {"color": colour}
         y = [float(f"{v:.4g}") for v in _typical(trace.losses[name])[places]]
-        figure.add_trace(go.Scatter(x=steps, y=y, name=name, line=line), row=1, col=1)
-    for number, table in enumerate(panels.values(), start=1):
-        for t in _shown(table):
-            y = [float(f"{v:.4g}") for v in table[places, t]]
-            line = {"color": _COLOURS[t % len(_COLOURS)]}
-            scatter = go.Scatter(
-                x=steps, y=y, name=trace.tensors[t], line=line, showlegend=number == 1
-            )
-            figure.add_trace(scatter, row=1 + number // 2, col=1 + number % 2)
-    figure.update_yaxes(type="log", row=1, col=1)
-    figure.update_yaxes(type="log", row=1, col=2)
-    margin = {"t": 30, "b": 30, "l": 50, "r": 10}
-    figure.update_layout(template="none", height=430, margin=margin)
+        figure.add_trace(go.Scatter(x=steps, y=y, name=name, line={"color": colour}), row=1, col=1)
+    for t in _shown(trace.lr):
+        y = [float(f"{v:.4g}") for v in trace.lr[places, t]]
+        line = {"color": _COLOURS[t % len(_COLOURS)]}
+        name = plain_text(trace.tensors[t])
+        figure.add_trace(go.Scatter(x=steps, y=y, name=name, line=line), row=2, col=1)
+    figure.update_yaxes(type="log")
+    layout = page_layout("What the controller does", "", "")
+    figure.update_layout({key: layout[key] for key in ("template", "height", "margin", "title")})
+    figure.update_annotations(font_size=11, x=0, xanchor="left")
+    figure.update_xaxes(title={"text": "step"}, row=2, col=1)
     return figure
 
 

@@ -10,6 +10,7 @@ from optuna_evo.files import open_whole
 __all__ = ["save_figure"]
 
 _DPI = 110
+_SALT = "optuna_evo"
 
 
 def save_figure(figure: Any, path: Path) -> None:
@@ -19,6 +20,8 @@ def save_figure(figure: Any, path: Path) -> None:
         UsageError: If matplotlib writes no such files.
         OSError: If the file cannot be written; an old one is as it was.
     """
+    import matplotlib
+
     ending = path.suffix[1:].lower() or "png"
     known = figure.canvas.get_supported_filetypes()
     if ending not in known:
@@ -26,5 +29,7 @@ def save_figure(figure: Any, path: Path) -> None:
             f"No picture can be written to {path}: a file must end with one of "
             f"{', '.join(sorted(known))}."
         )
-    with open_whole(path) as file:
-        figure.savefig(file, dpi=_DPI, format=ending)
+    # the same figure gives the same file
+    dateless = {"metadata": {"Date": None}} if ending == "svg" else {}
+    with matplotlib.rc_context({"svg.hashsalt": _SALT}), open_whole(path) as file:
+        figure.savefig(file, dpi=_DPI, format=ending, **dateless)

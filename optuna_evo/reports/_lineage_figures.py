@@ -9,51 +9,23 @@ import math
 from typing import Any
 from typing import TYPE_CHECKING
 
-import optuna
-from optuna.trial import FrozenTrial
-from optuna.trial import TrialState
-
 from optuna_evo.reports._lineage import LineageNode
 from optuna_evo.reports._lineage import Lineages
-from optuna_evo.reports._lineage import summarise_lineages
-from optuna_evo.search import best_of
-from optuna_evo.search import Listener
-from optuna_evo.search import living
+from optuna_evo.reports._page_figures import page_layout
+from optuna_evo.reports._page_figures import plain_text
 
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-__all__ = ["lineage_figure", "LineagePages", "schedule_figure", "show_lineages"]
+__all__ = ["lineage_figure", "schedule_figure"]
 
-_IDS = ("lineages", "learned-schedule")  # a figure with the id of an older one replaces it
 _WINNER, _OTHERS = "#d1672b", "#9db4d3"
 # With these bounds a study of 1,200 segments, half of them in the winner's lineage, fits in 50 kB.
 _MAX_EDGES = 500
 _MAX_SEGMENTS = 120
 _COLUMNS = 3
-_HEIGHT = 430  # the dashboard shows 450 pixels
 _N_DIGITS = 5  # of a coordinate: more cannot be seen and would make the figure larger
-
-
-def show_lineages(study: optuna.Study, *, inherit: str) -> None:
-    """Put both figures on the study's page in optuna-dashboard; they replace older ones.
-
-    Args:
-        study: A study whose trials are segments.
-        inherit: "parent", "shared" or "none" (see `optuna_evo.search.Lineage`).
-    """
-    from optuna_dashboard import save_plotly_graph_object
-
-    trials = study.get_trials(deepcopy=False)
-    alive = living(trials, inherit=inherit, direction=study.direction)
-    winner = best_of(alive, study.direction)
-    if winner is None:
-        return
-    lineages = summarise_lineages(study, winner.number)
-    figures = (lineage_figure(lineages), schedule_figure(lineages))
-    for name, figure in zip(_IDS, figures, strict=True):
-        save_plotly_graph_object(study, figure, graph_object_id=name)
 
 
 def lineage_figure(lineages: Lineages) -> "Figure":
@@ -72,9 +44,9 @@ def lineage_figure(lineages: Lineages) -> "Figure":
             go.Scatter(x=x, y=y, mode="lines+markers", line=line, marker_size=4, name=name)
         )
     low, high = _view([n.value for n in lineages.nodes.values() if not n.diverged])
-    figure.update_layout(title="Lineages", **_layout())
-    figure.update_xaxes(title="optimizer steps since fresh weights")
-    figure.update_yaxes(title="value", range=[low, high])
+    xlabel = "optimizer steps since fresh weights"
+    figure.update_layout(**page_layout("Lineages", xlabel, "value"))
+    figure.update_yaxes(range=[low, high])
     return figure
 
 
@@ -85,7 +57,8 @@ def schedule_figure(lineages: Lineages) -> "Figure":
 
     names = [name for name in lineages.scales if _is_number(lineages, name)]
     rows = max(1, math.ceil(len(names) / _COLUMNS))
-    figure = make_subplots(rows=rows, cols=_COLUMNS, subplot_titles=names)
+    titles = [plain_text(name) for name in names]
+    figure = make_subplots(rows=rows, cols=_COLUMNS, subplot_titles=titles)
     stride = math.ceil(len(lineages.winning) / _MAX_SEGMENTS)
     segments = [*lineages.winning[::stride], lineages.winning[-1]]
     for nth, name in enumerate(names):
@@ -97,45 +70,12 @@ def schedule_figure(lineages: Lineages) -> "Figure":
         figure.add_trace(trace, **place)
         if lineages.scales[name]:
             figure.update_yaxes(type="log", **place)
-    figure.update_layout(**_layout())
+    layout = page_layout("The schedule of the winner's lineage, over steps", "", "")
+    figure.update_layout({key: layout[key] for key in ("template", "height", "margin", "title")})
+    figure.update_annotations(font_size=11)
+    figure.update_xaxes(tickfont_size=9, nticks=4)
+    figure.update_yaxes(tickfont_size=9)
     return figure
-
-
-class LineagePages:
-    """Listen to a search and update the figures on the dashboard once per generation.
-
-    Args:
-        study: The study.
-        inherit: "parent", "shared" or "none" (see `optuna_evo.search.Lineage`).
-        every: Complete trials of a generation, those of all workers counted.
-        listener: Gets every call too, if there is one.
-    """
-
-    def __init__(
-        self, study: optuna.Study, *, inherit: str, every: int, listener: Listener | None
-    ) -> None:
-        self._study = study
-        self._inherit = inherit
-        self._every = every
-        self._listener = listener
-
-    def started(self, trial_number: int) -> None:
-        """Pass it on."""
-        if self._listener is not None:
-            self._listener.started(trial_number)
-
-    def reported(self, trial_number: int, report: int, n_reports: int) -> None:
-        """Pass it on."""
-        if self._listener is not None:
-            self._listener.reported(trial_number, report, n_reports)
-
-    def finished(self, trial: FrozenTrial) -> None:
-        """Pass it on; after the last trial of a generation update the figures."""
-        if self._listener is not None:
-            self._listener.finished(trial)
-        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if trial.state == TrialState.COMPLETE and len(complete) % self._every == 0:
-            show_lineages(self._study, inherit=self._inherit)
 
 
 def _edges(
@@ -174,8 +114,3 @@ def _view(values: Sequence[float]) -> tuple[float, float]:
 
 def _short(value: Any) -> float:
     return float(f"{value:.{_N_DIGITS}g}")
-
-
-def _layout() -> dict[str, Any]:
-    margin = {"t": 40, "b": 40, "l": 55, "r": 10}
-    return {"template": "none", "height": _HEIGHT, "margin": margin}

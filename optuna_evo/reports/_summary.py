@@ -25,7 +25,14 @@ from optuna_evo.samplers import is_feasible
 from optuna_evo.samplers import rank_of
 
 
-__all__ = ["best_trials", "Generation", "generation_of", "StudySummary", "summarise"]
+__all__ = [
+    "best_trials",
+    "Generation",
+    "generation_of",
+    "settings_of",
+    "StudySummary",
+    "summarise",
+]
 
 _GENERATION_SUFFIX = ":generation"
 
@@ -86,7 +93,7 @@ def summarise(study: optuna.Study, configure: Callable[[FrozenTrial], Config]) -
         n_reused=sum(REUSED_FROM.is_in(trial.user_attrs) for trial in trials),
         best=best,
         equation=optimizer.equation() if optimizer else "",
-        training=_training(config, best.params) if best and config else "",
+        training=settings_of(config, best.params) if best and config else "",
         notes=_notes(best.user_attrs) if best else "",
         fingerprint=(optimizer or config).fingerprint() if config else "",
         accuracies=best.user_attrs.get("accuracies", {}) if best else {},
@@ -101,7 +108,7 @@ def _last_error(trials: Sequence[FrozenTrial]) -> str:
     return f"trial {failed[-1].number}: {ERROR.read(failed[-1].user_attrs)}" if failed else ""
 
 
-def _training(config: Config, params: Mapping[str, Any]) -> str:
+def settings_of(config: Config, params: Mapping[str, Any]) -> str:
     """Say what a configuration sets beside its genome; the parameters where it has none."""
     if isinstance(config, EstimatorConfig):
         settings = [f"{key} {value:.4g}" for key, value in config.params.items()]

@@ -54,8 +54,13 @@ class TuningCourse(NamedTuple):
     better: str
 
 
-def tuning_course(study: optuna.Study) -> TuningCourse:
-    """Compute the course of a study from its complete trials."""
+def tuning_course(study: optuna.Study, *, predict: bool = True) -> TuningCourse:
+    """Compute the course of a study from its complete trials.
+
+    Args:
+        study: The study.
+        predict: Whether a meta-learner predicts them, which takes seconds for 1,000 trials.
+    """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     trials = [t for t in complete if t.value is not None and math.isfinite(t.value)]
     values = [float(t.value) for t in trials if t.value is not None]
@@ -68,7 +73,8 @@ def tuning_course(study: optuna.Study) -> TuningCourse:
         if generation is not None and not bandit:
             generations.setdefault(generation, []).append(value)
     # a meta-learner minimises: of a maximised study it gets the negative values
-    predicted = _predicted(trials, [-v if maximize else v for v in values])
+    losses = [-v if maximize else v for v in values]
+    predicted = _predicted(trials, losses) if predict else []
     pick = np.fmax if maximize else np.fmin  # these ignore NaN where there is another value
     counted = [v if is_feasible(t) else math.nan for t, v in zip(trials, values, strict=True)]
     course = pick.accumulate(np.array(counted))

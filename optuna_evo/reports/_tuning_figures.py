@@ -1,13 +1,11 @@
-"""Draw the course of a tuning study: a PNG by matplotlib, a figure for the dashboard by Plotly."""
+"""Draw the course of a tuning study in four views."""
 
-from collections.abc import Sequence
 from itertools import cycle
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from optuna_evo.reports._bands import view_of
 from optuna_evo.reports._figure_file import save_figure
 from optuna_evo.reports._tuning import MIN_TRIALS_TO_PREDICT
 from optuna_evo.reports._tuning import TuningCourse
@@ -15,9 +13,8 @@ from optuna_evo.reports._tuning import TuningCourse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from plotly.graph_objects import Figure
 
-__all__ = ["draw_tuning_course", "tuning_figure"]
+__all__ = ["draw_tuning_course"]
 
 _GENETIC, _BANDIT = "#3b6fb6", "#d1672b"
 _TITLES = ("Value", "Values by generation", "Best value so far", "Predicted and measured")
@@ -62,7 +59,7 @@ def draw_tuning_course(course: TuningCourse, path: Path) -> None:
         predicted.legend()
     else:
         _say_what_is_missing(predicted, course)
-    low, high, n_outside = _view(course.values)
+    low, high, n_outside = view_of(course.values)
     if n_outside:
         values.set_ylim(low, high)
         generations.set_ylim(low, high)
@@ -70,43 +67,6 @@ def draw_tuning_course(course: TuningCourse, path: Path) -> None:
             predicted.set_xlim(low, high)
         values.set_title(f"{_first_title(course)} ({n_outside} outliers not shown)")
     save_figure(canvas, path)
-
-
-def tuning_figure(course: TuningCourse) -> "Figure":
-    """Return the four views as a Plotly figure, small enough for the dashboard (< 50 kB)."""
-    from plotly import graph_objects as go
-    from plotly.subplots import make_subplots
-
-    last = _predicted_title(course) if course.predicted or not course.tasks else "Accuracy by task"
-    titles = (_first_title(course), *_TITLES[1:3], last)
-    specs = [[{"secondary_y": True}, {}], [{}, {}]]
-    figure = make_subplots(rows=2, cols=2, subplot_titles=titles, specs=specs)
-    colours = [_BANDIT if bandit else _GENETIC for bandit in course.is_bandit]
-    dots = {"mode": "markers", "marker": {"color": colours, "size": 5}, "showlegend": False}
-    values = [round(v, 6) for v in course.values]  # all digits would not fit in 50 kB
-    figure.add_trace(go.Scatter(x=course.numbers, y=values, **dots), row=1, col=1)
-    for generation, members in course.generations.items():
-        box = go.Box(y=members, name=str(generation), showlegend=False, marker_color=_GENETIC)
-        figure.add_trace(box, row=1, col=2)
-    line = {"mode": "lines", "line": {"shape": "hv", "color": _BANDIT}, "showlegend": False}
-    figure.add_trace(go.Scatter(x=course.numbers, y=course.best_so_far, **line), row=2, col=1)
-    if course.predicted:
-        predicted = [round(p, 4) for p in course.predicted]
-        figure.add_trace(go.Scatter(x=values, y=predicted, **dots), row=2, col=2)
-    else:
-        for task, accuracies in course.tasks.items():
-            shown = [None if math.isnan(a) else round(a, 4) for a in accuracies]
-            points = go.Scatter(x=course.numbers, y=shown, name=task, mode="markers")
-            figure.add_trace(points, row=2, col=2)
-    if _has_losses(course):
-        losses = [None if math.isnan(loss) else round(loss, 4) for loss in course.losses]
-        grey = {"mode": "lines", "line": {"color": "#aaa", "width": 1}, "showlegend": False}
-        trace = go.Scatter(x=course.numbers, y=losses, name="loss", **grey)
-        figure.add_trace(trace, row=1, col=1, secondary_y=True)
-    # the dashboard shows 450 pixels
-    margin = {"t": 30, "b": 30, "l": 50, "r": 10}
-    figure.update_layout(template="none", height=430, margin=margin)
-    return figure
 
 
 def _has_losses(course: TuningCourse) -> bool:
@@ -128,19 +88,6 @@ def _say_what_is_missing(axes: "Axes", course: TuningCourse) -> None:
     missing = MIN_TRIALS_TO_PREDICT - len(course.values)
     text = f"Predictions need {MIN_TRIALS_TO_PREDICT} complete trials: {missing} more."
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="0.4")
-
-
-def _view(values: Sequence[float]) -> tuple[float, float, int]:
-    """Return the range to show, and how many values lie outside.
-
-    Values more than three interquartile ranges beyond the quartiles (Tukey's far outliers) would
-    flatten all others.
-    """
-    low, high = np.quantile(values, [0.25, 0.75])
-    reach = 3 * (high - low)
-    inside = [v for v in values if low - reach <= v <= high + reach]
-    margin = 0.05 * (max(inside) - min(inside)) or 0.01
-    return min(inside) - margin, max(inside) + margin, len(values) - len(inside)
 
 
 def _first_bandit(course: TuningCourse) -> int | None:

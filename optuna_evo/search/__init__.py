@@ -4,6 +4,7 @@ from optuna_evo.search._ancestry import ancestors
 from optuna_evo.search._ancestry import best_of
 from optuna_evo.search._ancestry import living
 from optuna_evo.search._ancestry import parent_of
+from optuna_evo.search._artifacts import open_artifacts
 from optuna_evo.search._checkpoints import AtomicFileSystemStore
 from optuna_evo.search._checkpoints import CheckpointStore
 from optuna_evo.search._checkpoints import open_checkpoints
@@ -32,6 +33,7 @@ from optuna_evo.search._unlogged import unlogged_study
 
 
 __all__ = [
+    "open_artifacts",
     "ancestors",
     "AtomicFileSystemStore",
     "best_of",

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
     from optuna_evo.trainers import Checkpoint
 
-__all__ = ["AtomicFileSystemStore", "CheckpointStore", "open_checkpoints"]
+__all__ = ["AtomicFileSystemStore", "beside", "CheckpointStore", "open_checkpoints", "open_s3"]
 
 _S3 = "s3://"
+_ENDING = ".checkpoints"
 _MOST_NAME = 240  # characters of a study's name; a folder's name has 255 at most
 
 
@@ -58,13 +59,13 @@ def open_checkpoints(
         UsageError: If no location is named and the database is no SQLite file.
         StorageError: If the location cannot be written.
     """
-    place = location or _beside(storage)
+    place = location or beside(storage, _ENDING)
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", study)[:_MOST_NAME]
     key = f"{plain}-{zlib.crc32(study.encode()):08x}"
     if place.startswith(_S3):
         bucket, _, prefix = place.removeprefix(_S3).partition("/")
         name = "/".join(filter(None, (prefix.strip("/"), key)))
-        return CheckpointStore(_open_s3(bucket), name, place=f"{_S3}{bucket}/{name}")
+        return CheckpointStore(open_s3(bucket), name, place=f"{_S3}{bucket}/{name}")
     folder = Path(place).expanduser()
     try:
         (folder / key).mkdir(parents=True, exist_ok=True)
@@ -216,26 +217,35 @@ def _of_files(error: BaseException | None) -> OSError | None:
     return error
 
 
-def _open_s3(bucket: str) -> Boto3ArtifactStore:
+def open_s3(bucket: str) -> Boto3ArtifactStore:
+    """Open a bucket.
+
+    Raises:
+        UsageError: If it has no name.
+        StorageError: If boto3 is not there.
+    """
     if not bucket:
         raise UsageError('A place in S3 is named "s3://bucket/prefix"; the bucket is missing.')
     try:
         return Boto3ArtifactStore(bucket)
     except ImportError as error:
-        raise StorageError(
-            "Checkpoints in S3 need boto3: pip install 'optuna-evo[s3]'."
-        ) from error
+        raise StorageError("Files in S3 need boto3: pip install 'optuna-evo[s3]'.") from error
 
 
-def _beside(storage: "BaseStorage") -> str:
+def beside(storage: "BaseStorage", ending: str) -> str:
+    """Return a folder beside the file of a database.
+
+    Raises:
+        UsageError: If the database is no file.
+    """
     backend: Any = getattr(storage, "_backend", storage)  # Optuna puts a cache before it
     text = str(getattr(storage, "url", None) or getattr(backend, "url", "sqlite://"))
     if (journal := path_of_journal(text)) is not None:
-        return str(journal.with_suffix(".checkpoints"))
+        return str(journal.with_suffix(ending))
     url = sqlalchemy.make_url(text)
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         raise UsageError(
             "Say where checkpoints go, by --checkpoints, OPTUNA_EVO_CHECKPOINTS or "
             "lineage.checkpoints: a folder that all workers reach, or s3://bucket/prefix."
         )
-    return str(Path(str(url.database)).with_suffix(".checkpoints"))
+    return str(Path(str(url.database)).with_suffix(ending))

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 from optuna_evo.attributes import DIVERGED
+from optuna_evo.attributes import LOSS_CURVE
 from optuna_evo.config import Config
 from optuna_evo.search import _leases as leases
 from optuna_evo.search._protocols import Inheritance
@@ -202,7 +203,10 @@ def _tell(
     objective: Objective[_C],
 ) -> FrozenTrial | None:
     for key, value in record.items():
-        trial.set_user_attr(key, value)
+        if key == LOSS_CURVE.key:
+            study._storage.set_trial_system_attr(trial._trial_id, key, value)
+        else:
+            trial.set_user_attr(key, value)
     if verdict is _Verdict.POOR:
         return leases.finish(study, trial, state=TrialState.PRUNED)
     if verdict is _Verdict.DIVERGED:

@@ -13,9 +13,11 @@ from optuna_evo.spec._tables import check_storable
 from optuna_evo.spec._tables import read_table
 from optuna_evo.spec._tables import set_entry
 from optuna_evo.spec._tables import to_table
+from optuna_evo.spec._toml import as_toml
 
 
 __all__ = [
+    "as_toml",
     "changed_spec",
     "check_arguments",
     "check_storable",

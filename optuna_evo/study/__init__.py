@@ -10,12 +10,18 @@ from optuna_evo.study._environment import note_environment
 from optuna_evo.study._foreign import foreign_names
 from optuna_evo.study._judging import judge_stored
 from optuna_evo.study._judging import last_judgement
+from optuna_evo.study._next import controller_lines
+from optuna_evo.study._next import next_lines
+from optuna_evo.study._next import state_of
+from optuna_evo.study._next import StudyState
+from optuna_evo.study._pages import DashboardPages
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import build_space
 from optuna_evo.study._parts import check_parts
 from optuna_evo.study._parts import resolve_spec
 from optuna_evo.study._parts import space_parameters
+from optuna_evo.study._reporting import study_report
 from optuna_evo.study._run import best_genome
 from optuna_evo.study._run import best_settings
 from optuna_evo.study._run import best_trial
@@ -24,6 +30,7 @@ from optuna_evo.study._run import judge_study
 from optuna_evo.study._run import run_study
 from optuna_evo.study._run import stored_judgement
 from optuna_evo.study._run import train_best
+from optuna_evo.study._runs import note_run
 from optuna_evo.study._stored import checkpoints_of
 from optuna_evo.study._stored import create_study
 from optuna_evo.study._stored import delete_study
@@ -40,6 +47,13 @@ from optuna_evo.study._upgrading import upgrade_studies
 
 
 __all__ = [
+    "controller_lines",
+    "DashboardPages",
+    "note_run",
+    "study_report",
+    "StudyState",
+    "state_of",
+    "next_lines",
     "best_controller",
     "best_genome",
     "best_settings",

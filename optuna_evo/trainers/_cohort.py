@@ -77,6 +77,13 @@ class Cohort(Protocol):
     def losses(self) -> Sequence[float]:
         """Return the mean training loss of the last steps (the loss window); NaN before any."""
 
+    def curves(self, points: int) -> Sequence[Sequence[float]]:
+        """Return each member's training loss so far as at most so many means.
+
+        Each is the mean over an equal share of the steps, the earliest first; a loss that is not
+        finite is NaN. Empty before any step, and for a member that has left a stack.
+        """
+
     def grad_norms(self) -> Sequence[float]:
         """Return the mean norm of the gradient before clipping, over the same steps.
 

@@ -117,6 +117,11 @@ class Member:
         """Return the mean loss of the last steps."""
         return self._mean(self._losses, window)
 
+    @property
+    def known_losses(self) -> Tensor:
+        """The losses of all steps done."""
+        return self._losses[: self._n_done]
+
     def mean_grad_norm(self, window: int) -> float:
         """Return the mean norm of the gradient over the last steps."""
         return math.nan if self._norms is None else self._mean(self._norms, window)

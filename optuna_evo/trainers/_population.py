@@ -34,6 +34,7 @@ from optuna_evo.trainers._setting import check_alive
 from optuna_evo.trainers._setting import clip_and_sparsity
 from optuna_evo.trainers._setting import own_random_state
 from optuna_evo.trainers._setting import Setting
+from optuna_evo.trainers._shares import means_of_shares
 from optuna_evo.trainers._stack import Stack
 from optuna_evo.trainers._stack_checkpoint import checkpoint_of_row
 from optuna_evo.trainers._stack_checkpoint import restore_row
@@ -140,6 +141,12 @@ class PopulationCohort:
     def losses(self) -> list[float]:
         """Return the mean training loss of the last steps."""
         return self._in_order(self._recent(self._losses))
+
+    def curves(self, points: int) -> list[Sequence[float]]:
+        """Return each member's training loss so far as at most so many means."""
+        means = means_of_shares(self._losses[:, : self._step], points)
+        found = dict(zip(self._rows, means, strict=True))
+        return [found.get(member, []) for member in self._members]
 
     def grad_norms(self) -> list[float]:
         """Return the mean norm of the gradient over the last steps."""

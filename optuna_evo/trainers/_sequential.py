@@ -25,6 +25,7 @@ from optuna_evo.trainers._outputs import whole
 from optuna_evo.trainers._setting import check_alive
 from optuna_evo.trainers._setting import own_random_state
 from optuna_evo.trainers._setting import Setting
+from optuna_evo.trainers._shares import means_of_shares
 
 
 __all__ = ["SequentialCohort"]
@@ -89,6 +90,10 @@ class SequentialCohort:
             math.nan if member.is_out else _finite_or_nan(member.mean_loss(window))
             for member in self._members
         ]
+
+    def curves(self, points: int) -> list[Sequence[float]]:
+        """Return each member's training loss so far as at most so many means."""
+        return [means_of_shares(member.known_losses[None], points)[0] for member in self._members]
 
     def grad_norms(self) -> list[float]:
         """Return the mean norm of the gradient over the last steps."""

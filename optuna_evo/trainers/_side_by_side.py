@@ -62,6 +62,10 @@ class SideBySideCohort:
         """Return the mean training loss of the last steps."""
         return self._gather(cohort.losses() for cohort, _ in self._parts)
 
+    def curves(self, points: int) -> list[Sequence[float]]:
+        """Return each member's training loss so far as at most so many means."""
+        return self._gather(cohort.curves(points) for cohort, _ in self._parts)
+
     def grad_norms(self) -> list[float]:
         """Return the mean norm of the gradient over the last steps."""
         return self._gather(cohort.grad_norms() for cohort, _ in self._parts)

@@ -107,6 +107,7 @@ def test_create_run_in_parts_list_show_export_delete(
     assert call(capsys, "study", "create", "mine", "small.toml", *storage)[0] == 0
     _, out, _ = call(capsys, "study", "run", "mine", "--trials", "3", "--no-judge", *storage)
     assert "3 complete" in out and "5 trials are left" in out
+    assert "optuna_evo study run mine --storage sqlite:///other.db" in out
     assert "mine" in call(capsys, "study", "list", *storage)[1]
     assert "3 complete" in call(capsys, "study", "show", "mine", *storage)[1]
     exported = json.loads(call(capsys, "study", "export", "mine", *storage)[1])

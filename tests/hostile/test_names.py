@@ -1,5 +1,6 @@
 """Names and addresses from elsewhere on the command line: nothing breaks, nothing leaks."""
 
+import html
 import json
 from pathlib import Path
 import sqlite3
@@ -70,25 +71,32 @@ def call(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]
     return caught.value.code, out, err
 
 
+def runs(name: str) -> str:
+    """Return how the command line that runs a study is shown."""
+    end = f"-- {quoted(name)}" if name.startswith("-") else quoted(name)
+    return f"optuna_evo study run {end}"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_study_of_any_name_is_created_run_listed_shown_and_drawn(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = call(capsys, "study", "create", "--", name, "s.toml")
     assert code == 0, err
-    assert f"run it by: optuna_evo study run {quoted(name)}" in out
+    assert runs(name) in out
     call(capsys, "study", "create", "plain", "s.toml")
     code, out, err = call(capsys, "study", "run", "--device", "cpu", "--trials", "1", "--", name)
     assert code == 0, err
-    assert f"1 trials are left: optuna_evo study run {quoted(name)}" in out
+    assert "1 trials are left." in out and runs(name) in out
     code, out, err = call(capsys, "study", "list")
     assert code == 0 and printable(name) in out and "plain" in out, err
     code, out, err = call(capsys, "study", "show", "--", name)
     assert code == 0 and printable(name) in out, err
     code, out, err = call(capsys, "study", "report", "--", name)
     assert code == 0, err
-    (picture,) = Path().glob("*.png")
-    assert picture.name == f"{file_stem(name)}.png"
+    (page,) = Path().glob("*.html")
+    assert page.name == f"{file_stem(name)}.html"
+    assert html.escape(printable(name)) in page.read_text(encoding="utf-8")
     code, _, err = call(capsys, "study", "create", "--", name, "s.toml")
     assert code == 2 and f"study run {quoted(name)}" in err.replace("\\\\", "\\")
     assert call(capsys, "study", "delete", "--yes", "--", name)[0] == 0

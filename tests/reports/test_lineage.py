@@ -13,7 +13,6 @@ from optuna_evo.attributes import DIVERGED
 from optuna_evo.attributes import MEMBER
 from optuna_evo.reports import lineage_figure
 from optuna_evo.reports import lineage_tree
-from optuna_evo.reports import LineagePages
 from optuna_evo.reports import Lineages
 from optuna_evo.reports import schedule_figure
 from optuna_evo.reports import summarise_lineages
@@ -102,15 +101,3 @@ def test_figures_of_long_studies_stay_small() -> None:
     for figure in (lineage_figure(found), schedule_figure(found)):
         assert len(figure.to_json()) < 50_000
     assert len(found.winning) == n // 2
-
-
-def test_the_figures_are_updated_once_per_generation() -> None:
-    study = study_of([])
-    pages = LineagePages(study, inherit="shared", every=2, listener=None)
-    grown = []
-    for trial in study_of([None, 0, 1, 2, 3]).get_trials():
-        study.add_trial(trial)
-        pages.finished(trial)
-        attrs = study._storage.get_study_system_attrs(study._study_id)
-        grown.append(str(attrs).count('"uid"') + len(str(attrs)))
-    assert grown[0] < grown[1] == grown[2] < grown[3] == grown[4]

@@ -130,6 +130,24 @@ class TrainerContract:
         assert same(run.state_dicts()[1], alone.state_dicts()[0])
         assert same(run.checkpoints()[1].model, alone.checkpoints()[0].model)
 
+    def test_the_curves_are_means_of_all_losses_of_each_live_member(self) -> None:
+        run = self.start([SGD, DROPOUT, ADAMW], TWO_MOONS, seed=3, total_steps=40)
+        steps: list[list[float]] = []
+        one = self.start([SGD, DROPOUT, ADAMW], TWO_MOONS, seed=3, total_steps=40, loss_window=1)
+        for _ in range(12):
+            one.train(1)
+            steps.append(list(one.losses()))
+        assert run.curves(4) == [[], [], []]
+        run.train(12)
+        run.drop([True, False, True])
+        first, last = run.curves(4)
+        assert first == pytest.approx(
+            [sum(s[0] for s in steps[i : i + 3]) / 3 for i in (0, 3, 6, 9)]
+        )
+        assert last == pytest.approx(
+            [sum(s[2] for s in steps[i : i + 3]) / 3 for i in (0, 3, 6, 9)]
+        )
+
     def test_a_run_may_lose_all_its_members(self) -> None:
         run = self.start([SGD, ADAMW], TWO_MOONS, seed=0, total_steps=40)
         run.drop([False, False])
