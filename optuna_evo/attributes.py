@@ -158,6 +158,14 @@ ENVIRONMENT: Final = _study(
     "study",
 )
 
+IMPORTED: Final = _study(
+    "imported",
+    "Where its runs come from: file, column of the value, what was inferred (table).",
+    "study",
+    "study",
+    "warm_start",
+)
+
 # --- trials: written by the search
 WORKER: Final = _trial(
     "worker",

@@ -16,6 +16,7 @@ from optuna_evo.cli._definition import definition_options
 from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._definition import with_sources
 from optuna_evo.cli._export import study_export
+from optuna_evo.cli._import import study_import
 from optuna_evo.cli._lineage import checkpoints_option
 from optuna_evo.cli._lineage import study_lineage
 from optuna_evo.cli._lineage import with_figures
@@ -249,6 +250,7 @@ def study_delete(name: str, storage: str | None, checkpoints: str | None, yes: b
 study.add_command(study_compare_samplers)
 study.add_command(study_copy)
 study.add_command(study_export)
+study.add_command(study_import)
 study.add_command(study_lineage)
 study.add_command(study_report)
 study.add_command(study_sources)

@@ -8,6 +8,12 @@ from optuna_evo.study._copying import copy_study
 from optuna_evo.study._dashboard import show_in_dashboard
 from optuna_evo.study._environment import note_environment
 from optuna_evo.study._foreign import foreign_names
+from optuna_evo.study._imports._runs import ImportedRuns
+from optuna_evo.study._imports._runs import read_runs
+from optuna_evo.study._imports._space import read_space
+from optuna_evo.study._imports._store import check_free
+from optuna_evo.study._imports._store import import_runs
+from optuna_evo.study._imports._store import store_runs
 from optuna_evo.study._parts import build_objective
 from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import build_space
@@ -45,6 +51,7 @@ __all__ = [
     "build_objective",
     "build_sampler",
     "build_space",
+    "check_free",
     "check_parts",
     "checkpoints_of",
     "comparison_specs",
@@ -54,10 +61,14 @@ __all__ = [
     "delete_study",
     "foreign_names",
     "final_metrics",
+    "import_runs",
+    "ImportedRuns",
     "judge_study",
     "load_study",
     "note_environment",
     "read_comparison",
+    "read_runs",
+    "read_space",
     "refresh_sources",
     "resolve_spec",
     "run_comparison",
@@ -65,6 +76,7 @@ __all__ = [
     "show_in_dashboard",
     "space_parameters",
     "smart_hyperparameter_tuning",
+    "store_runs",
     "stored_judgement",
     "StoredStudy",
     "trace_best",
