@@ -48,7 +48,7 @@ def study_report(name: str, storage: str | None, out: Path | None) -> None:
     stored = load_stored(name, storage)
     best_trial(stored)  # says so if there is nothing to draw yet
     path = out or Path(f"{file_stem(name)}.png")
-    draw_tuning_course(tuning_course(stored.study), path)
+    draw_tuning_course(tuning_course(stored.study, stored.spec.objective.cost), path)
     written = [str(path)]
     if rows := stored_judgement(stored):
         judged = path.with_stem(f"{path.stem}_judged")

@@ -30,7 +30,7 @@ _IMPORTED, _IMPORTED_KIND = "imported", f"{_KINDS}._imported:ImportedKind"
 
 # Tables of a spec whose keys each kind takes or refuses (`ObjectiveKind.takes`).
 _TABLES = ("trainer", "objective", "lineage", "judge", "final")
-_FOR_ALL = {"objective.name"}
+_FOR_ALL = {"objective.name", "objective.cost"}
 
 
 def kind_of(spec: StudySpec) -> ObjectiveKind:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optuna_evo.reports._figure_file import save_figure
+from optuna_evo.reports._figure_text import in_figure
 from optuna_evo.reports._tuning import MIN_TRIALS_TO_PREDICT
 from optuna_evo.reports._tuning import TuningCourse
 
@@ -45,12 +46,13 @@ def draw_tuning_course(course: TuningCourse, path: Path) -> None:
             list(course.generations.values()), tick_labels=list(map(str, course.generations))
         )
     generations.set(xlabel="generation", ylabel="value")
-    best.step(course.numbers, course.best_so_far, where="post", color=_BANDIT)
+    best.step(_progress(course), course.best_so_far, where="post", color=_BANDIT)
     first_bandit = _first_bandit(course)
-    if first_bandit is not None:
+    if first_bandit is not None and not course.spent:
         best.axvline(first_bandit - 0.5, color="0.5", ls="--", lw=1, label="bandit phase begins")
         best.legend(loc="center right")
-    best.set(xlabel="trial", ylabel=f"best value ({course.better} is better)")
+    best.set(xlabel=in_figure(course.cost) if course.spent else "trial")
+    best.set(ylabel=f"best value ({course.better} is better)")
     if course.predicted:
         predicted.scatter(course.values, course.predicted, c=colours, s=18)
         predicted.set(title=_predicted_title(course))
@@ -89,7 +91,10 @@ def tuning_figure(course: TuningCourse) -> "Figure":
         box = go.Box(y=members, name=str(generation), showlegend=False, marker_color=_GENETIC)
         figure.add_trace(box, row=1, col=2)
     line = {"mode": "lines", "line": {"shape": "hv", "color": _BANDIT}, "showlegend": False}
-    figure.add_trace(go.Scatter(x=course.numbers, y=course.best_so_far, **line), row=2, col=1)
+    progress = go.Scatter(x=_progress(course), y=course.best_so_far, **line)
+    figure.add_trace(progress, row=2, col=1)
+    if course.spent:
+        figure.update_xaxes(title_text=in_figure(course.cost), row=2, col=1)
     if course.predicted:
         predicted = [round(p, 4) for p in course.predicted]
         figure.add_trace(go.Scatter(x=values, y=predicted, **dots), row=2, col=2)
@@ -107,6 +112,11 @@ def tuning_figure(course: TuningCourse) -> "Figure":
     margin = {"t": 30, "b": 30, "l": 50, "r": 10}
     figure.update_layout(template="none", height=430, margin=margin)
     return figure
+
+
+def _progress(course: TuningCourse) -> list[float]:
+    """Return what the best value is drawn against: the cost spent, or the trials."""
+    return [float(f"{x:.6g}") for x in course.spent] or [float(n) for n in course.numbers]
 
 
 def _has_losses(course: TuningCourse) -> bool:

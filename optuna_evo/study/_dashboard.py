@@ -34,7 +34,7 @@ def show_in_dashboard(stored: StoredStudy) -> None:
         return
     summary = summarise(stored.study, build_space(stored.spec))
     save_note(stored.study, study_note(summary))
-    figure = tuning_figure(tuning_course(stored.study))
+    figure = tuning_figure(tuning_course(stored.study, stored.spec.objective.cost))
     save_plotly_graph_object(stored.study, figure, graph_object_id=_FIGURE_ID)
     if kind_of(stored.spec).has_lineages:
         show_lineages(stored.study, inherit=stored.spec.lineage.inherit)
