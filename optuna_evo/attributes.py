@@ -185,6 +185,13 @@ NOTE: Final = _study(
     "study",
     "study",
 )
+IMPORTED: Final = _study(
+    "imported",
+    "Where its runs come from: file, column of the value, what was inferred (table).",
+    "study",
+    "study",
+    "warm_start",
+)
 
 # --- trials: written by the search
 WORKER: Final = _trial(

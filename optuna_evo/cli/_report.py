@@ -79,7 +79,7 @@ def _draw(stored: "StoredStudy", path: Path) -> list[Path]:
     from optuna_evo.study import stored_judgement
     from optuna_evo.study import trace_best
 
-    draw_tuning_course(tuning_course(stored.study), path)
+    draw_tuning_course(tuning_course(stored.study, cost=stored.spec.objective.cost), path)
     written = [path]
     if rows := stored_judgement(stored):
         judged = path.with_stem(f"{path.stem}_judged")

@@ -16,6 +16,7 @@ from optuna_evo.cli._definition import definition_options
 from optuna_evo.cli._definition import is_function_of_file
 from optuna_evo.cli._definition import with_sources
 from optuna_evo.cli._export import study_export
+from optuna_evo.cli._import import study_import
 from optuna_evo.cli._judge import study_judge
 from optuna_evo.cli._lineage import checkpoints_option
 from optuna_evo.cli._lineage import study_lineage
@@ -259,6 +260,7 @@ study.add_command(study_compare_samplers)
 study.add_command(study_copy)
 study.add_command(study_export)
 study.add_command(study_judge)
+study.add_command(study_import)
 study.add_command(study_lineage)
 study.add_command(study_report)
 study.add_command(study_sources)

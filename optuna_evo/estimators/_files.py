@@ -178,7 +178,8 @@ def _decimal_votes(data: Any) -> tuple[int, int]:
     points = commas = 0
     for name in data.columns:
         if data[name].dtype.kind == "O":
-            texts = [text.strip() for text in data[name].dropna().unique()[:_N_VOTERS]]
+            cells = data[name].dropna().unique()[:_N_VOTERS]
+            texts = [cell.strip() for cell in cells if isinstance(cell, str)]  # else a truth
             n_point, n_comma = decimal_votes(texts)
             points += n_point > n_comma
             commas += n_comma > n_point

@@ -24,11 +24,13 @@ OBJECTIVES: Mapping[str, str] = {
     "meta_loss": f"{_KINDS}._meta_loss:MetaLossKind",
 }
 _OWN = f"{_KINDS}._own:OwnKind"
+# Of studies whose runs come from elsewhere; nobody writes it into a spec.
+_IMPORTED, _IMPORTED_KIND = "imported", f"{_KINDS}._imported:ImportedKind"
 
 
 # Tables of a spec whose keys each kind takes or refuses (`ObjectiveKind.takes`).
 _TABLES = ("trainer", "objective", "lineage", "judge", "final")
-_FOR_ALL = {"objective.name"}
+_FOR_ALL = {"objective.name", "objective.cost"}
 
 
 def kind_of(spec: StudySpec) -> ObjectiveKind:
@@ -40,6 +42,8 @@ def kind_of(spec: StudySpec) -> ObjectiveKind:
     name = spec.objective.name
     if ":" in name:
         return _load(_OWN)
+    if name == _IMPORTED:
+        return _load(_IMPORTED_KIND)
     if name not in OBJECTIVES:
         raise SpecError(
             f"`objective.name` must be one of {', '.join(OBJECTIVES)}, or your own as "

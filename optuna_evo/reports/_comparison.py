@@ -16,7 +16,9 @@ from optuna.trial import TrialState
 from optuna_evo.attributes import SAMPLER_SECONDS
 from optuna_evo.evaluation import Interval
 from optuna_evo.reports._summary import best_trials
+from optuna_evo.samplers import cost_of
 from optuna_evo.samplers import is_feasible
+from optuna_evo.samplers import SECONDS
 from optuna_evo.search import FINISHED
 
 
@@ -33,12 +35,14 @@ class Course(NamedTuple):
         seconds: Seconds up to then in which a trial was running, (n,); pauses do not count.
         sampler_seconds: The part of all of them that the sampler took.
         params: The best trial's parameters.
+        spent: What the trials have cost up to then, (n,): `seconds`, or the sum of an attribute.
     """
 
     best: Array
     seconds: Array
     sampler_seconds: float
     params: Mapping[str, Any]
+    spent: Array
 
 
 class Contender(NamedTuple):
@@ -55,6 +59,9 @@ class Contender(NamedTuple):
         sampler_seconds: Mean seconds per study inside the sampler.
         gain: By how much its best values are better than the first sampler's, paired by seed.
         params: The parameters of the best trial over all seeds.
+        at_cost: Best value when as much is spent as the cheapest sampler of the same seed spends
+            in all; NaN where nothing was found by then.
+        gain_at_cost: By how much these values are better than the first sampler's.
     """
 
     label: str
@@ -66,6 +73,8 @@ class Contender(NamedTuple):
     sampler_seconds: float
     gain: Interval
     params: Mapping[str, Any]
+    at_cost: Interval
+    gain_at_cost: Interval
 
 
 class Comparison(NamedTuple):
@@ -77,6 +86,7 @@ class Comparison(NamedTuple):
         better: "higher" or "lower".
         seeds: The seeds, the same for all.
         contenders: The samplers.
+        cost: What trials cost: "seconds", or a user attribute; None: nothing was said.
     """
 
     name: str
@@ -84,6 +94,7 @@ class Comparison(NamedTuple):
     better: str
     seeds: Sequence[int]
     contenders: Sequence[Contender]
+    cost: str | None = None
 
 
 def compare(
@@ -91,6 +102,8 @@ def compare(
     tasks: Sequence[str],
     seeds: Sequence[int],
     studies: Mapping[str, Sequence[optuna.Study]],
+    *,
+    cost: str | None = None,
 ) -> Comparison:
     """Compare samplers by their studies.
 
@@ -99,10 +112,13 @@ def compare(
         tasks: What was trained.
         seeds: The seeds.
         studies: For each sampler a study for each seed, with at least one complete trial.
+        cost: What trials cost: "seconds", or a user attribute; None: seconds.
     """
     maximize = next(iter(studies.values()))[0].direction == StudyDirection.MAXIMIZE
     sign = 1.0 if maximize else -1.0  # times a value: higher is better
-    courses = {label: [course_of(study) for study in each] for label, each in studies.items()}
+    courses = {label: [course_of(s, cost) for s in each] for label, each in studies.items()}
+    at_cost = _at_equal_cost(courses)
+    first_at_cost = next(iter(at_cost.values()))
     finals = {label: [float(c.best[-1]) for c in each] for label, each in courses.items()}
     baseline = next(iter(finals.values()))
     ranks = _mean_ranks(-sign * np.array(list(finals.values())))
@@ -122,16 +138,26 @@ def compare(
                 [sign * (f - b) for f, b in zip(finals[label], baseline, strict=True)]
             ),
             params=max(each, key=lambda course: sign * float(course.best[-1])).params,
+            at_cost=Interval.of(at_cost[label]),
+            gain_at_cost=Interval.of(
+                [sign * (f - b) for f, b in zip(at_cost[label], first_at_cost, strict=True)]
+            ),
         )
         for (label, each), rank in zip(courses.items(), ranks, strict=True)
     ]
-    return Comparison(name, tasks, "higher" if maximize else "lower", list(seeds), contenders)
+    better = "higher" if maximize else "lower"
+    return Comparison(name, tasks, better, list(seeds), contenders, cost)
 
 
-def course_of(study: optuna.Study) -> Course:
+def course_of(study: optuna.Study, cost: str | None = None) -> Course:
     """Return the course of a study: its finished trials in the order in which they ended.
 
     Pruned and infeasible trials count as evaluations: they cost time too.
+
+    Args:
+        study: The study.
+        cost: What trials cost: "seconds", or a user attribute, without which one cost nothing;
+            None: seconds.
     """
     trials = study.get_trials(deepcopy=False, states=FINISHED)
     ended = sorted(trials, key=lambda t: (t.datetime_complete is None, t.datetime_complete))
@@ -140,19 +166,37 @@ def course_of(study: optuna.Study) -> Course:
     pick = np.fmax if study.direction == StudyDirection.MAXIMIZE else np.fmin
     seconds = [float(SAMPLER_SECONDS.read(t.user_attrs, 0.0)) for t in ended]
     best = best_trials(study, 1)
+    busy = _busy_seconds(ended)
+    if cost in (None, SECONDS):
+        spent = busy
+    else:
+        spent = np.cumsum(np.nan_to_num([cost_of(trial, str(cost)) for trial in ended]))
     return Course(
         best=pick.accumulate(values),
-        seconds=_busy_seconds(ended),
+        seconds=busy,
         sampler_seconds=sum(seconds),
         params=best[0].params if best else {},
+        spent=spent,
     )
 
 
-def best_at(courses: Sequence[Course], times: Array) -> Array:
-    """Return the best value of each course at each time, (courses, times); NaN before any."""
+def _at_equal_cost(courses: Mapping[str, Sequence[Course]]) -> dict[str, list[float]]:
+    """Return the best values at the cost that all samplers have spent, one for each seed."""
+    least = np.min([[course.spent[-1] for course in each] for each in courses.values()], axis=0)
+    return {
+        label: [
+            float(best_at([course], np.array([budget]))[0, 0])
+            for course, budget in zip(each, least, strict=True)
+        ]
+        for label, each in courses.items()
+    }
+
+
+def best_at(courses: Sequence[Course], costs: Array) -> Array:
+    """Return the best value of each course at each cost, (courses, costs); NaN before any."""
     rows = []
     for course in courses:
-        n_ended = np.searchsorted(course.seconds, times, side="right")
+        n_ended = np.searchsorted(course.spent, costs, side="right")
         rows.append(np.concatenate([[np.nan], course.best])[n_ended])
     return np.stack(rows)
 

@@ -1,4 +1,4 @@
-"""Draw a comparison of samplers: the best value against evaluations and against seconds."""
+"""Draw a comparison of samplers: the best value against evaluations and against their cost."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from optuna_evo.reports._comparison import Comparison
 from optuna_evo.reports._comparison import Contender
 from optuna_evo.reports._figure_file import save_figure
 from optuna_evo.reports._figure_text import in_figure
+from optuna_evo.samplers import SECONDS
 
 
 __all__ = ["draw_comparison"]
@@ -37,18 +38,20 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
         axes.fill_between(x[shown], low, high, step="post", color=colour, alpha=0.15, lw=0)
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
-    by_count, by_time = figure.subplots(1, 2, sharey=True)
+    by_count, by_cost = figure.subplots(1, 2, sharey=True)
     longest = max(len(course.best) for each in comparison.contenders for course in each.courses)
     for i, contender in enumerate(comparison.contenders):
         label, colour = in_figure(contender.label), _COLOURS[i % len(_COLOURS)]
         curves = np.stack([_padded(course.best, longest) for course in contender.courses])
         draw(by_count, np.arange(1.0, longest + 1), curves, label, colour)
-        times = np.linspace(0.0, max(c.seconds[-1] for c in contender.courses), _N_TIMES)
-        draw(by_time, times, best_at(contender.courses, times), label, colour)
+        costs = np.linspace(0.0, max(c.spent[-1] for c in contender.courses), _N_TIMES)
+        draw(by_cost, costs, best_at(contender.courses, costs), label, colour)
     by_count.set(xlabel="evaluations", ylabel=f"best value so far ({comparison.better} is better)")
-    by_time.set(xlabel="seconds, training and sampler")
+    is_time = comparison.cost in (None, SECONDS)
+    what = "seconds, training and sampler" if is_time else in_figure(str(comparison.cost))
+    by_cost.set(xlabel=what)
     by_count.legend(loc="lower right" if comparison.better == "higher" else "upper right")
-    for axes in (by_count, by_time):
+    for axes in (by_count, by_cost):
         axes.grid(alpha=0.3)
     by_count.set_ylim(*_view(comparison.contenders))
     what = f"median and middle half of {len(comparison.seeds)} seeds"

@@ -25,16 +25,18 @@ _COLUMNS = (
     "training time",
     "sampler time",
 )
+_COST_COLUMNS = ("at equal cost", "better by then")
 
 
 def comparison_table(comparison: Comparison) -> Table:
     """Draw the samplers side by side for the terminal."""
     table = Table(title=plain(_title(comparison)), caption=plain(_caption(comparison)))
-    table.add_column(_COLUMNS[0])
-    for column in _COLUMNS[1:]:
+    first, *others = _columns(comparison)
+    table.add_column(first)
+    for column in others:
         table.add_column(column, justify="right")
     for contender in comparison.contenders:
-        table.add_row(*map(plain, _cells(contender, comparison.contenders[0])))
+        table.add_row(*map(plain, _cells(contender, comparison)))
     return table
 
 
@@ -45,12 +47,15 @@ def comparison_markdown(comparison: Comparison, *, image: str) -> str:
         comparison: What to report.
         image: Name of the file with the curves, beside the report.
     """
-    first = comparison.contenders[0]
-    lines = [f"# {in_markdown(_title(comparison))}", "", *_header(_COLUMNS)]
-    lines += [_row(_cells(contender, first)) for contender in comparison.contenders]
+    lines = [f"# {in_markdown(_title(comparison))}", "", *_header(_columns(comparison))]
+    lines += [_row(_cells(contender, comparison)) for contender in comparison.contenders]
     lines += ["", in_markdown(_caption(comparison)), "", f"![Best value so far]({image})", ""]
     lines += ["## Optimal hyperparameters", "", *_params_table(comparison), ""]
     return "\n".join(lines)
+
+
+def _columns(comparison: Comparison) -> tuple[str, ...]:
+    return _COLUMNS if comparison.cost is None else (*_COLUMNS, *_COST_COLUMNS)
 
 
 def _title(comparison: Comparison) -> str:
@@ -65,27 +70,36 @@ def _title(comparison: Comparison) -> str:
 
 def _caption(comparison: Comparison) -> str:
     first = comparison.contenders[0].label
+    at_cost = (
+        f" At equal cost: best value when as much ({comparison.cost}) is spent as the cheapest "
+        f"sampler of the seed spends in all; better by then: difference to {first}."
+    )
     return (
         f"Best value: mean ± 95 % interval over seeds, {comparison.better} is better. Rank: mean "
         f"over seeds. Reached at: median of the evaluations until it was as good as {first} at "
         "its end with the same seed (and how many seeds reached that). Better by: difference to "
         f"{first}, paired by seed. Training and sampler time: per study, outside and inside "
-        "sampler and database."
+        f"sampler and database.{'' if comparison.cost is None else at_cost}"
     )
 
 
-def _cells(contender: Contender, first: Contender) -> list[str]:
+def _cells(contender: Contender, comparison: Comparison) -> list[str]:
+    is_first = contender is comparison.contenders[0]
     reached = [n for n in contender.to_reach if n is not None]
     median = f"{np.median(reached):g}" if reached else "–"
-    return [
+    cells = [
         contender.label,
         _interval(contender.final),
         f"{contender.rank:.2f}",
         f"{median} ({len(reached)}/{len(contender.to_reach)})",
-        "" if contender is first else _interval(contender.gain, signed=True),
+        "" if is_first else _interval(contender.gain, signed=True),
         f"{contender.training_seconds:.1f} s",
         f"{contender.sampler_seconds:.2f} s",
     ]
+    if comparison.cost is not None:
+        cells.append(_interval(contender.at_cost))
+        cells.append("" if is_first else _interval(contender.gain_at_cost, signed=True))
+    return cells
 
 
 def _params_table(comparison: Comparison) -> list[str]:

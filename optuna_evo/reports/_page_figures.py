@@ -80,13 +80,13 @@ def best_figure(course: TuningCourse) -> "Figure":
     from plotly import graph_objects as go
 
     low, high, n_outside = view_of(course.values, course.better)
-    dots = _thinned(course)
-    figure = go.Figure(layout=page_layout("Best value so far", "trial", "value"))
+    dots, along = _thinned(course), course.progress
+    figure = go.Figure(layout=page_layout("Best value so far", course.progress_name, "value"))
     colours = [_ORANGE if course.is_bandit[i] else _BLUE for i in dots]
     is_mixed = len({*colours}) > 1
     figure.add_trace(
         go.Scatter(
-            x=[course.numbers[i] for i in dots],
+            x=[along[i] for i in dots],
             y=[_short(course.values[i]) for i in dots],
             mode="markers",
             marker={"color": colours if is_mixed else _BLUE, "size": 5, "opacity": 0.55},
@@ -96,7 +96,7 @@ def best_figure(course: TuningCourse) -> "Figure":
     steps = _changes(course.best_so_far)
     figure.add_trace(
         go.Scatter(
-            x=[course.numbers[i] for i in steps],
+            x=[along[i] for i in steps],
             y=[_short(course.best_so_far[i]) for i in steps],
             mode="lines",
             line={"shape": "hv", "color": _ORANGE, "width": 2.5},
@@ -105,7 +105,8 @@ def best_figure(course: TuningCourse) -> "Figure":
     )
     figure.update_yaxes(range=[low, high])
     if n_outside:
-        figure.update_xaxes(title={"text": f"trial ({n_outside} values outside the picture)"})
+        name = plain_text(course.progress_name)
+        figure.update_xaxes(title={"text": f"{name} ({n_outside} values outside the picture)"})
     return figure
 
 

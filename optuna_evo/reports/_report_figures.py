@@ -46,11 +46,14 @@ def best_picture(course: TuningCourse) -> "Figure":
     """Draw the value of each trial and the best so far."""
     figure = _figure(7.6, 3.6)
     axes = figure.subplots()
-    _course(axes, course, course.values, course.best_so_far)
+    _course(axes, course, course.values, course.best_so_far, course.progress)
     low, high, n_outside = view_of(course.values, course.better)
     axes.set_ylim(low, high)
     outside = f" ({n_outside} values outside the picture)" if n_outside else ""
-    axes.set(xlabel=f"trial{outside}", ylabel=f"value ({course.better} is better)")
+    axes.set(
+        xlabel=f"{in_figure(course.progress_name)}{outside}",
+        ylabel=f"value ({course.better} is better)",
+    )
     if any(course.is_bandit):
         axes.scatter([], [], s=14, color=_ORANGE, alpha=0.5, label="trial of the bandit")
     axes.legend(fontsize=8, frameon=False)
@@ -75,7 +78,8 @@ def tasks_picture(
     leaders = _leaders(course)
     for axes, task in zip(grid, tasks, strict=False):
         values = course.tasks[task]
-        _course(axes, course, values, [values[i] if i >= 0 else math.nan for i in leaders])
+        led = [values[i] if i >= 0 else math.nan for i in leaders]
+        _course(axes, course, values, led, course.numbers)
         shown = [v for v in values if math.isfinite(v)]
         low, high, _ = view_of(shown, "higher") if shown else (0.0, 1.0, 0)
         for row, colour, name in bands_of(rows, task):
@@ -240,12 +244,16 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _course(
-    axes: "Axes", course: TuningCourse, values: Sequence[float], line: Sequence[float]
+    axes: "Axes",
+    course: TuningCourse,
+    values: Sequence[float],
+    line: Sequence[float],
+    along: Sequence[float],
 ) -> None:
     colours = [_ORANGE if bandit else _BLUE for bandit in course.is_bandit]
-    dots: Any = axes.scatter(course.numbers, values, c=colours, s=12, alpha=0.5, label="trial")
+    dots: Any = axes.scatter(along, values, c=colours, s=12, alpha=0.5, label="trial")
     dots.set_rasterized(len(values) > _MOST_VECTORS)
-    axes.step(course.numbers, line, where="post", color=_ORANGE, lw=2, label="best so far")
+    axes.step(along, line, where="post", color=_ORANGE, lw=2, label="best so far")
     axes.grid(alpha=0.3)
 
 

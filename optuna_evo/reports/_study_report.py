@@ -97,6 +97,7 @@ def compute_report(
     judge_table: RenderableType | None = None,
     final: Mapping[str, float] | None = None,
     controller: "ControllerTrace | None" = None,
+    spent: str | None = None,
 ) -> StudyReport:
     """Compute a report from the trials of a study, and what only its spec tells.
 
@@ -110,6 +111,7 @@ def compute_report(
         judge_table: See `StudyReport`.
         final: See `StudyReport`.
         controller: See `StudyReport`.
+        spent: What trials cost, where that counts; see `optuna_evo.spec.ObjectiveSpec`.
     """
     trials = study.get_trials(deepcopy=False)
     summary = summarise(study, configure)
@@ -117,7 +119,7 @@ def compute_report(
     return StudyReport(
         summary=summary,
         about=about,
-        course=tuning_course(study, predict=False),
+        course=tuning_course(study, predict=False, cost=spent),
         usage=usage_of(trials, configure),
         importance=importance_of(study),
         kin=kinship(trials, best),

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.reports._summary import generation_of
+from optuna_evo.samplers import cost_of
 from optuna_evo.samplers import is_feasible
 from optuna_evo.surrogates import MetaLearner
 
@@ -40,6 +41,8 @@ class TuningCourse(NamedTuple):
         correlation: Spearman's rank correlation of predictions and values, positive if good; NaN
             without predictions.
         better: "higher" or "lower".
+        spent: What had been spent on trials up to each, where cost counts; empty: it does not.
+        cost: What it is: "seconds", or a user attribute.
     """
 
     numbers: list[int]
@@ -52,14 +55,29 @@ class TuningCourse(NamedTuple):
     predicted: list[float]
     correlation: float
     better: str
+    spent: list[float]
+    cost: str
+
+    @property
+    def progress(self) -> list[float]:
+        """What the best value is drawn against: what was spent, or the numbers of the trials."""
+        return [float(f"{x:.6g}") for x in self.spent] or [float(n) for n in self.numbers]
+
+    @property
+    def progress_name(self) -> str:
+        """What `progress` is, for an axis."""
+        return self.cost if self.spent else "trial"
 
 
-def tuning_course(study: optuna.Study, *, predict: bool = True) -> TuningCourse:
+def tuning_course(
+    study: optuna.Study, *, predict: bool = True, cost: str | None = None
+) -> TuningCourse:
     """Compute the course of a study from its complete trials.
 
     Args:
         study: The study.
         predict: Whether a meta-learner predicts them, which takes seconds for 1,000 trials.
+        cost: What trials cost, see `optuna_evo.spec.ObjectiveSpec`; None: all the same.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     trials = [t for t in complete if t.value is not None and math.isfinite(t.value)]
@@ -90,7 +108,17 @@ def tuning_course(study: optuna.Study, *, predict: bool = True) -> TuningCourse:
         predicted=predicted,
         correlation=_rank_correlation(predicted, goodness.tolist()) if predicted else math.nan,
         better="higher" if maximize else "lower",
+        spent=[] if cost is None else _spent(study, trials, cost),
+        cost=cost or "",
     )
+
+
+def _spent(study: optuna.Study, trials: Sequence[FrozenTrial], cost: str) -> list[float]:
+    """Return the cost of all trials up to each of these: pruned and failed ones cost as well."""
+    every = study.get_trials(deepcopy=False)
+    total = np.cumsum(np.nan_to_num([cost_of(trial, cost) for trial in every]))
+    place = {trial.number: i for i, trial in enumerate(every)}
+    return [float(total[place[trial.number]]) for trial in trials]
 
 
 def _loss(trial: FrozenTrial) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from optuna_evo.reports._bands import view_of
 from optuna_evo.reports._figure_file import save_figure
+from optuna_evo.reports._figure_text import in_figure
 from optuna_evo.reports._tuning import MIN_TRIALS_TO_PREDICT
 from optuna_evo.reports._tuning import TuningCourse
 
@@ -42,12 +43,13 @@ def draw_tuning_course(course: TuningCourse, path: Path) -> None:
             list(course.generations.values()), tick_labels=list(map(str, course.generations))
         )
     generations.set(xlabel="generation", ylabel="value")
-    best.step(course.numbers, course.best_so_far, where="post", color=_BANDIT)
+    best.step(course.progress, course.best_so_far, where="post", color=_BANDIT)
     first_bandit = _first_bandit(course)
-    if first_bandit is not None:
+    if first_bandit is not None and not course.spent:
         best.axvline(first_bandit - 0.5, color="0.5", ls="--", lw=1, label="bandit phase begins")
         best.legend(loc="center right")
-    best.set(xlabel="trial", ylabel=f"best value ({course.better} is better)")
+    best.set(xlabel=in_figure(course.progress_name))
+    best.set(ylabel=f"best value ({course.better} is better)")
     if course.predicted:
         predicted.scatter(course.values, course.predicted, c=colours, s=18)
         predicted.set(title=_predicted_title(course))

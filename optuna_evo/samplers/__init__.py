@@ -1,6 +1,8 @@
 """Samplers for any Optuna study: they import Optuna and numpy, never torch."""
 
 from optuna_evo.samplers._cmaes import ReplayedCmaEsSampler
+from optuna_evo.samplers._cost import cost_of
+from optuna_evo.samplers._cost import SECONDS
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._hybrid import HybridSampler
 from optuna_evo.samplers._meta._sampler import MetaPriorSampler
@@ -19,6 +21,7 @@ from optuna_evo.samplers._thompson import ThompsonSampler
 
 __all__ = [
     "check_priors",
+    "cost_of",
     "GASampler",
     "HybridSampler",
     "is_feasible",
@@ -29,6 +32,7 @@ __all__ = [
     "read_sources",
     "RecurrenceSampler",
     "ReplayedCmaEsSampler",
+    "SECONDS",
     "Segment",
     "segment_of",
     "Source",

@@ -7,6 +7,7 @@ fitted kernel, found again by the data it was fitted to.
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 import math
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.samplers._candidates import unseen
+from optuna_evo.samplers._cost import learn_price
+from optuna_evo.samplers._cost import Price
 from optuna_evo.samplers._feasibility import Feasibility
 from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._feasibility import learn_feasibility
@@ -44,6 +47,7 @@ SHORTLIST = 200  # candidates of a joint draw
 # ln P from which a candidate is likely feasible. The improvement that is left on the boundary of
 # the feasible region would else win over any probability of being on its right side.
 LOG_LIKELY = math.log(0.8)
+_COST = "/cost"  # the name under which its kernel is remembered beside those of constraints
 OPTIMISM = 2.5  # standard deviations below the mean by which they are chosen
 
 
@@ -65,6 +69,7 @@ class Belief:
     posterior: Predictive
     feasibility: Feasibility | None
     configurations: Sequence[Mapping[str, Any]]  # of the n observations, as they were suggested
+    price: Price | None = field(default=None, kw_only=True)  # where cost is known and counts
 
     @property
     def ranked(self) -> Array:
@@ -94,7 +99,7 @@ class Belief:
             return candidates
         features = self.features(candidates)
         mean, variance = self.posterior.mean_and_variance(features)
-        promise = mean - OPTIMISM * np.sqrt(variance)
+        promise = self._per_cost(mean - OPTIMISM * np.sqrt(variance), features)
         if self.feasibility is None:
             order = np.argsort(promise, kind="stable")
             return np.asarray(candidates[np.sort(order[:size])])
@@ -112,7 +117,7 @@ class Belief:
         That is Thompson sampling, as often as there are draws. A candidate whose drawn constraints
         are met is better than one whose are not.
         """
-        drawn = self.posterior.draw(features, n_draws, rng)
+        drawn = self._per_cost(self.posterior.draw(features, n_draws, rng), features)
         if self.feasibility is None:
             return np.asarray(drawn.argmin(axis=1))
         violation = self.feasibility.draw_violation(features, n_draws, rng)
@@ -128,12 +133,21 @@ class Belief:
         gain = np.zeros(len(mean))
         if best is not None:
             gain = log_expected_improvement(mean, np.sqrt(variance), best)
+            if self.price is not None:
+                gain = gain - self.price.log_cost(features)
         if self.feasibility is None:
             return gain
         log_probability = self.feasibility.log_probability(features)
         likely = log_probability >= LOG_LIKELY
         gain = gain + log_probability
         return np.where(likely, gain, -np.inf) if likely.any() else gain
+
+    def _per_cost(self, targets: Array, features: Array) -> Array:
+        """Return what orders candidates, lowest first, if they give these targets, (…, m)."""
+        best = self.best_target
+        if self.price is None or best is None:
+            return targets
+        return self.price.worth(targets, best, features)
 
     def features(self, candidates: Array) -> Array:
         """Return what the posterior sees of candidates: without parameters that do not apply."""
@@ -172,6 +186,7 @@ def believe(
         posterior,
         believe_feasible(history, features, encoding, constraints),
         configurations,
+        price=believe_price(history, features, encoding, constraints),
     )
 
 
@@ -185,6 +200,14 @@ def believe_feasible(
     return learn_feasibility(
         constraints, features, encoding.groups, {} if memory is None else memory
     )
+
+
+def believe_price(
+    history: History, features: Array, encoding: SpaceEncoding, memory: KernelMemory | None
+) -> Price | None:
+    """Learn what configurations cost; None where that is not known."""
+    kernels = LastResult[Kernel]() if memory is None else memory.setdefault(_COST, LastResult())
+    return learn_price(history.costs, features, encoding.groups, kernels)
 
 
 def learning_targets(losses: Array, violations: Array, *, distinct: bool = False) -> Array:

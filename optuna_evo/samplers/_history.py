@@ -16,6 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.samplers._cost import cost_of
 from optuna_evo.samplers._rank import constraints_of
 from optuna_evo.samplers._rank import total_violation
 from optuna_evo.samplers._retries import replaced
@@ -29,6 +30,7 @@ class Observation:
     params: Mapping[str, Any]
     loss: float
     constraints: Mapping[str, float] = field(default_factory=dict)
+    cost: float = math.nan  # what it took; NaN where that is not known, or not asked for
 
     @property
     def violation(self) -> float:
@@ -63,14 +65,27 @@ class History:
             return np.zeros(len(self.observations))
         return np.array([o.violation for o in self.observations])
 
+    @property
+    def costs(self) -> NDArray[np.float64]:
+        """The cost of each observation, (n,)."""
+        return np.array([o.cost for o in self.observations])
+
     def within(self, space: Mapping[str, BaseDistribution]) -> "History":
         """Return the history of the given parameters only, with these ranges."""
         free = {name: space[name] for name in sorted(space) if not space[name].single()}
         return replace(self, space=free, optional=self.optional & free.keys())
 
 
-def read_history(study: Study, trial: FrozenTrial | None = None) -> History:
-    """Read the trials of a study that `trial` may learn from; all of them for None."""
+def read_history(
+    study: Study, trial: FrozenTrial | None = None, cost: str | None = None
+) -> History:
+    """Read the trials of a study that `trial` may learn from; all of them for None.
+
+    Args:
+        study: The study.
+        trial: The trial that asks.
+        cost: What trials cost, see `cost_of`; None: cost is of no interest.
+    """
     trials = study.get_trials(deepcopy=False)
     given_back = replaced(trials)
     asking = len(trials) if trial is None else trial.number
@@ -86,6 +101,12 @@ def read_history(study: Study, trial: FrozenTrial | None = None) -> History:
         (t, max(median, _last_loss(t, sign))) for t in others if t.state == TrialState.PRUNED
     ]
     finished = sorted([*complete, *pruned], key=lambda pair: pair[0].number)
+    # a trial that was pruned cost less than its parameters would
+    costs = {
+        t.number: cost_of(t, cost)
+        for t, _ in finished
+        if cost is not None and t.state == TrialState.COMPLETE
+    }
     union: dict[str, BaseDistribution] = {}
     for t, _ in finished:
         union.update(t.distributions)
@@ -96,7 +117,8 @@ def read_history(study: Study, trial: FrozenTrial | None = None) -> History:
         space=space,
         optional=frozenset(name for name in space if any(name not in t.params for t in lacking)),
         observations=[
-            Observation(t.number, t.params, loss, constraints_of(t)) for t, loss in finished
+            Observation(t.number, t.params, loss, constraints_of(t), costs.get(t.number, math.nan))
+            for t, loss in finished
         ],
         running=[t.params for t in others if t.state == TrialState.RUNNING and t.params],
         failed=[t.params for t in others if t.state == TrialState.FAIL and t.params],

@@ -10,6 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_evo.attributes import PROPOSED_BY
+from optuna_evo.samplers._cost import check_cost
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
@@ -78,6 +79,10 @@ class HybridSampler(BaseSampler):
         min_correlation:
             Rank correlation on trials it has not seen from which the meta-learner is trusted, in
             [-1, 1]; 1 leaves it out.
+        cost:
+            What a trial costs: a user attribute with a positive number, or "seconds", its
+            duration. Then what counts is the expected improvement per predicted cost, the more so
+            the earlier; trials without it tell nothing of cost. None: all trials cost the same.
         seed:
             Seed of all draws; None takes a new one.
         litter_size:
@@ -110,6 +115,7 @@ class HybridSampler(BaseSampler):
         mutation_scale: float = 1.0,
         flag_prob: float = 0.25,
         min_correlation: float = 0.5,
+        cost: str | None = None,
         seed: int | None = None,
         litter_size: int | None = None,
     ) -> None:
@@ -134,6 +140,8 @@ class HybridSampler(BaseSampler):
         self._stage = ThompsonStage(min_correlation=min_correlation)
         self._n_genetic = population_size * n_generations
         self._n_offspring = n_offspring
+        check_cost(cost)
+        self._cost = cost
         self._entropy = entropy(seed)
 
     def reseed_rng(self) -> None:
@@ -159,7 +167,7 @@ class HybridSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Return a child in phase 1, a refined configuration in phase 2."""
         self._raise_error_if_multi_objective(study)
-        history = read_history(study, trial).within(search_space)
+        history = read_history(study, trial, self._cost).within(search_space)
         with one_blas_thread():
             if self._is_genetic(study, trial):
                 params, proposed_by = self._explore(study, trial, history)

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
+from optuna_evo.samplers._cost import check_cost
 from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
@@ -49,6 +50,10 @@ class ThompsonSampler(BaseSampler):
         n_candidates:
             About how many candidates a draw is maximised over, at least 10. Spaces of up to 600
             configurations are always searched whole.
+        cost:
+            What a trial costs: a user attribute with a positive number, or "seconds", its
+            duration. Then a draw's best candidate is the one of the largest gain per predicted
+            cost, see `HybridSampler`. None: all trials cost the same.
         seed:
             Seed of all draws; None takes a new one.
 
@@ -69,6 +74,7 @@ class ThompsonSampler(BaseSampler):
         *,
         n_startup_trials: int = 10,
         n_candidates: int = 675,
+        cost: str | None = None,
         seed: int | None = None,
     ) -> None:
         if n_startup_trials < 1:
@@ -80,6 +86,8 @@ class ThompsonSampler(BaseSampler):
             raise ValueError(f"`n_candidates` must be at least 10, but got {n_candidates=}.")
         self._n_startup_trials = n_startup_trials
         self._counts = Counts.of(n_candidates)
+        check_cost(cost)
+        self._cost = cost
         self._seed = entropy(seed)
         self._memory = LastResult[Kernel]()
         self._constraints: KernelMemory = {}
@@ -99,7 +107,7 @@ class ThompsonSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Return the maximiser of a posterior draw; nothing during the startup."""
         self._raise_error_if_multi_objective(study)
-        history = read_history(study, trial).within(search_space)
+        history = read_history(study, trial, self._cost).within(search_space)
         if not search_space or history.n_complete < self._n_startup_trials:
             return {}
         rng = stream(self._seed, study, trial, "thompson")

@@ -149,6 +149,10 @@ class ObjectiveSpec:
         held_out: Tasks of each family that rules are measured on ("meta_loss").
         cost_weight: How much the cost of a controller's step counts: values are the loss times
             (1 + cost)^cost_weight, >= 0 ("meta_loss").
+        cost: What a trial costs: "seconds", its duration, or a user attribute of the trial, a
+            positive number. The samplers "hybrid", "thompson" and "meta" then prefer what is cheap
+            for what it promises, and reports draw the best value against it. None: every trial
+            costs the same.
     """
 
     name: str = "fitness"
@@ -162,8 +166,14 @@ class ObjectiveSpec:
     budget: int = 20_000
     held_out: int = 32
     cost_weight: float = 0.0
+    cost: str | None = None
 
     def __post_init__(self) -> None:
+        if self.cost is not None and not self.cost.strip():
+            raise SpecError(
+                '`objective.cost` must be "seconds" or the name of a user attribute of trials, '
+                f"got {shown(self.cost)}."
+            )
         _check_at_least("objective.budget", self.budget, 1)
         _check_at_least("objective.held_out", self.held_out, 1, _MOST_SEEDS)
         _check_at_least("objective.cost_weight", self.cost_weight, 0)

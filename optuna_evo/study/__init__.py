@@ -8,6 +8,12 @@ from optuna_evo.study._copying import copy_study
 from optuna_evo.study._dashboard import show_in_dashboard
 from optuna_evo.study._environment import note_environment
 from optuna_evo.study._foreign import foreign_names
+from optuna_evo.study._imports._runs import ImportedRuns
+from optuna_evo.study._imports._runs import read_runs
+from optuna_evo.study._imports._space import read_space
+from optuna_evo.study._imports._store import check_free
+from optuna_evo.study._imports._store import import_runs
+from optuna_evo.study._imports._store import store_runs
 from optuna_evo.study._judging import judge_stored
 from optuna_evo.study._judging import last_judgement
 from optuna_evo.study._next import controller_lines
@@ -61,6 +67,7 @@ __all__ = [
     "build_objective",
     "build_sampler",
     "build_space",
+    "check_free",
     "check_parts",
     "checkpoints_of",
     "comparison_specs",
@@ -71,11 +78,15 @@ __all__ = [
     "foreign_names",
     "final_metrics",
     "judge_stored",
+    "import_runs",
+    "ImportedRuns",
     "judge_study",
     "last_judgement",
     "load_study",
     "note_environment",
     "read_comparison",
+    "read_runs",
+    "read_space",
     "refresh_sources",
     "resolve_spec",
     "run_comparison",
@@ -83,6 +94,7 @@ __all__ = [
     "show_in_dashboard",
     "space_parameters",
     "smart_hyperparameter_tuning",
+    "store_runs",
     "stored_judgement",
     "StoredStudy",
     "trace_best",

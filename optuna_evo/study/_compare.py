@@ -129,7 +129,8 @@ def read_comparison(name: str, specs: Specs, storage: BaseStorage) -> Comparison
         studies[label] = [stored.study for stored in loaded]
     first = next(iter(specs.values()))
     what = first[0].tasks or (first[0].objective.name,)
-    return compare(name, what, [spec.seed for spec in first], studies)
+    cost = first[0].objective.cost
+    return compare(name, what, [spec.seed for spec in first], studies, cost=cost)
 
 
 def _spec_of(spec: StudySpec, label: str, seed: int) -> StudySpec:

@@ -53,7 +53,7 @@ def study_figures(
         configure: Its search space (`space_of`).
         room: How many there may be.
     """
-    course = tuning_course(stored.study, predict=False)
+    course = tuning_course(stored.study, predict=False, cost=stored.spec.objective.cost)
     if not course.values:
         return {}
     found = {_BEST: best_figure(course)}

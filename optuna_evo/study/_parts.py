@@ -173,11 +173,14 @@ def build_sampler(
                 "none: its sources stand in `warm_start`, its beliefs in `priors`; to give it a "
                 "base, name that as the sampler."
             )
-        return MetaPriorSampler(sources, priors=spec.priors, seed=spec.seed)
+        cost = spec.objective.cost
+        return MetaPriorSampler(sources, priors=spec.priors, cost=cost, seed=spec.seed)
     base = _build_plain_sampler(spec, n_trials_so_far)
     if not sources and not spec.priors:
         return base
-    return MetaPriorSampler(sources, base=base, priors=spec.priors, seed=spec.seed)
+    return MetaPriorSampler(
+        sources, base=base, priors=spec.priors, cost=spec.objective.cost, seed=spec.seed
+    )
 
 
 def _build_plain_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.samplers.BaseSampler:
@@ -193,8 +196,12 @@ def _build_plain_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.sample
         seed = int(sequence.generate_state(1)[0])
     if seed > _LARGEST_LEGACY_SEED and (is_optunas or not module.startswith("optuna_evo.")):
         seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    takes_seed = "seed" in _parameters(build, spec.sampler.name)
-    options = ({"seed": seed} if takes_seed else {}) | dict(spec.sampler.options)
+    takes = _parameters(build, spec.sampler.name)
+    given: dict[str, Any] = {"seed": seed} if "seed" in takes else {}
+    # of an own sampler it might mean something else
+    if spec.objective.cost is not None and "cost" in takes and module.startswith("optuna_evo."):
+        given["cost"] = spec.objective.cost
+    options = given | dict(spec.sampler.options)
     sampler: optuna.samplers.BaseSampler = _build(
         build, options, "sampler", spec.sampler.name, optuna.samplers.BaseSampler
     )

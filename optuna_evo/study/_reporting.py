@@ -65,6 +65,7 @@ def study_report(stored: StoredStudy) -> StudyReport:
         judge_table=table,
         final=final_metrics(stored),
         controller=_controller(stored),
+        spent=stored.spec.objective.cost,
     )
 
 

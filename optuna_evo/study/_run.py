@@ -1,6 +1,7 @@
 """Run a stored study, end it, and show what it found."""
 
 from collections.abc import Callable
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
 from optuna_evo.reports import best_trials
 from optuna_evo.rules import Genome
+from optuna_evo.samplers import cost_of
 from optuna_evo.samplers import is_feasible
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.search import Lineage
@@ -79,6 +81,7 @@ def run_study(
         store = checkpoints_of(stored, checkpoints)
         inheritance = Lineage(stored.study, objective, store, inherit=spec.lineage.inherit)
         inheritance.clean_up()  # after a process that was killed
+    _check_cost(stored)
     mark_schema(stored.study)
     note_environment(stored, device=device)
     _write_meta_features(stored, objective)
@@ -95,7 +98,25 @@ def run_study(
     )
     if isinstance(stored.study.sampler, MetaPriorSampler):
         write_weights(stored.study, stored.study.sampler)
+    _check_cost(stored)
     return n_done
+
+
+def _check_cost(stored: StoredStudy) -> None:
+    """Raise if trials are to have a cost and none of the complete ones has.
+
+    Raises:
+        UsageError: With how to give them one.
+    """
+    cost = stored.spec.objective.cost
+    trials = stored.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if cost is None or not trials or any(not math.isnan(cost_of(t, cost)) for t in trials):
+        return
+    raise UsageError(
+        f"`objective.cost` is {cost!r}, but no complete trial of study {stored.spec.name!r} has a "
+        f"positive number as user attribute {cost!r}: set it by trial.set_user_attr, or make a "
+        'study with objective.cost = "seconds".'
+    )
 
 
 def _write_meta_features(stored: StoredStudy, objective: Any) -> None:

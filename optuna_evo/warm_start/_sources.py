@@ -27,6 +27,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from optuna_evo.attributes import IMPORTED
 from optuna_evo.attributes import SOURCE_WEIGHTS
 from optuna_evo.attributes import SOURCES
 from optuna_evo.attributes import SPEC
@@ -141,6 +142,11 @@ class SourceReader:
                 str(error).splitlines()[0], self._full_urls.get(reference.url or "", "")
             )
             raise StorageError(f"Cannot read source {reference}: {reason}") from error
+        if IMPORTED.is_in(study.user_attrs) and not SPEC.is_in(study.user_attrs):
+            raise UsageError(
+                f"Study {str(reference)!r} is the rest of an import that was ended: import its "
+                "runs again by `optuna_evo study import`."
+            )
         if len(study.directions) > 1:
             raise UsageError(
                 f"Study {str(reference)!r} has {len(study.directions)} objectives; a study can "

@@ -34,6 +34,15 @@ def written(sep: str, decimal: str = ".", towns: list[str] = TOWNS, quote: str =
     return "\n".join([sep.join(["size", "town", "price"]), *rows]) + "\n"
 
 
+def test_truths_may_be_missing(tmp_path: Path) -> None:
+    news = ["True", "False", ""] * (N // 3)
+    rows = [f"{s},{new},{p}" for s, new, p in zip(SIZES, news, PRICES, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(["size,new,price", *rows]))
+    table = load_table(str(tmp_path / "a.csv"))
+    assert table.names == ("size", "new")
+    assert table.features[:2, 1].tolist() == [1.0, 0.0] and np.isnan(table.features[2, 1])
+
+
 def is_whole(path: Path) -> bool:
     """Return whether the table that was written is the one that is read."""
     table = load_table(str(path))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from optuna_evo.samplers._belief import Belief
 from optuna_evo.samplers._belief import believe_feasible
+from optuna_evo.samplers._belief import believe_price
 from optuna_evo.samplers._belief import complete_rows
 from optuna_evo.samplers._belief import expect_unknown
 from optuna_evo.samplers._belief import learning_targets
@@ -189,6 +190,7 @@ def believe_informed(
         configurations,
         knowledge,
         shares,
+        price=believe_price(history, features, encoding, constraints),
     )
 
 

@@ -19,6 +19,7 @@ from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.attributes import SOURCE_WEIGHTS
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._candidates import Counts
+from optuna_evo.samplers._cost import check_cost
 from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
@@ -102,6 +103,9 @@ class MetaPriorSampler(BaseSampler):
             parameter `spread` is the factor within which the value is expected to lie, else a
             standard deviation in its units. For categories `{"center": "adam"}`, or relative
             weights: `{"weights": {"adam": 3, "sgd": 1}}`.
+        cost:
+            What a trial costs: a user attribute with a positive number, or "seconds", its
+            duration; see `HybridSampler`. The base, if it is another sampler, has its own.
         seed:
             Seed of all draws; None takes a new one. The base has its own.
 
@@ -128,12 +132,15 @@ class MetaPriorSampler(BaseSampler):
         *,
         base: BaseSampler | None = None,
         priors: Mapping[str, Mapping[str, Any]] | None = None,
+        cost: str | None = None,
         seed: int | None = None,
     ) -> None:
         read = [s if isinstance(s, Source) else read_source(s) for s in sources]
         self._sources = _with_own_names(read)
         self._base = base
         self._priors = read_priors(priors)
+        check_cost(cost)
+        self._cost = cost
         self._seed = entropy(seed)
         self._known: tuple[tuple[object, ...], Knowledge | None] | None = None
         self._kernels = LastResult[Kernel]()
@@ -250,7 +257,7 @@ class MetaPriorSampler(BaseSampler):
         return plan
 
     def _make_plan(self, study: Study, trial: FrozenTrial) -> Plan:
-        history = read_history(study, trial)
+        history = read_history(study, trial, self._cost)
         rng = stream(self._seed, study, trial, "meta")
         knowledge = self._understand(study, history)
         n_tried = len(history.observations) + len(history.running)
