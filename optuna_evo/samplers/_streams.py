@@ -47,11 +47,11 @@ def entropy(seed: int | None) -> int:
 def stream(seed: int, study: Study, trial: FrozenTrial, purpose: str) -> Generator:
     """Return the stream of one trial for one purpose."""
     purpose_hash = zlib.crc32(purpose.encode())
-    key = (seed, hash_name(study.study_name), _place(study, trial), purpose_hash)
+    key = (seed, hash_name(study.study_name), place(study, trial), purpose_hash)
     return np.random.default_rng(SeedSequence(key))
 
 
-def _place(study: Study, trial: FrozenTrial) -> int:
+def place(study: Study, trial: FrozenTrial) -> int:
     """Return the number that the trial would have if no trial had ever been retried."""
     first = place_of(trial)
     trials = study._storage.get_all_trials(study._study_id, deepcopy=False)

@@ -22,12 +22,14 @@ Pfisterer et al. 2022 (LCBench, YAHPO).
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+import optuna
 from optuna.distributions import BaseDistribution
 from optuna.distributions import CategoricalDistribution
 from optuna.distributions import FloatDistribution
@@ -52,6 +54,24 @@ class Table:
     lookup: Callable[[Mapping[str, Any]], float]
     best: float
     median: float
+    conditions: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    """Of a parameter that is there only where another one has a value: that one, the value."""
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Suggest the parameters that apply, in their order."""
+        for name, distribution in self.space.items():
+            if name in self.conditions:
+                parent, value = self.conditions[name]
+                if trial.params.get(parent) != value:
+                    continue
+            match distribution:
+                case CategoricalDistribution():
+                    trial.suggest_categorical(name, distribution.choices)
+                case IntDistribution(low=low, high=high, log=log, step=step):
+                    trial.suggest_int(name, low, high, log=log, step=step)
+                case FloatDistribution(low=low, high=high, log=log, step=step):
+                    trial.suggest_float(name, low, high, log=log, step=step)
+        return trial.params
 
     def regret(self, value: float) -> float:
         """Return 0 at the best known value, 1 at the median of the space."""
@@ -65,7 +85,7 @@ def load_tables(folder: Path) -> list[Table]:
         *_hpobench(folder),
         *_hpolib(folder),
         *_nas201(folder),
-        *_lcbench(folder),
+        *load_lcbench(folder),
     ]
 
 
@@ -83,7 +103,7 @@ def load_family(folder: Path, family: str) -> list[Table]:
         case "nas201":
             return _nas201(folder)
         case "lcbench":
-            return _lcbench(folder, LCBENCH_TASKS + MORE_LCBENCH_TASKS)
+            return load_lcbench(folder, LCBENCH_TASKS + MORE_LCBENCH_TASKS)
     raise ValueError(f"No family {family!r}; there are {', '.join(FAMILIES)}.")
 
 
@@ -217,7 +237,8 @@ def _nearest_table(
     )
 
 
-def _lcbench(folder: Path, tasks: tuple[str, ...] = LCBENCH_TASKS) -> list[Table]:
+def load_lcbench(folder: Path, tasks: tuple[str, ...] = LCBENCH_TASKS) -> list[Table]:
+    """Return tables of the LCBench surrogate."""
     import onnxruntime
 
     root = folder / "yahpo" / "lcbench"

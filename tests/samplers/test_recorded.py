@@ -23,6 +23,11 @@ from optuna_evo.study._parts import build_sampler
 from optuna_evo.study._parts import build_space
 
 
+# Trials of these studies that were drawn at random. Since then samplers start with a design:
+# a study of the earlier version that has not got past them goes on with that.
+N_STARTS = {"genomes": 4, "tuned": 3}
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StoredStudy]:
     asset = Path(__file__).parents[1] / "assets" / "schema1.db.gz"
@@ -54,6 +59,8 @@ def test_each_trial_is_proposed_again(recorded: dict[str, StoredStudy], name: st
     trials = stored.study.get_trials()
     assert len(trials) > 3
     for k, trial in enumerate(trials):
+        if k < N_STARTS.get(name, 0):
+            continue
         params = proposed(stored, trials[:k], sources)
         floats = {
             n: pytest.approx(v, rel=1e-9) for n, v in trial.params.items() if type(v) is float

@@ -19,6 +19,8 @@ from optuna.trial import FrozenTrial
 from optuna_evo.attributes import GA_ASSIGNMENT
 from optuna_evo.attributes import GA_GENERATION
 from optuna_evo.attributes import REPETITION
+from optuna_evo.samplers._design import Start
+from optuna_evo.samplers._first import read_first
 from optuna_evo.samplers._ga._assignment import SlotAssignment
 from optuna_evo.samplers._ga._cache import PopulationCache
 from optuna_evo.samplers._ga._genes import draw
@@ -36,6 +38,7 @@ from optuna_evo.samplers._ga._options import check_sizes
 from optuna_evo.samplers._ga._population import Member
 from optuna_evo.samplers._ga._population import Population
 from optuna_evo.samplers._slots import settle
+from optuna_evo.samplers._streams import entropy
 
 
 __all__ = ["GASampler"]
@@ -48,7 +51,8 @@ class GASampler(BaseGASampler):
 
     It serves any conditional space. Numbers are mixed and mutated in log space where the space is
     logarithmic, and variable-length lists (`n_layers`, `units_0`, `units_1`, ...) are crossed and
-    changed as lists.
+    changed as lists. Generation 0 is a design: each choice of a category equally often, numbers
+    evenly over their ranges, in each branch.
 
     Nothing but a cache is kept in the sampler. A trial's parameters are a function of the seed,
     its slot in the population and its parents. So a study goes on in any process exactly where
@@ -108,11 +112,15 @@ class GASampler(BaseGASampler):
             the number of times that the parameters of a trial were evaluated before, by which the
             objective should shift its seed. Equal parameters are ranked by the mean of their
             values.
+        first:
+            Configurations of the first slots of generation 0, such as the defaults of a library:
+            `[{"lr": 1e-3}]`. Parameters that one does not name are those of the design.
         seed:
             Seed of the random numbers; None draws a new one for every trial.
 
     Raises:
         ValueError: If an argument is out of range, or the study has several objectives.
+        UsageError: If a value of `first` is not in the range of its parameter.
 
     Example:
         >>> import optuna
@@ -139,6 +147,7 @@ class GASampler(BaseGASampler):
         flag_prob: float = 0.1,
         lists: Literal["auto"] | Mapping[str, Sequence[str]] = "auto",
         reevaluate_elites: bool = False,
+        first: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
     ) -> None:
         check_sizes(
@@ -179,6 +188,7 @@ class GASampler(BaseGASampler):
         self._lists = lists if isinstance(lists, str) else dict(lists)
         self._reevaluate_elites = reevaluate_elites
         self._seed = seed
+        self._start = Start(entropy(seed), read_first(first))
         self._cache = PopulationCache()
 
     def reseed_rng(self) -> None:
@@ -222,13 +232,17 @@ class GASampler(BaseGASampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Return the child's value moved into a changed range, or else a uniform draw."""
+        """Return the child's value moved into a changed range, or a draw; first the design's."""
         self._raise_error_if_multi_objective(study)
         with self._cache.lock:
             population, assignment = self._find(study, trial)
             genes = self._genes(population, assignment, trial.number)
         if param_name in genes and is_number(param_distribution):
             return fit(genes[param_name], param_distribution)
+        if assignment.generation == 0 and assignment.attempt == 0:
+            return self._start.value(
+                study.study_name, assignment.slot, trial, param_name, param_distribution
+            )
         return draw(assignment.uniform(param_name), param_distribution)
 
     def assignment(self, study: Study, trial: FrozenTrial) -> SlotAssignment:
