@@ -13,6 +13,7 @@ import bisect
 from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import partial
 import math
@@ -24,10 +25,12 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.samplers._ga._adaptive import N_REMEMBERED
 from optuna_evo.samplers._ga._assignment import read_assignment
 from optuna_evo.samplers._ga._assignment import SlotAssignment
 from optuna_evo.samplers._ga._lists import find_lists
 from optuna_evo.samplers._ga._lists import ListSpec
+from optuna_evo.samplers._ga._ways import Way
 from optuna_evo.samplers._rank import Rank
 from optuna_evo.samplers._rank import rank_of
 from optuna_evo.samplers._slots import must_move
@@ -36,9 +39,10 @@ from optuna_evo.samplers._slots import SlotBook
 from optuna_evo.samplers._slots import SlotKey
 
 
-__all__ = ["Member", "Population"]
+__all__ = ["Heritage", "Member", "Population"]
 
 _SEEDS: Final = -1  # the generation of seed trials
+_N_DONORS: Final = 3  # trials whose values furnish a branch that the parents lack
 
 
 class Member(NamedTuple):
@@ -55,23 +59,35 @@ class Member(NamedTuple):
         return not self.rank.is_pruned
 
 
+class Heritage(NamedTuple):
+    """What children inherit beside the values of their parents.
+
+    Attributes:
+        steps: Sizes of the latest mutations that made children better than their mothers.
+        donors: Values in the best trials that have a parameter, by its name.
+    """
+
+    steps: Sequence[float]
+    donors: Mapping[str, Sequence[Any]]
+
+
 class Population:
     """The population of one study, kept up to date by `update`.
 
     Args:
         study: The name under which slots of this study are assigned.
         maximize: Whether a higher value is better.
-        size: Number of slots of a generation.
-        n_elites: Number of the best earlier trials among the parents.
+        ways: The way of a new study, and that of one whose trials do not name theirs.
     """
 
-    def __init__(self, *, study: str, maximize: bool, size: int, n_elites: int) -> None:
+    def __init__(self, *, study: str, maximize: bool, ways: tuple[Way, Way]) -> None:
         self.study = study
-        self.size = size
+        self.ways = ways
+        self.way = ways[0]
+        self._named: int | None = None  # the first trial that says what the way is
         self.space: dict[str, BaseDistribution] = {}
         self.genes: dict[int, dict[str, Any]] = {}
         self._maximize = maximize
-        self._n_elites = n_elites
         self._slots = SlotBook[SlotAssignment](partial(read_assignment, study=study))
         self._trials: Sequence[FrozenTrial] = ()
         self._generations: list[int | None] = []
@@ -82,8 +98,15 @@ class Population:
         self._best: list[tuple[Rank, int]] = []
         self._by_number: dict[int, Member] = {}
         self._evaluations: dict[object, list[Member]] = defaultdict(list)
+        self._steps: list[tuple[int, int, float]] = []  # trial, mother, size of the mutation
         self._pool: tuple[int, list[Member]] | None = None
+        self._heritage: tuple[int, Heritage] | None = None
         self._lists: tuple[int, tuple[ListSpec, ...]] | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of slots of a generation."""
+        return self.way.population_size
 
     def is_of(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether `trials` go on from the trials seen so far."""
@@ -133,7 +156,8 @@ class Population:
         """Return the number of slots of a generation, fixed by the assignment that opened it."""
         if generation in self._n_slots:
             return self._n_slots[generation]
-        return max(0, self.size - len(self._members[_SEEDS])) if generation == 0 else self.size
+        n_first = max(0, self.way.n_startup_trials - len(self._members[_SEEDS]))
+        return n_first if generation == 0 else self.size
 
     def members(self, generation: int) -> list[Member]:
         """Return the members of a generation in the order of slots.
@@ -141,8 +165,8 @@ class Population:
         Of more seed trials than a generation has slots, the best are members of generation 0.
         """
         seeds = self._members[_SEEDS] if generation == 0 else []
-        if len(seeds) > self.size:
-            seeds = sorted(seeds, key=lambda member: member.rank)[: self.size]
+        if len(seeds) > self.way.n_startup_trials:
+            seeds = sorted(seeds, key=lambda member: member.rank)[: self.way.n_startup_trials]
         return sorted([*seeds, *self._members[generation]], key=_by_slot)
 
     def pool(self, generation: int) -> list[Member]:
@@ -159,14 +183,23 @@ class Population:
 
     def elites(self, generation: int) -> list[Member]:
         """Return the best different complete members of all generations before this one."""
+        return self._best_before(generation, self.way.n_elites)
+
+    def heritage(self, generation: int) -> "Heritage":
+        """Return what children of a generation inherit beside the values of their parents."""
+        if self._heritage is None or self._heritage[0] != generation:
+            self._heritage = generation, self._make_heritage(generation)
+        return self._heritage[1]
+
+    def _best_before(self, generation: int, n: int) -> list[Member]:
         earlier = (
             self._by_number[number]
             for _, number in self._best
             if self._by_number[number].generation < generation
         )
-        candidates = _different(earlier, 4 * self._n_elites)
+        candidates = _different(earlier, 4 * n)
         averaged = [self._averaged(member, generation) for member in candidates]
-        return sorted(averaged, key=lambda member: member.rank)[: self._n_elites]
+        return sorted(averaged, key=lambda member: member.rank)[:n]
 
     def lists(self, generation: int) -> tuple[ListSpec, ...]:
         """Return the lists found in the parents of a generation and in generation 0."""
@@ -186,6 +219,11 @@ class Population:
         return len(self._evaluations[_key(trial)])
 
     def _enter(self, number: int, assignment: SlotAssignment) -> None:
+        if self._named is None or number < self._named:
+            self._named = number
+            self.way = next(
+                (w for w in self.ways if w.operators == assignment.operators), self.ways[0]
+            )
         self._generations[number] = assignment.generation
         self._current = max(self._current, assignment.generation)
         self._first_open = min(self._first_open, assignment.generation)
@@ -204,6 +242,8 @@ class Population:
         if generation is not None and (rank.is_pruned or math.isfinite(rank.loss)):
             slot = assignment.slot if assignment is not None else self.size
             self._join(Member(trial, max(generation, 0), slot, rank), generation)
+            if assignment is not None and assignment.step:
+                self._steps.append((trial.number, assignment.parents[0], assignment.step))
 
     def _join(self, member: Member, generation: int) -> None:
         trial = member.trial
@@ -215,6 +255,8 @@ class Population:
             self._evaluations[_key(trial)].append(member)
         if self._pool is not None and member.generation < self._pool[0]:
             self._pool = None
+        if self._heritage is not None and member.generation < self._heritage[0]:
+            self._heritage = None
 
     def _free_slots(self) -> list[SlotKey]:
         """Return the free slots of the generations opened so far, in the order of use.
@@ -254,7 +296,27 @@ class Population:
         members.sort(key=lambda member: (member.rank.is_pruned, *_by_slot(member)))
         averaged = (self._averaged(member, generation) for member in members)
         pool = [*self.elites(generation), *averaged]
+        if self.way.keeps_best and len(best := self._best_before(generation, self.size)) >= 2:
+            pool = best
         return sorted(_different(iter(pool), len(pool)), key=_by_slot)
+
+    def _make_heritage(self, generation: int) -> "Heritage":
+        steps = []
+        for number, mother, step in sorted(self._steps, reverse=True):
+            child, known = self._by_number[number], self._by_number.get(mother)
+            if child.generation < generation and known is not None and child.rank < known.rank:
+                steps.append(step)
+            if len(steps) == N_REMEMBERED:
+                break
+        donors: dict[str, list[Any]] = {}
+        for _, number in self._best:
+            if self._by_number[number].generation < generation:
+                for name, value in self.params(number).items():
+                    if len(values := donors.setdefault(name, [])) < _N_DONORS:
+                        values.append(value)
+            if len(donors) == len(self.space) and min(map(len, donors.values())) == _N_DONORS:
+                break
+        return Heritage(steps, donors)
 
     def _averaged(self, member: Member, generation: int) -> Member:
         """Rank a member by the mean over the trials with its parameters before a generation."""
