@@ -182,8 +182,10 @@ def check(names: Sequence[str] = TASKS, *, n: int = 100, steps: int = 40) -> Non
         task = SmallTask(name, 3, steps)
         pairs = [(t if math.isfinite(t) else PENALTY, task(g)) for t, g in zip(theirs, genomes)]
         gaps = np.array([abs(a - b) / max(1.0, abs(a)) for a, b in pairs])
-        print(f"{name}: {(gaps > 1e-3).sum()} of {n} differ by more than 0.001, median gap "
-              f"{np.median(gaps):.1e}, largest {gaps.max():.1e}")
+        print(
+            f"{name}: {(gaps > 1e-3).sum()} of {n} differ by more than 0.001, median gap "
+            f"{np.median(gaps):.1e}, largest {gaps.max():.1e}"
+        )
 
 
 if __name__ == "__main__":

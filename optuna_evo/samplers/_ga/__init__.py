@@ -8,6 +8,8 @@
 * `_breeding`: the parents and the child of a slot.
 * `_operators`: selection, crossover and mutation that is annealed.
 * `_adaptive`: crossover by kind and mutation that adapts.
+* `_heritage`: sizes of successful mutations, and values for new branches.
+* `_screen`: which of several children is promising.
 * `_ways`: which of the two, and their defaults.
 * `_genes`: one parameter on the scale on which it evolves.
 """

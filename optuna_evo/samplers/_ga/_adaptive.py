@@ -1,7 +1,7 @@
 """Children whose mutations are as large as those that have lately made children better.
 
 A child takes its scalars from two parents, and matches the items of lists by kind: an Adam term
-with an Adam term, wherever both stand. Then a few of its numbers move by one step size. Half of
+with an Adam term, wherever both stand. Then a few of its numbers move by one step size. Most of
 the step sizes are those that have lately made a child better than its mother, times a log-normal
 factor, the others are of any size: so they shrink where the search closes in, and never for good.
 
@@ -42,9 +42,8 @@ Space = Mapping[str, BaseDistribution]
 
 SMALLEST_STEP: Final = 0.005  # of a range
 LARGEST_STEP: Final = 0.5
-N_REMEMBERED: Final = 10  # successes whose step sizes are used again
 _MIN_REMEMBERED: Final = 3
-_SHARE_REMEMBERED: Final = 0.5
+_SHARE_REMEMBERED: Final = 0.8
 _SPREAD: Final = 0.5  # of the log-normal factor
 _CHANGED: Final = (1.0, 2.0, 4.0)  # expected numbers of numbers that move
 _MAX_DRAWS: Final = 3

@@ -43,6 +43,7 @@ class SlotAssignment:
         repeats: Number of the trial whose parameters are evaluated once more.
         operators: The way in which the study is searched (see `_ways`).
         step: Size of the mutation of numbers, where that is one for the whole child.
+        variant: Which of the children that the slot might have had.
     """
 
     generation: int
@@ -55,6 +56,7 @@ class SlotAssignment:
     repeats: int | None = None
     operators: str = ANNEALED  # earlier versions wrote none
     step: float = 0.0
+    variant: int = 0
 
     @property
     def key(self) -> SlotKey:
@@ -76,7 +78,7 @@ class SlotAssignment:
 
     def variation_rng(self) -> Generator:
         """Return the stream that crosses and mutates."""
-        return self._rng(_VARIATION)
+        return self._rng(_VARIATION, *([self.variant] if self.variant else []))
 
     def uniform(self, name: str) -> float:
         """Return the number in [0, 1) that belongs to a parameter in this slot.

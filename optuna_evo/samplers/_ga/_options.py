@@ -19,6 +19,7 @@ def check_sizes(
     n_generations: int | None,
     tournament_size: int | None,
     n_elites: int,
+    n_offspring: int | None,
     seed: int | None,
 ) -> None:
     """Raise ValueError unless the whole numbers are in range."""
@@ -34,6 +35,7 @@ def check_sizes(
     _check_at_least("n_generations", n_generations, 1)
     _check_at_least("tournament_size", tournament_size, 1)
     _check_at_least("n_elites", n_elites, 0)
+    _check_at_least("n_offspring", n_offspring, 1)
     _check_at_least("seed", seed, 0)
 
 

@@ -13,7 +13,6 @@ import bisect
 from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import partial
 import math
@@ -25,11 +24,16 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
-from optuna_evo.samplers._ga._adaptive import N_REMEMBERED
 from optuna_evo.samplers._ga._assignment import read_assignment
 from optuna_evo.samplers._ga._assignment import SlotAssignment
+from optuna_evo.samplers._ga._heritage import donors
+from optuna_evo.samplers._ga._heritage import Heritage
+from optuna_evo.samplers._ga._heritage import latest_successes
 from optuna_evo.samplers._ga._lists import find_lists
 from optuna_evo.samplers._ga._lists import ListSpec
+from optuna_evo.samplers._ga._screen import KernelMemory
+from optuna_evo.samplers._ga._screen import MIN_TRIALS
+from optuna_evo.samplers._ga._screen import Screen
 from optuna_evo.samplers._ga._ways import Way
 from optuna_evo.samplers._rank import Rank
 from optuna_evo.samplers._rank import rank_of
@@ -39,10 +43,9 @@ from optuna_evo.samplers._slots import SlotBook
 from optuna_evo.samplers._slots import SlotKey
 
 
-__all__ = ["Heritage", "Member", "Population"]
+__all__ = ["Member", "Population"]
 
 _SEEDS: Final = -1  # the generation of seed trials
-_N_DONORS: Final = 3  # trials whose values furnish a branch that the parents lack
 
 
 class Member(NamedTuple):
@@ -57,18 +60,6 @@ class Member(NamedTuple):
     def is_complete(self) -> bool:
         """Whether the trial ran to its end."""
         return not self.rank.is_pruned
-
-
-class Heritage(NamedTuple):
-    """What children inherit beside the values of their parents.
-
-    Attributes:
-        steps: Sizes of the latest mutations that made children better than their mothers.
-        donors: Values in the best trials that have a parameter, by its name.
-    """
-
-    steps: Sequence[float]
-    donors: Mapping[str, Sequence[Any]]
 
 
 class Population:
@@ -101,6 +92,8 @@ class Population:
         self._steps: list[tuple[int, int, float]] = []  # trial, mother, size of the mutation
         self._pool: tuple[int, list[Member]] | None = None
         self._heritage: tuple[int, Heritage] | None = None
+        self._screen: tuple[int, int, Screen] | None = None  # generation, number of trials before
+        self._kernels = KernelMemory()
         self._lists: tuple[int, tuple[ListSpec, ...]] | None = None
 
     @property
@@ -185,11 +178,23 @@ class Population:
         """Return the best different complete members of all generations before this one."""
         return self._best_before(generation, self.way.n_elites)
 
-    def heritage(self, generation: int) -> "Heritage":
+    def heritage(self, generation: int) -> Heritage:
         """Return what children of a generation inherit beside the values of their parents."""
         if self._heritage is None or self._heritage[0] != generation:
             self._heritage = generation, self._make_heritage(generation)
         return self._heritage[1]
+
+    def screen(self, generation: int, specs: Sequence[ListSpec]) -> Screen | None:
+        """Return what the trials before a generation say about children; None if too little."""
+        earlier = [m for m in self._by_number.values() if m.generation < generation]
+        if len(earlier) < MIN_TRIALS:
+            return None
+        key = generation, len(earlier)
+        if self._screen is None or self._screen[:2] != key:
+            earlier.sort(key=lambda member: member.trial.number)
+            trials = [(m.trial.params, m.trial.distributions, m.rank) for m in earlier]
+            self._screen = *key, Screen(trials, specs, self._kernels)
+        return self._screen[2]
 
     def _best_before(self, generation: int, n: int) -> list[Member]:
         earlier = (
@@ -300,23 +305,13 @@ class Population:
             pool = best
         return sorted(_different(iter(pool), len(pool)), key=_by_slot)
 
-    def _make_heritage(self, generation: int) -> "Heritage":
-        steps = []
-        for number, mother, step in sorted(self._steps, reverse=True):
-            child, known = self._by_number[number], self._by_number.get(mother)
-            if child.generation < generation and known is not None and child.rank < known.rank:
-                steps.append(step)
-            if len(steps) == N_REMEMBERED:
-                break
-        donors: dict[str, list[Any]] = {}
-        for _, number in self._best:
-            if self._by_number[number].generation < generation:
-                for name, value in self.params(number).items():
-                    if len(values := donors.setdefault(name, [])) < _N_DONORS:
-                        values.append(value)
-            if len(donors) == len(self.space) and min(map(len, donors.values())) == _N_DONORS:
-                break
-        return Heritage(steps, donors)
+    def _make_heritage(self, generation: int) -> Heritage:
+        best = (self._by_number[number] for _, number in self._best)
+        before = {n: m.rank for n, m in self._by_number.items() if m.generation < generation}
+        return Heritage(
+            latest_successes(self._steps, before),
+            donors((m.trial.params for m in best if m.generation < generation), len(self.space)),
+        )
 
     def _averaged(self, member: Member, generation: int) -> Member:
         """Rank a member by the mean over the trials with its parameters before a generation."""

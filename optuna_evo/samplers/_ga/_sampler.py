@@ -48,10 +48,11 @@ class GASampler(BaseGASampler):
     changed as lists. There are two ways:
 
     * "adaptive": parents are the best of all trials so far. Items of lists are matched by kind,
-      which is what their categories say. A few numbers of a child move, by one step size: half of
+      which is what their categories say. A few numbers of a child move, by one step size: most of
       these are near those that have lately made a child better than its mother, the others of any
       size. A parameter that neither parent has, and a new category asks for, begins with its value
-      in a good trial.
+      in a good trial. In every second slot, of `n_offspring` such children the one is evaluated
+      that a Gaussian process on all trials before the generation expects to improve most.
     * "annealed": parents are the generation before and the elites, and mutation rates fall over
       `n_generations`, as published. Every study of earlier versions goes on so.
 
@@ -118,6 +119,9 @@ class GASampler(BaseGASampler):
             the number of times that the parameters of a trial were evaluated before, by which the
             objective should shift its seed. Equal parameters are ranked by the mean of their
             values.
+        n_offspring:
+            Number of children of which one is evaluated, at least 1, adaptive only; None: 24. 1
+            leaves out the process: an ask then takes 0.8 ms at 1,000 trials rather than 5.
         operators:
             "adaptive" or "annealed" (see above); None: the way in which the study was begun. A new
             study is adaptive, unless an argument that only annealed operators have is given.
@@ -153,6 +157,7 @@ class GASampler(BaseGASampler):
         flag_prob: float | None = None,
         lists: Literal["auto"] | Mapping[str, Sequence[str]] = "auto",
         reevaluate_elites: bool = False,
+        n_offspring: int | None = None,
         operators: Literal["adaptive", "annealed"] | None = None,
         seed: int | None = None,
     ) -> None:
@@ -162,6 +167,7 @@ class GASampler(BaseGASampler):
             n_generations=n_generations,
             tournament_size=tournament_size,
             n_elites=n_elites,
+            n_offspring=n_offspring,
             seed=seed,
         )
         check_operators(
@@ -194,6 +200,7 @@ class GASampler(BaseGASampler):
             mutation_scale=mutation_scale,
             structure_prob=structure_prob,
             flag_prob=flag_prob,
+            n_offspring=n_offspring,
         )
         check_elites(n_elites, self._ways, reevaluate_elites=reevaluate_elites)
         super().__init__(population_size=self._ways[0].population_size)
@@ -339,7 +346,7 @@ class GASampler(BaseGASampler):
             storage.set_trial_user_attr(trial_id, REPETITION.key, n_evaluations)
             trial.user_attrs[REPETITION.key] = n_evaluations
         elif pool := population.pool(generation):
-            assignment = with_parents(population, pool, assignment)
+            assignment = with_parents(population, pool, assignment, self._lists)
         # The assignment last: a trial that has one has all, also if its worker dies in between.
         storage.set_trial_system_attr(trial_id, self._get_generation_key(), generation)
         storage.set_trial_system_attr(trial_id, GA_ASSIGNMENT.key, assignment.to_attr())

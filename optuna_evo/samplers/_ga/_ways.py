@@ -21,6 +21,7 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, int | float]]] = {
         "crossover_prob": 0.6,
         "structure_prob": 0.15,
         "flag_prob": 0.06,
+        "n_offspring": 24,
     },
     ANNEALED: {
         "population_size": 50,
@@ -29,6 +30,7 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, int | float]]] = {
         "crossover_prob": 0.9,
         "structure_prob": 0.15,
         "flag_prob": 0.1,
+        "n_offspring": 1,
     },
 }
 
@@ -43,6 +45,7 @@ class Way:
     n_generations: int
     tournament_size: int
     n_elites: int
+    n_offspring: int
     rates: Rates
 
     @property
@@ -65,6 +68,7 @@ def ways(
     mutation_scale: float | None,
     structure_prob: float | None,
     flag_prob: float | None,
+    n_offspring: int | None,
 ) -> tuple[Way, Way]:
     """Return the way of a new study, and that of one whose first trials do not name theirs.
 
@@ -88,6 +92,7 @@ def ways(
             n_generations=50 if n_generations is None else n_generations,
             tournament_size=int(pick(tournament_size, "tournament_size")),
             n_elites=n_elites,
+            n_offspring=int(pick(n_offspring, "n_offspring")),
             rates=Rates(
                 crossover=pick(crossover_prob, "crossover_prob"),
                 number=0.35 if mutation_prob is None else mutation_prob,
