@@ -35,6 +35,7 @@ _MOST: Final[Mapping[str, int]] = {
     "n_ei_candidates": 100_000,
     "n_elites": 100_000,
     "n_offspring": 100_000,
+    "n_startup_trials": 100_000,
     "population_size": 100_000,
     "tournament_size": 100_000,
     "window": 100_000,

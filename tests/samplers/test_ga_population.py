@@ -262,7 +262,7 @@ def test_a_copied_study_goes_on_like_the_original() -> None:
 
 
 def test_one_sampler_serves_two_studies_without_mixing_them() -> None:
-    sampler = GASampler(population_size=SIZE, seed=7)
+    sampler = GASampler(population_size=SIZE, n_generations=50, seed=7)
     first = optuna.create_study(study_name="population", sampler=sampler)
     second = optuna.create_study(study_name="other", sampler=sampler)
     for _ in range(2 * SIZE):
@@ -324,7 +324,8 @@ def test_an_assignment_that_a_torn_read_missed_is_found_by_a_second_look() -> No
     whole = study._storage.get_trial(trial._trial_id)
     torn = copy.copy(whole)
     torn.system_attrs = {}
-    population = Population(study="population", maximize=False, size=SIZE, n_elites=1)
+    way = study.sampler._ways
+    population = Population(study="population", maximize=False, ways=way)
     population.update([*study.get_trials()[:2], torn], lambda _: whole)
     assert population.next_slot(3) == (0, 3, 0)
 
@@ -334,3 +335,68 @@ def test_another_population_size_applies_from_the_next_generation_on() -> None:
     study.sampler = make_study(population_size=2 * SIZE).sampler
     run(study, 3 * SIZE - 1)
     assert Counter(g for g, _ in slots(study)) == {0: SIZE, 1: SIZE, 2: 2 * SIZE}
+
+
+def adaptive(storage: str | None = None, **options: object) -> optuna.Study:
+    arguments = {"population_size": 4, "n_startup_trials": 9, "n_offspring": 3, "seed": 7}
+    return optuna.create_study(
+        study_name="population",
+        storage=storage,
+        sampler=GASampler(**(arguments | options)),
+        load_if_exists=True,
+    )
+
+
+def test_an_adaptive_run_stopped_after_any_trial_goes_on_as_if_never_stopped(
+    tmp_path: Path,
+) -> None:
+    expected = params(run(adaptive(), 19))
+    storage = url(tmp_path, "stopped")
+    for _ in range(19):
+        run(adaptive(storage), 1)
+    assert params(adaptive(storage)) == expected
+    assert slots(adaptive(storage)) == [(0, k) for k in range(9)] + [
+        (1 + k // 4, k % 4) for k in range(10)
+    ]
+
+
+def test_a_retried_trial_of_an_adaptive_study_is_the_same_child() -> None:
+    expected = params(run(adaptive(), 19))
+    study = run(adaptive(), 15)
+    killed = study.ask()
+    conditional(killed)
+    reclaim(study, killed.number)
+    run(study, 4)
+    assert in_order_of_slots(study) == expected
+
+
+def test_a_study_of_an_earlier_version_goes_on_with_annealed_operators() -> None:
+    expected = params(run(make_study(n_generations=50), 3 * SIZE))
+    study = optuna.create_study(study_name="population")
+    for trial in run(make_study(n_generations=50), SIZE + 2).get_trials():
+        ticket = trial.system_attrs["GASampler:ticket"]  # as earlier versions wrote it
+        for key in ("operators", "step", "variant"):
+            del ticket[key]
+        study.add_trial(trial)
+    study.sampler = GASampler(population_size=SIZE, seed=7)
+    run(study, 2 * SIZE - 2)
+    assert params(study) == expected
+
+
+def test_a_study_keeps_its_operators_when_the_arguments_no_longer_say_them() -> None:
+    study = run(adaptive(), 12)
+    study.sampler = GASampler(population_size=4, seed=7)
+    run(study, 2)
+    named = [t.system_attrs["GASampler:ticket"]["operators"] for t in study.get_trials()]
+    assert named == ["adaptive"] * 14
+
+
+def test_parents_of_an_adaptive_study_are_the_best_of_all_generations() -> None:
+    study = run(adaptive(), 40)
+    generation = study.sampler.get_trial_generation(study, study.get_trials()[-1])
+    pool = study.sampler.select_parent(study, generation)
+    before = [
+        t for t in study.get_trials() if study.sampler.get_trial_generation(study, t) < generation
+    ]
+    best = sorted(before, key=lambda t: t.value)[:4]
+    assert {t.number for t in pool} == {t.number for t in best}

@@ -5,6 +5,11 @@
 * `_cache`: the populations of the studies in use.
 * `_population`: generations, parents and elites, read from a study's trials.
 * `_lists`: variable-length lists inside flat parameter names.
-* `_operators`: selection, crossover and mutation.
+* `_breeding`: the parents and the child of a slot.
+* `_operators`: selection, crossover and mutation that is annealed.
+* `_adaptive`: crossover by kind and mutation that adapts.
+* `_heritage`: sizes of successful mutations, and values for new branches.
+* `_screen`: which of several children is promising.
+* `_ways`: which of the two, and their defaults.
 * `_genes`: one parameter on the scale on which it evolves.
 """

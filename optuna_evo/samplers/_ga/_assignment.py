@@ -17,6 +17,7 @@ from numpy.random import SeedSequence
 from optuna.trial import FrozenTrial
 
 from optuna_evo.attributes import GA_ASSIGNMENT
+from optuna_evo.samplers._ga._ways import ANNEALED
 from optuna_evo.samplers._slots import SlotKey
 from optuna_evo.samplers._streams import hash_name
 
@@ -40,6 +41,9 @@ class SlotAssignment:
         study: Name of the study that it was made in; in another study it means nothing.
         parents: Numbers of the two parent trials; empty in generation 0.
         repeats: Number of the trial whose parameters are evaluated once more.
+        operators: The way in which the study is searched (see `_ways`).
+        step: Size of the mutation of numbers, where that is one for the whole child.
+        variant: Which of the children that the slot might have had.
     """
 
     generation: int
@@ -50,6 +54,9 @@ class SlotAssignment:
     study: str = ""
     parents: tuple[int, ...] = ()
     repeats: int | None = None
+    operators: str = ANNEALED  # earlier versions wrote none
+    step: float = 0.0
+    variant: int = 0
 
     @property
     def key(self) -> SlotKey:
@@ -71,7 +78,7 @@ class SlotAssignment:
 
     def variation_rng(self) -> Generator:
         """Return the stream that crosses and mutates."""
-        return self._rng(_VARIATION)
+        return self._rng(_VARIATION, *([self.variant] if self.variant else []))
 
     def uniform(self, name: str) -> float:
         """Return the number in [0, 1) that belongs to a parameter in this slot.

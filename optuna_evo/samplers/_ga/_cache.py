@@ -9,6 +9,7 @@ from optuna.study import StudyDirection
 
 from optuna_evo.attributes import GA_STUDY
 from optuna_evo.samplers._ga._population import Population
+from optuna_evo.samplers._ga._ways import Way
 
 
 __all__ = ["PopulationCache"]
@@ -33,7 +34,7 @@ class PopulationCache:
         """Return the population of a study as it was last seen, without reading the storage."""
         return self._by_storage.get(study._storage, {}).get(study._study_id)
 
-    def up_to_date(self, study: Study, *, size: int, n_elites: int) -> Population:
+    def up_to_date(self, study: Study, ways: tuple[Way, Way]) -> Population:
         """Return the population of a study as its trials are now."""
         storage, study_id = study._storage, study._study_id
         # Hyperband shows a sampler the trials of one bracket only; a population has them all.
@@ -41,12 +42,11 @@ class PopulationCache:
         study._thread_local.cached_all_trials = trials  # until the next ask or tell, as Optuna's
         populations = self._by_storage.setdefault(storage, {})
         population = populations.get(study_id)
-        if population is None or population.size != size or not population.is_of(trials):
+        if population is None or population.ways != ways or not population.is_of(trials):
             population = populations[study_id] = Population(
                 study=_origin(study),
                 maximize=study.direction == StudyDirection.MAXIMIZE,
-                size=size,
-                n_elites=n_elites,
+                ways=ways,
             )
         population.update(trials, storage.get_trial)
         return population

@@ -21,7 +21,15 @@ from optuna_evo.surrogates import locate
 from optuna_evo.surrogates import n_grid_levels
 
 
-__all__ = ["draw", "fit", "is_number", "mutate_number", "other_choice", "to_unit"]
+__all__ = [
+    "draw",
+    "fit",
+    "is_number",
+    "mutate_number",
+    "other_choice",
+    "to_unit",
+    "UNIFORM_STD",
+]
 
 # Standard deviation of a uniform draw from the unit interval: the unit of mutation sizes.
 UNIFORM_STD = 1.0 / math.sqrt(12.0)

@@ -25,7 +25,18 @@ from optuna_evo.samplers._ga._lists import ListSpec
 from optuna_evo.samplers._ga._lists import split
 
 
-__all__ = ["anneal", "breed", "Rates", "select"]
+__all__ = [
+    "anneal",
+    "breed",
+    "change_structure",
+    "covers",
+    "cross_lists",
+    "is_mutable",
+    "limits",
+    "mix",
+    "Rates",
+    "select",
+]
 
 Params = Mapping[str, Any]
 Space = Mapping[str, BaseDistribution]
@@ -88,12 +99,12 @@ def breed(
     """
     for _ in range(_MAX_DRAWS):
         child = _vary(mother, father, space=space, specs=specs, rates=rates, rng=rng)
-        if not (_covers(child, mother) or _covers(child, father)):
+        if not (covers(child, mother) or covers(child, father)):
             return child
-    names = [name for name in sorted(mother) if _is_mutable(name, specs, space)]
+    names = [name for name in sorted(mother) if is_mutable(name, specs, space)]
     for k in rng.permutation(len(names)):
         child = {**mother, names[k]: _mutant(mother[names[k]], space[names[k]], rates.scale, rng)}
-        if not (_covers(child, mother) or _covers(child, father)):
+        if not (covers(child, mother) or covers(child, father)):
             return child
     return dict(mother)
 
@@ -110,21 +121,21 @@ def _vary(
     scalars, lists = split(mother, specs)
     if rng.random() < rates.crossover:
         other_scalars, other_lists = split(father, specs)
-        cross = _cut_over if rates.single_point else _mix
+        cross = _cut_over if rates.single_point else mix
         scalars = cross(scalars, other_scalars, rng)
         for spec in specs:
             if spec.length in lists and spec.length in other_lists:
                 ours, theirs = lists[spec.length], other_lists[spec.length]
-                lists[spec.length] = _cross_lists(ours, theirs, _limits(spec, space), rng)
+                lists[spec.length] = cross_lists(ours, theirs, limits(spec, space), rng)
             elif spec.length in other_lists:
                 lists[spec.length] = other_lists[spec.length]
     for spec in specs:
         if spec.length in lists and rng.random() < rates.structure:
-            lists[spec.length] = _change_structure(lists[spec.length], spec, space, rng)
+            lists[spec.length] = change_structure(lists[spec.length], spec, space, rng)
     return _mutate(join(scalars, lists, specs), specs, space, rates, rng)
 
 
-def _mix(ours: Params, theirs: Params, rng: Generator) -> dict[str, Any]:
+def mix(ours: Params, theirs: Params, rng: Generator) -> dict[str, Any]:
     """Take every value from either parent, with equal chances."""
     names = sorted({**ours, **theirs})
     coins = rng.random(len(names))
@@ -147,11 +158,11 @@ def _cut_over(ours: Params, theirs: Params, rng: Generator) -> dict[str, Any]:
     }
 
 
-def _cross_lists(
-    ours: Sequence[Item], theirs: Sequence[Item], limits: tuple[int, int], rng: Generator
+def cross_lists(
+    ours: Sequence[Item], theirs: Sequence[Item], bounds: tuple[int, int], rng: Generator
 ) -> list[Item]:
-    """Cut and splice, or exchange of items; both keep the length within the limits."""
-    low, high = limits
+    """Cut and splice, or exchange of items; both keep the length within the bounds."""
+    low, high = bounds
     if rng.random() < 0.5:
         cuts = [
             (i, j)
@@ -169,11 +180,11 @@ def _cross_lists(
     return child
 
 
-def _change_structure(
+def change_structure(
     items: Sequence[Item], spec: ListSpec, space: Space, rng: Generator
 ) -> list[Item]:
     """Add an item, remove one, or put a new one in the place of one."""
-    low, high = _limits(spec, space)
+    low, high = limits(spec, space)
     moves = ["change"] * bool(items) + ["add"] * (len(items) < high)
     moves += ["remove"] * (len(items) > low)
     if not moves:
@@ -192,7 +203,7 @@ def _change_structure(
 def _new_item(spec: ListSpec, space: Space, rng: Generator) -> Item:
     """Draw every parameter that an item can have; those not asked for are never suggested."""
     item: Item = {}
-    n_known = min(_limits(spec, space)[1], len(space))  # no list has had more items
+    n_known = min(limits(spec, space)[1], len(space))  # no list has had more items
     for template in spec.templates:
         known = (spec.name(template, k) for k in range(n_known))
         distribution = next((space[name] for name in known if name in space), None)
@@ -208,14 +219,14 @@ def _mutate(
     child = dict(params)
     coins = rng.random(len(child))
     for name, coin in zip(sorted(child), coins, strict=True):
-        if _is_mutable(name, specs, space):
+        if is_mutable(name, specs, space):
             probability = rates.number if is_number(space[name]) else rates.flag
             if coin < probability:
                 child[name] = _mutant(child[name], space[name], rates.scale, rng)
     return child
 
 
-def _is_mutable(name: str, specs: Sequence[ListSpec], space: Space) -> bool:
+def is_mutable(name: str, specs: Sequence[ListSpec], space: Space) -> bool:
     """Whether there is another value, and the parameter is not the length of a list."""
     is_length = any(spec.length == name for spec in specs)
     return name in space and not space[name].single() and not is_length
@@ -227,7 +238,8 @@ def _mutant(value: Any, distribution: BaseDistribution, scale: float, rng: Gener
     return mutate_number(value, distribution, scale, rng)
 
 
-def _limits(spec: ListSpec, space: Space) -> tuple[int, int]:
+def limits(spec: ListSpec, space: Space) -> tuple[int, int]:
+    """Return the least and the greatest length of a list."""
     distribution = space[spec.length]
     assert isinstance(distribution, IntDistribution)
     return distribution.low, distribution.high
@@ -241,6 +253,6 @@ def _tournament(
     return min((candidates[int(entrant)] for entrant in entrants), key=lambda i: ranks[i])
 
 
-def _covers(child: Params, parent: Params) -> bool:
+def covers(child: Params, parent: Params) -> bool:
     """Whether the child would be evaluated with exactly the parameters of the parent."""
     return all(name in child and child[name] == value for name, value in parent.items())

@@ -26,8 +26,15 @@ from optuna.trial import TrialState
 
 from optuna_evo.samplers._ga._assignment import read_assignment
 from optuna_evo.samplers._ga._assignment import SlotAssignment
+from optuna_evo.samplers._ga._heritage import donors
+from optuna_evo.samplers._ga._heritage import Heritage
+from optuna_evo.samplers._ga._heritage import latest_successes
 from optuna_evo.samplers._ga._lists import find_lists
 from optuna_evo.samplers._ga._lists import ListSpec
+from optuna_evo.samplers._ga._screen import KernelMemory
+from optuna_evo.samplers._ga._screen import MIN_TRIALS
+from optuna_evo.samplers._ga._screen import Screen
+from optuna_evo.samplers._ga._ways import Way
 from optuna_evo.samplers._rank import Rank
 from optuna_evo.samplers._rank import rank_of
 from optuna_evo.samplers._slots import must_move
@@ -61,17 +68,17 @@ class Population:
     Args:
         study: The name under which slots of this study are assigned.
         maximize: Whether a higher value is better.
-        size: Number of slots of a generation.
-        n_elites: Number of the best earlier trials among the parents.
+        ways: The way of a new study, and that of one whose trials do not name theirs.
     """
 
-    def __init__(self, *, study: str, maximize: bool, size: int, n_elites: int) -> None:
+    def __init__(self, *, study: str, maximize: bool, ways: tuple[Way, Way]) -> None:
         self.study = study
-        self.size = size
+        self.ways = ways
+        self.way = ways[0]
+        self._named: int | None = None  # the first trial that says what the way is
         self.space: dict[str, BaseDistribution] = {}
         self.genes: dict[int, dict[str, Any]] = {}
         self._maximize = maximize
-        self._n_elites = n_elites
         self._slots = SlotBook[SlotAssignment](partial(read_assignment, study=study))
         self._trials: Sequence[FrozenTrial] = ()
         self._generations: list[int | None] = []
@@ -82,8 +89,17 @@ class Population:
         self._best: list[tuple[Rank, int]] = []
         self._by_number: dict[int, Member] = {}
         self._evaluations: dict[object, list[Member]] = defaultdict(list)
+        self._steps: list[tuple[int, int, float]] = []  # trial, mother, size of the mutation
         self._pool: tuple[int, list[Member]] | None = None
+        self._heritage: tuple[int, Heritage] | None = None
+        self._screen: tuple[int, int, Screen] | None = None  # generation, number of trials before
+        self._kernels = KernelMemory()
         self._lists: tuple[int, tuple[ListSpec, ...]] | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of slots of a generation."""
+        return self.way.population_size
 
     def is_of(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether `trials` go on from the trials seen so far."""
@@ -133,7 +149,8 @@ class Population:
         """Return the number of slots of a generation, fixed by the assignment that opened it."""
         if generation in self._n_slots:
             return self._n_slots[generation]
-        return max(0, self.size - len(self._members[_SEEDS])) if generation == 0 else self.size
+        n_first = max(0, self.way.n_startup_trials - len(self._members[_SEEDS]))
+        return n_first if generation == 0 else self.size
 
     def members(self, generation: int) -> list[Member]:
         """Return the members of a generation in the order of slots.
@@ -141,8 +158,8 @@ class Population:
         Of more seed trials than a generation has slots, the best are members of generation 0.
         """
         seeds = self._members[_SEEDS] if generation == 0 else []
-        if len(seeds) > self.size:
-            seeds = sorted(seeds, key=lambda member: member.rank)[: self.size]
+        if len(seeds) > self.way.n_startup_trials:
+            seeds = sorted(seeds, key=lambda member: member.rank)[: self.way.n_startup_trials]
         return sorted([*seeds, *self._members[generation]], key=_by_slot)
 
     def pool(self, generation: int) -> list[Member]:
@@ -159,14 +176,35 @@ class Population:
 
     def elites(self, generation: int) -> list[Member]:
         """Return the best different complete members of all generations before this one."""
+        return self._best_before(generation, self.way.n_elites)
+
+    def heritage(self, generation: int) -> Heritage:
+        """Return what children of a generation inherit beside the values of their parents."""
+        if self._heritage is None or self._heritage[0] != generation:
+            self._heritage = generation, self._make_heritage(generation)
+        return self._heritage[1]
+
+    def screen(self, generation: int, specs: Sequence[ListSpec]) -> Screen | None:
+        """Return what the trials before a generation say about children; None if too little."""
+        earlier = [m for m in self._by_number.values() if m.generation < generation]
+        if len(earlier) < MIN_TRIALS:
+            return None
+        key = generation, len(earlier)
+        if self._screen is None or self._screen[:2] != key:
+            earlier.sort(key=lambda member: member.trial.number)
+            trials = [(m.trial.params, m.trial.distributions, m.rank) for m in earlier]
+            self._screen = *key, Screen(trials, specs, self._kernels)
+        return self._screen[2]
+
+    def _best_before(self, generation: int, n: int) -> list[Member]:
         earlier = (
             self._by_number[number]
             for _, number in self._best
             if self._by_number[number].generation < generation
         )
-        candidates = _different(earlier, 4 * self._n_elites)
+        candidates = _different(earlier, 4 * n)
         averaged = [self._averaged(member, generation) for member in candidates]
-        return sorted(averaged, key=lambda member: member.rank)[: self._n_elites]
+        return sorted(averaged, key=lambda member: member.rank)[:n]
 
     def lists(self, generation: int) -> tuple[ListSpec, ...]:
         """Return the lists found in the parents of a generation and in generation 0."""
@@ -186,6 +224,11 @@ class Population:
         return len(self._evaluations[_key(trial)])
 
     def _enter(self, number: int, assignment: SlotAssignment) -> None:
+        if self._named is None or number < self._named:
+            self._named = number
+            self.way = next(
+                (w for w in self.ways if w.operators == assignment.operators), self.ways[0]
+            )
         self._generations[number] = assignment.generation
         self._current = max(self._current, assignment.generation)
         self._first_open = min(self._first_open, assignment.generation)
@@ -204,6 +247,8 @@ class Population:
         if generation is not None and (rank.is_pruned or math.isfinite(rank.loss)):
             slot = assignment.slot if assignment is not None else self.size
             self._join(Member(trial, max(generation, 0), slot, rank), generation)
+            if assignment is not None and assignment.step:
+                self._steps.append((trial.number, assignment.parents[0], assignment.step))
 
     def _join(self, member: Member, generation: int) -> None:
         trial = member.trial
@@ -215,6 +260,8 @@ class Population:
             self._evaluations[_key(trial)].append(member)
         if self._pool is not None and member.generation < self._pool[0]:
             self._pool = None
+        if self._heritage is not None and member.generation < self._heritage[0]:
+            self._heritage = None
 
     def _free_slots(self) -> list[SlotKey]:
         """Return the free slots of the generations opened so far, in the order of use.
@@ -254,7 +301,17 @@ class Population:
         members.sort(key=lambda member: (member.rank.is_pruned, *_by_slot(member)))
         averaged = (self._averaged(member, generation) for member in members)
         pool = [*self.elites(generation), *averaged]
+        if self.way.keeps_best and len(best := self._best_before(generation, self.size)) >= 2:
+            pool = best
         return sorted(_different(iter(pool), len(pool)), key=_by_slot)
+
+    def _make_heritage(self, generation: int) -> Heritage:
+        best = (self._by_number[number] for _, number in self._best)
+        before = {n: m.rank for n, m in self._by_number.items() if m.generation < generation}
+        return Heritage(
+            latest_successes(self._steps, before),
+            donors((m.trial.params for m in best if m.generation < generation), len(self.space)),
+        )
 
     def _averaged(self, member: Member, generation: int) -> Member:
         """Rank a member by the mean over the trials with its parameters before a generation."""
