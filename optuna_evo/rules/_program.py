@@ -39,6 +39,11 @@ def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
     """
     if not name.isidentifier():
         raise ValueError(f"The name of a class must be an identifier, got {name!r}.")
+    if rule.is_dense or rule.nadam or rule.tail or rule.decay or rule.warmup_share:
+        raise ValueError(
+            "A rule with matrix terms, modifiers, NADAM, a tail average or shares of a run is "
+            "not written as Python yet: export to a file that ends in .json."
+        )
     has_betas, has_eps = bool(rule.betas), "eps" in _items(rule)
     arguments = [f"lr={rule.lr!r}", "*"]
     checks = [("not float(lr) >= 0", "`lr` must not be negative, got {lr}.")]

@@ -1,11 +1,13 @@
 """One member that trains alone: its model, its optimizer, and the step that both do."""
 
+import contextlib
 import math
 
 import torch
 from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.optimizers import TorchOptimizers
 from optuna_evo.trainers._checkpoint import Checkpoint
 from optuna_evo.trainers._divergence import diverged
@@ -96,6 +98,12 @@ class Member:
         self.position += self.batch_size
         if self._n_done % STEPS_BETWEEN_CHECKS == 0:
             self.is_out = diverged(self._losses[None, : self._n_done])[0]
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Let the model have the weights that an evaluation uses meanwhile."""
+        if isinstance(self.optimizer, EvolvedOptimizer):
+            return self.optimizer.averaged()
+        return contextlib.nullcontext()
 
     def mean_loss(self, window: int) -> float:
         """Return the mean loss of the last steps."""

@@ -126,10 +126,12 @@ class SequentialCohort:
 
     def state_dicts(self) -> list[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""
-        return [
-            {name: tensor.clone() for name, tensor in member.model.state_dict().items()}
-            for member in self._members
-        ]
+        found: list[Mapping[str, Tensor]] = []
+        for member in self._members:
+            with member.averaged():
+                state = member.model.state_dict()
+                found.append({name: tensor.clone() for name, tensor in state.items()})
+        return found
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return what each member can go on from; the tensors are not copied."""
@@ -174,12 +176,13 @@ class SequentialCohort:
         setting = self._setting
         size = evaluation_rows(setting.task, member.batch_size, setting.device)
         member.model.eval()
-        for inputs, targets in zip(
-            torch.split(split.inputs, size), torch.split(split.targets, size), strict=True
-        ):
-            with setting.autocast():
-                outputs = member.model(inputs)
-            yield outputs, targets
+        with member.averaged():
+            for inputs, targets in zip(
+                torch.split(split.inputs, size), torch.split(split.targets, size), strict=True
+            ):
+                with setting.autocast():
+                    outputs = member.model(inputs)
+                yield outputs, targets
         member.model.train()
 
 
