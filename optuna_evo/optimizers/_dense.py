@@ -19,6 +19,7 @@ from optuna_evo.optimizers._reference import Elements
 from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import cautious
 from optuna_evo.rules import DIRECTIONS
+from optuna_evo.rules import LONGEST
 from optuna_evo.rules import norm_bounded
 from optuna_evo.rules import orthogonalised
 from optuna_evo.rules import rms_normalised
@@ -38,8 +39,6 @@ BASIS: Final = {
 }
 """The names in the state of a parameter of what SOAP keeps."""
 
-_LONGEST = 10_000  # side of a matrix that has a basis, as in the published code
-
 
 def needs_basis(rule: Rule, *, hidden: bool) -> bool:
     """Tell whether SOAP is among the terms of a tensor."""
@@ -58,7 +57,7 @@ def basis_of(shape: Sequence[int], like: Tensor, lead: Sequence[int] = ()) -> di
     columns = int(torch.Size(shape[1:]).numel())
     basis = {"square": like.new_zeros(*lead, rows, columns)}
     for side, n in (("left", rows), ("right", columns)):
-        if n <= _LONGEST:
+        if n <= LONGEST:
             basis |= {name: like.new_zeros(*lead, n, n) for name in (side, f"{side}_factor")}
     return basis
 

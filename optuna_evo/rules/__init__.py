@@ -2,6 +2,7 @@
 
 from optuna_evo.rules._catalog import catalog
 from optuna_evo.rules._dense import cautious
+from optuna_evo.rules._dense import LONGEST
 from optuna_evo.rules._dense import norm_bounded
 from optuna_evo.rules._dense import orthogonalised
 from optuna_evo.rules._dense import per_member
@@ -51,6 +52,7 @@ __all__ = [
     "Genome",
     "is_outside",
     "Layout",
+    "LONGEST",
     "matrix_numbers",
     "MATRIX_TERMS",
     "Needs",

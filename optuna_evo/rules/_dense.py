@@ -13,12 +13,16 @@ from typing import Any
 
 __all__ = [
     "cautious",
+    "LONGEST",
     "norm_bounded",
     "orthogonalised",
     "per_member",
     "rms_normalised",
     "rotated_update",
 ]
+
+LONGEST = 10_000
+"""The side of a matrix up to which it has a basis of SOAP, as in the published code."""
 
 
 def orthogonalised(x: Any) -> Any:

@@ -25,6 +25,8 @@ __all__ = [
     "FROZEN",
     "is_outside",
     "matrix_numbers",
+    "nadam_mu",
+    "nadam_product",
     "nadam_shares",
     "NUMBERS",
     "own_step",
@@ -159,21 +161,22 @@ def nadam_shares(beta1: float, step: int) -> tuple[float, float]:
         >>> nadam_shares(0.0, 1)
         (0.0, 1.0)
     """
-    now, after = _nadam_mu(beta1, step), _nadam_mu(beta1, step + 1)
-    product = _nadam_product(beta1, step)
+    now, after = nadam_mu(beta1, step), nadam_mu(beta1, step + 1)
+    product = nadam_product(beta1, step)
     return after / (1 - product * after), (1 - now) / (1 - product)
 
 
-def _nadam_mu(beta1: float, step: int) -> float:
-    slower: float = 0.96 ** (step * 4e-3)
-    return beta1 * (1 - 0.5 * slower)
+def nadam_mu(beta1: float, step: int) -> float:
+    """Return the share of m at a step."""
+    return float(beta1 * (1 - 0.5 * 0.96 ** (step * 4e-3)))
 
 
 @functools.lru_cache(maxsize=4096)
-def _nadam_product(beta1: float, step: int) -> float:
+def nadam_product(beta1: float, step: int) -> float:
+    """Return the product of all shares up to a step."""
     known = 1.0
     for i in range(1, step + 1):
-        known *= _nadam_mu(beta1, i)
+        known *= nadam_mu(beta1, i)
         if known < 1e-20:  # 1 minus it is 1
             break
     return known
