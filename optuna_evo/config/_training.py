@@ -140,7 +140,7 @@ class TrainingConfig:
         """Return the same with a learning rate that decays along a cosine."""
         optimizer: OptimizerConfig
         if isinstance(self.optimizer, Genome):
-            optimizer = dataclasses.replace(self.optimizer, use_cosine_decay=True)
+            optimizer = self.optimizer.with_cosine()
         else:
             optimizer = dataclasses.replace(self.optimizer, cosine=True)
         return dataclasses.replace(self, optimizer=optimizer)

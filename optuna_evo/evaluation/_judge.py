@@ -229,6 +229,8 @@ def tune_baseline(
             use_warmup=decays,
             warmup_steps=warmup_steps,
             use_cosine_decay=decays,
+            warmup_share=0.0,
+            decay=None,
             horizon=objective.steps,
         )
 

@@ -33,6 +33,7 @@ from optuna_evo.optimizers._started import Plan
 from optuna_evo.optimizers._started import StartedRule
 from optuna_evo.optimizers._tail import average_tail
 from optuna_evo.optimizers._tail import swapped
+from optuna_evo.optimizers._tail import without_tail
 from optuna_evo.rules import FROZEN
 from optuna_evo.rules import Genome
 from optuna_evo.rules import UpdateRule
@@ -248,8 +249,11 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         """
         pairs = zip(self.state_dict()["param_groups"], state_dict["param_groups"], strict=True)
         groups = [own | {"schedule_step": other["schedule_step"]} for own, other in pairs]
+        state = state_dict["state"]
+        if self._rule is None or not self._rule.tail:
+            state = without_tail(state)
         self._load(
-            {**state_dict, "param_groups": groups},
+            {**state_dict, "state": state, "param_groups": groups},
             lambda state: check_averages(state, self._keeps.names(self.param_groups), self.genome),
         )
 

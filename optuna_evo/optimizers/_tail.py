@@ -15,7 +15,7 @@ from optuna_evo.optimizers._reference import average_dtype
 from optuna_evo.rules import Rule
 
 
-__all__ = ["average_tail", "StackTail", "swapped", "TAIL"]
+__all__ = ["average_tail", "StackTail", "swapped", "TAIL", "without_tail"]
 
 TAIL: Final = "tail_average"
 """The name in the state of a parameter of the average of its weights."""
@@ -57,6 +57,14 @@ def swapped(states: Mapping[Tensor, Mapping[str, Any]]) -> Iterator[None]:
         with torch.no_grad():
             for p, weights, _ in kept:
                 p.copy_(weights)
+
+
+def without_tail(states: Mapping[Any, Mapping[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Return states without the averages of an optimizer that another one goes on from."""
+    return {
+        i: {name: value for name, value in state.items() if name != TAIL}
+        for i, state in states.items()
+    }
 
 
 class StackTail:

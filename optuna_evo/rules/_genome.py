@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields
 from dataclasses import InitVar
+from dataclasses import replace
 import math
 from typing import Any
 from typing import Final
@@ -246,6 +247,10 @@ class Genome:
     def fingerprint(self) -> str:
         """Return 16 hex digits that two genomes share exactly if they do the same update."""
         return self.rule.fingerprint()
+
+    def with_cosine(self) -> Self:
+        """Return the same with a learning rate that decays along a cosine."""
+        return replace(self, use_cosine_decay=True, decay=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` gives an equal genome back.
