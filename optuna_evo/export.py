@@ -141,12 +141,14 @@ def export_weights(
     """
     import torch
 
+    from optuna_evo.trainers import load_weights
+
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already and not an empty folder; name another one.")
     trial = winner(stored)
     checkpoint = checkpoints_of(stored, checkpoints).load(trial.number)
     model: Any = build_tasks(stored.spec)[0].build_model()
-    model.load_state_dict(checkpoint.model)
+    load_weights(model, checkpoint)
     with whole_folder(folder) as part:
         if hasattr(model, "save_pretrained"):
             model.save_pretrained(part, data_dir=data_dir)

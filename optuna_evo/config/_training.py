@@ -145,7 +145,7 @@ class TrainingConfig:
         """Return the same with a learning rate that decays along a cosine."""
         optimizer: OptimizerConfig
         if isinstance(self.optimizer, Genome):
-            optimizer = dataclasses.replace(self.optimizer, use_cosine_decay=True)
+            optimizer = self.optimizer.with_cosine()
         elif isinstance(self.optimizer, GraftedOptimizer):
             raise UsageError("A grafted optimizer has the schedules of its two parts.")
         else:

@@ -125,6 +125,8 @@ def scheduled(optimizer: OptimizerConfig, schedule: Schedule, steps: int) -> Opt
             use_warmup=warmup > 0,
             warmup_steps=warmup or optimizer.warmup_steps,
             use_cosine_decay=decays,
+            warmup_share=0.0,
+            decay=None,
             # warm-up is a share of it: the steps of the run make it that number
             horizon=steps,
         )
@@ -153,7 +155,8 @@ def given(key: str, label: str, optimizer: OptimizerConfig, *, judged: bool = Fa
 
 def _has_schedule(optimizer: OptimizerConfig) -> bool:
     if isinstance(optimizer, Genome):
-        return optimizer.use_warmup or optimizer.use_cosine_decay
+        rule = optimizer.rule
+        return rule.cosine or bool(rule.decay or rule.warmup_steps or rule.warmup_share)
     if isinstance(optimizer, NamedOptimizer):
         return optimizer.cosine or optimizer.warmup_steps > 0
     return optimizer.cosine

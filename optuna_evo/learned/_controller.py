@@ -74,6 +74,12 @@ class Controller(nn.Module):
         if genome is None:
             genome = catalog["adam"]
         self.genome = genome if isinstance(genome, Genome) else Genome.from_dict(genome)
+        base = self.genome.rule
+        if base.is_dense or base.nadam or base.tail:
+            raise ValueError(
+                "The base genome of a controller must be elementwise: leave out ORTHOGONAL, SOAP, "
+                "NADAM, `use_cautious`, `use_rms_norm`, `norm_bound` and `tail_average`."
+            )
         names = [term.name for term in DIRECTIONS]
         if isinstance(mixes, str) or not set(mixes) <= set(names):
             raise ValueError(f"`mixes` must be some of {names}, got {mixes!r}.")

@@ -66,7 +66,7 @@ class Base:
             bias_correction=genome.use_bias_correction,
             clip_value=genome.clip_value if genome.use_gradient_clipping else None,
         )
-        self._feels_length = self._base.cosine or self._base.horizon is not None
+        self._feels_length = self._base.needs_length or self._base.horizon is not None
         self._tables: dict[int | None, Tensor] = {}
 
     def row(self, step: int, total_steps: int | None) -> Tensor:

@@ -91,7 +91,7 @@ class OnlineRule:
         if not exploration >= 0:
             raise UsageError(f"`exploration` must be >= 0, got {exploration}.")
         if isinstance(rule, Genome):
-            rule = MLPController(genome=rule, uses_total_steps=rule.rule.cosine)
+            rule = MLPController(genome=rule, uses_total_steps=rule.rule.needs_length)
         inner = ControllerRule(rule) if isinstance(rule, Controller) else rule
         self._inner = HypergradientRule(inner, rate=rate)
         self.exploration, self.seed = exploration, seed

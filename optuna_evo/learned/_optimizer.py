@@ -1,7 +1,6 @@
 """A controller as an ordinary `torch.optim.Optimizer`."""
 
 from collections.abc import Mapping
-import dataclasses
 import os
 from typing import Any
 
@@ -104,7 +103,7 @@ def build_learned(
         )
     controller = load_controller(config.folder)
     if config.cosine:
-        controller.genome = dataclasses.replace(controller.genome, use_cosine_decay=True)
+        controller.genome = controller.genome.with_cosine()
     length = config.horizon if total_steps is None else total_steps
     return LearnedOptimizer(params, controller, total_steps=length, lr=config.lr)
 

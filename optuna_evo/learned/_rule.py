@@ -109,7 +109,7 @@ class ControllerRule:
 
     def check_length(self, total_steps: int | None) -> None:
         """Raise a UsageError where the controller needs the length of a run, and it is None."""
-        cosine = self.controller.genome.use_cosine_decay
+        cosine = self.controller.genome.rule.needs_length
         if total_steps is None and (self.controller.needs_total_steps or cosine):
             why = "sees how far a run is" if not cosine else "has a base that decays to the end"
             raise UsageError(

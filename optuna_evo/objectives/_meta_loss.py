@@ -325,11 +325,8 @@ def adapted(config: ControllerConfig) -> Controller:
         )
     controller = resolve(config.folder)
     genome = controller.genome
-    changed = dataclasses.replace(
-        genome,
-        lr=genome.lr * config.lr,
-        use_cosine_decay=genome.use_cosine_decay or config.cosine,
-    )
+    changed = dataclasses.replace(genome, lr=genome.lr * config.lr)
+    changed = changed.with_cosine() if config.cosine else changed
     return with_base(controller, changed)
 
 
@@ -343,6 +340,11 @@ def _rule_of(config: TrainingConfig) -> tuple[Controller | None, Any]:
 
         return controller, learned
     rule = config.genome.rule
+    if rule.tail:
+        raise UsageError(
+            'A genome with `tail_average` cannot be valued by the objective "meta_loss", which '
+            "looks at weights as they are: leave it out."
+        )
 
     def constant(n_members: int) -> UpdateRule:
         return ConstantRule([rule] * n_members)

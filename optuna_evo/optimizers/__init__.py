@@ -10,9 +10,12 @@ from optuna_evo.optimizers._named import build_named
 from optuna_evo.optimizers._named import check_named
 from optuna_evo.optimizers._named import default_lr
 from optuna_evo.optimizers._named import TorchOptimizers
+from optuna_evo.optimizers._roles import roles_of
 from optuna_evo.optimizers._scale import scale_steps
 from optuna_evo.optimizers._schedule import lr_schedule
 from optuna_evo.optimizers._stack import StackOptimizer
+from optuna_evo.optimizers._tail import StackTail
+from optuna_evo.optimizers._tail import TAIL
 
 
 __all__ = [
@@ -25,8 +28,11 @@ __all__ = [
     "HypergradientRule",
     "functional_update",
     "lr_schedule",
+    "roles_of",
     "scale_steps",
     "StackOptimizer",
+    "StackTail",
+    "TAIL",
     "TorchOptimizers",
     "update_flat",
 ]

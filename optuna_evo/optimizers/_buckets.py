@@ -1,5 +1,7 @@
 """Which parameters of a group step together, and which cannot be stepped."""
 
+from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -10,7 +12,6 @@ from torch import nn
 from torch import Tensor
 
 from optuna_evo.optimizers._fused import check_fit
-from optuna_evo.optimizers._reference import average_dtype
 from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import Needs
 
@@ -37,6 +38,7 @@ class Bucket:
     states: list[dict[str, Any]]
     averages: dict[str, list[Tensor]] = field(default_factory=dict)  # by their symbols
     fused: bool = False
+    hidden: bool = False  # whether they are hidden matrices that have terms of their own
 
     @property
     def step(self) -> int:
@@ -71,6 +73,7 @@ def buckets_of(
     fresh: dict[Tensor, dict[str, Any]],
     *,
     by_step: bool,
+    hidden: Collection[int] = (),
 ) -> list[Bucket]:
     """Return the parameters that have a gradient, those together that can step together.
 
@@ -79,6 +82,7 @@ def buckets_of(
         states: By parameter; only read.
         fresh: States for parameters without one are added here, empty.
         by_step: Whether parameters of a bucket have done the same number of steps.
+        hidden: The ids of parameters that step apart from the others.
 
     Raises:
         RuntimeError: If a parameter or gradient is not dense, real and of floating point.
@@ -102,10 +106,11 @@ def buckets_of(
         kind = None if kind in _PLAIN else (kind, getattr(p, "device_mesh", None))
         if g.dtype is not dtype or type(g) is not Tensor:
             kind = (kind, g.dtype, type(g))
-        key = (steps, dtype, p.device, kind, turns.get(id(p), 0) if repeats else 0)
+        inner = bool(hidden) and id(p) in hidden
+        key = (steps, dtype, p.device, kind, inner, turns.get(id(p), 0) if repeats else 0)
         bucket = buckets.get(key)
         if bucket is None:
-            buckets[key] = Bucket([p], [g], [state])
+            buckets[key] = Bucket([p], [g], [state], hidden=inner)
         else:
             bucket.params.append(p)
             bucket.grads.append(g)
@@ -115,12 +120,17 @@ def buckets_of(
     return list(buckets.values())
 
 
-def start_states(fresh: Mapping[Tensor, dict[str, Any]], needs: Needs) -> None:
-    """Fill the states of parameters that step for the first time: averages are 0."""
+def start_states(
+    fresh: Mapping[Tensor, dict[str, Any]], keeps: Callable[[Tensor], Mapping[str, Tensor]]
+) -> None:
+    """Fill the states of parameters that step for the first time.
+
+    Args:
+        fresh: The states, empty.
+        keeps: Returns what a parameter has beside the number of its steps.
+    """
     for p, state in fresh.items():
-        state["step"] = 0
-        for symbol in needs:
-            state[STATES[symbol]] = torch.zeros_like(p, dtype=average_dtype(p.dtype))
+        state.update({"step": 0, **keeps(p)})
 
 
 def count_on_device(group: dict[str, Any], buckets: list[Bucket]) -> None:

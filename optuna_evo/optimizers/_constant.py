@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optuna_evo.optimizers._dense_stack import DenseConstant
+from optuna_evo.optimizers._dense_stack import Member
+from optuna_evo.optimizers._roles import hidden_of_layout
 from optuna_evo.rules import Layout
 from optuna_evo.rules import Needs
 from optuna_evo.rules import Observation
@@ -24,6 +27,7 @@ class ConstantRule:
     Args:
         rules: One for each member: `[config.genome.rule for config in configs]`.
         total_steps: Length of each member's run; None: all have the one that they are started for.
+        hidden: Which tensors are hidden matrices; None: by their shapes.
 
     Example:
         >>> rule = ConstantRule([catalog["adamw"].rule, catalog["sgd"].rule])
@@ -32,13 +36,21 @@ class ConstantRule:
         torch.Size([2, 1])
     """
 
-    observes = False
-
     def __init__(
-        self, rules: Sequence[Rule], *, total_steps: Sequence[int | None] | None = None
+        self,
+        rules: Sequence[Rule],
+        *,
+        total_steps: Sequence[int | None] | None = None,
+        hidden: Sequence[bool] | None = None,
     ) -> None:
         self._rules = tuple(rules)
         self._total_steps = total_steps
+        self._hidden = hidden
+
+    @property
+    def observes(self) -> bool:
+        """Whether an update of any member is no elementwise function of gradient and averages."""
+        return any(rule.is_dense for rule in self._rules)
 
     @property
     def needs(self) -> Needs:
@@ -52,12 +64,17 @@ class ConstantRule:
 
     def start(
         self, layout: Layout, n_members: int, total_steps: int | None, device: torch.device
-    ) -> "_Constant":
+    ) -> "_Constant | DenseConstant":
         """Return the numbers of all steps, computed when they are asked for."""
         if n_members != len(self._rules):
             raise ValueError(f"There are {len(self._rules)} rules for {n_members} members.")
         lengths = self._total_steps or [total_steps] * n_members
-        return _Constant([*zip(self._rules, lengths, strict=True)], device)
+        settings = map(_settings, self._rules)
+        members: list[Member] = [*zip(self._rules, lengths, settings, strict=True)]
+        if not self.observes:
+            return _Constant(members, device)
+        hidden = hidden_of_layout(layout) if self._hidden is None else self._hidden
+        return DenseConstant(members, layout, hidden, device)
 
 
 def _settings(rule: Rule) -> dict[str, float]:
@@ -71,14 +88,14 @@ def _settings(rule: Rule) -> dict[str, float]:
 class _Constant:
     """The `Coefficients` of a `ConstantRule`."""
 
-    def __init__(self, members: list[tuple[Rule, int | None]], device: torch.device) -> None:
+    def __init__(self, members: list[Member], device: torch.device) -> None:
         self._members = members
         self._device = device
 
     def numbers(self, step: int, seen: Observation | None) -> Tensor:
         rows = [
-            step_numbers(rule, step, total_steps=length, settings=_settings(rule))
-            for rule, length in self._members
+            step_numbers(rule, step, total_steps=length, settings=settings)
+            for rule, length, settings in self._members
         ]
         return torch.tensor(rows, dtype=torch.float64, device=self._device).unsqueeze(1)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import contextlib
 from typing import Any
 from typing import overload
 
@@ -16,20 +17,25 @@ from optuna_evo.optimizers._buckets import start_states
 from optuna_evo.optimizers._dispatch import is_fused
 from optuna_evo.optimizers._dispatch import update_tensors
 from optuna_evo.optimizers._fused import check_fit
+from optuna_evo.optimizers._genome_step import check_genome
+from optuna_evo.optimizers._genome_step import directions_of
+from optuna_evo.optimizers._genome_step import numbers_of
+from optuna_evo.optimizers._genome_step import terms_of
 from optuna_evo.optimizers._groups import check_group
 from optuna_evo.optimizers._groups import group_settings
-from optuna_evo.optimizers._groups import merge_betas
 from optuna_evo.optimizers._groups import plain
 from optuna_evo.optimizers._groups import restore_group
-from optuna_evo.optimizers._groups import settings_of
+from optuna_evo.optimizers._keeps import Keeps
 from optuna_evo.optimizers._loading import check_averages
 from optuna_evo.optimizers._loading import check_owner
-from optuna_evo.optimizers._loading import restore_averages
+from optuna_evo.optimizers._loading import checked_loading
 from optuna_evo.optimizers._started import Plan
 from optuna_evo.optimizers._started import StartedRule
+from optuna_evo.optimizers._tail import average_tail
+from optuna_evo.optimizers._tail import swapped
+from optuna_evo.optimizers._tail import without_tail
 from optuna_evo.rules import FROZEN
 from optuna_evo.rules import Genome
-from optuna_evo.rules import step_numbers
 from optuna_evo.rules import UpdateRule
 
 
@@ -47,6 +53,11 @@ class EvolvedOptimizer(torch.optim.Optimizer):
     `torch.optim.lr_scheduler` on top composes with them. `lr`, `weight_decay`, `betas` (or `beta1`
     and `beta2`), `eps` and `maximize` can be set for each group. `OneCycleLR` and `CyclicLR` cycle
     `betas[0]`, which changes nothing if the rule reads no m.
+
+    Matrix terms (ORTHOGONAL, SOAP) move hidden matrices: parameters of two dimensions or more, but
+    not the last one, the head, and none that torch was given the name of an embedding or head for.
+    Say otherwise by a group's `role`: "matrix", "elementwise", or a list with one for each
+    parameter, as `optuna_evo.optimizers.roles_of(model)` returns it.
 
     A group that is added later has a warm-up of its own and the steps that are left, so a cosine
     ends with those of the other groups. To join their schedule instead, give it their number of
@@ -119,12 +130,9 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         defaults: dict[str, Any] = {"maximize": maximize, "schedule_step": 0}
         if isinstance(genome, Genome):
             total_steps = genome.horizon if total_steps is None else total_steps
-            if genome.rule.cosine and total_steps is None:
-                raise ValueError(
-                    "This genome decays along a cosine: say over how many steps by "
-                    "`EvolvedOptimizer(params, genome, total_steps=...)`."
-                )
+            check_genome(genome.rule, total_steps, capturable=capturable)
             defaults |= group_settings(genome.rule) | {"genome": plain(genome.to_dict())}
+            defaults |= {"role": None} if genome.rule.has_matrix else {}
         elif capturable:
             raise ValueError("`capturable` is for genomes: the steps of a rule are counted here.")
         else:
@@ -134,7 +142,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         self._capturable = capturable
         self.genome = genome
         self._rule = genome.rule if isinstance(genome, Genome) else None
-        self._needs = genome.rule.needs if isinstance(genome, Genome) else genome.needs
+        self._keeps = Keeps(genome.rule if isinstance(genome, Genome) else genome)
         self._started: dict[int, StartedRule] = {}  # by the number of the group
         super().__init__(params, defaults | {"total_steps": total_steps})
 
@@ -178,10 +186,23 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             for bucket in of_group:
                 self._update(group, bucket, plan)
                 bucket.count(on_device=self._capturable)
+                if self._rule is not None:
+                    average_tail(self._rule, group, bucket)
             if not self._capturable:
                 group["schedule_step"] = int(group["schedule_step"])
             group["schedule_step"] += 1
         return loss
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the averages of a genome's `tail_average` in the place of the weights meanwhile.
+
+        Before the tail of the run they are what they are.
+
+        Example:
+            >>> with optimizer.averaged():
+            ...     loss = evaluate(model)
+        """
+        return swapped(self.state if self._rule is not None and self._rule.tail else {})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as torch's optimizers do; see the class for when its schedule starts."""
@@ -228,9 +249,12 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         """
         pairs = zip(self.state_dict()["param_groups"], state_dict["param_groups"], strict=True)
         groups = [own | {"schedule_step": other["schedule_step"]} for own, other in pairs]
+        state = state_dict["state"]
+        if self._rule is None or not self._rule.tail:
+            state = without_tail(state)
         self._load(
-            {**state_dict, "param_groups": groups},
-            lambda state: check_averages(state, self._needs, self.genome),
+            {**state_dict, "state": state, "param_groups": groups},
+            lambda state: check_averages(state, self._keeps.names(self.param_groups), self.genome),
         )
 
     def load_coefficients(self, states: Sequence[dict[str, Any]]) -> None:
@@ -240,7 +264,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         # torch's own keeps only what every optimizer has: a copy would not know its rule
-        own = ("genome", "_rule", "_needs", "_started", "_foreach", "_fused", "_capturable")
+        own = ("genome", "_rule", "_keeps", "_started", "_foreach", "_fused", "_capturable")
         return super().__getstate__() | {name: getattr(self, name) for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -252,45 +276,34 @@ class EvolvedOptimizer(torch.optim.Optimizer):
 
     def _load(self, state_dict: dict[str, Any], check: Callable[[dict[str, Any]], None]) -> None:
         """Load what the hooks of others make of a state, and check that."""
-        final: dict[str, Any] = {}
 
-        def last(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-            check(state)
-            final.update(state)
-
-        def first(optimizer: torch.optim.Optimizer) -> None:
-            restore_averages(self, final)
+        def then(final: dict[str, Any]) -> None:
             if self._rule is None:
                 # the averages of a genome may be gone on from; coefficients then begin
                 self.load_coefficients(final.get("coefficients", ()))
 
-        handles = (
-            self.register_load_state_dict_pre_hook(last),
-            self.register_load_state_dict_post_hook(first, prepend=True),
-        )
-        try:
+        with checked_loading(self, check, then):
             super().load_state_dict(state_dict)
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _checked_buckets(self) -> list[list[Bucket]]:
         """Return what steps together, by group, with all that can be wrong looked at before."""
         fresh: dict[Tensor, dict[str, Any]] = {}
+        hidden = self._keeps.hidden(self.param_groups)
         by_group = [
-            buckets_of(group["params"], self.state, fresh, by_step=not self._capturable)
+            buckets_of(
+                group["params"], self.state, fresh, by_step=not self._capturable, hidden=hidden
+            )
             for group in self.param_groups
         ]
         buckets = [bucket for of_group in by_group for bucket in of_group]
-        # the coefficient of a dense direction comes last
-        known = FROZEN if self._rule is None else (*self._rule.coefficients, 0.0)
         for bucket in buckets:
+            known = FROZEN if self._rule is None else terms_of(self._rule, hidden=bucket.hidden)
             bucket.fused = is_fused(bucket.params, bucket.grads, known, self._fused)
         if fresh:
-            start_states(fresh, self._needs)
+            start_states(fresh, lambda p: self._keeps.of(p, hidden=id(p) in hidden))
             self.state.update(fresh)
         for bucket in buckets:
-            bucket.gather(self._needs)
+            bucket.gather(self._keeps.averages(hidden=bucket.hidden))
         if self._capturable:
             for group, of_group in zip(self.param_groups, by_group, strict=True):
                 count_on_device(group, of_group)
@@ -306,8 +319,10 @@ class EvolvedOptimizer(torch.optim.Optimizer):
     def _update(self, group: dict[str, Any], bucket: Bucket, plan: Plan | None) -> None:
         """Step parameters of one bucket in the way that was asked for."""
         params, grads, fused, directions = bucket.params, bucket.grads, bucket.fused, None
+        numbers: Tensor | tuple[float, ...]
         if plan is None:
-            numbers = self._numbers(group, bucket)
+            assert self._rule is not None
+            numbers = numbers_of(self._rule, group, bucket, on_device=self._capturable)
         else:
             numbers, directions = plan.numbers(params), plan.directions(params)
             if directions is not None:
@@ -316,6 +331,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         if group["maximize"]:
             plain = type(grads[0]) is Tensor
             grads = list(torch._foreach_neg(grads)) if plain else [-g for g in grads]
+        if self._rule is not None:
+            directions = directions_of(self._rule, group, bucket, grads)
         update_tensors(
             *(params, grads, bucket.averages, numbers, directions),
             foreach=self._foreach,
@@ -323,23 +340,6 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             capturable=self._capturable,
             checked=True,
         )
-
-    def _numbers(self, group: dict[str, Any], bucket: Bucket) -> Tensor | tuple[float, ...]:
-        """Return the numbers of a step; counted on the device, a row for each parameter."""
-        rule, total_steps, done = self._rule, group["total_steps"], group["schedule_step"]
-        assert rule is not None
-        merge_betas(group)
-        settings = settings_of(group, on_device=self._capturable)
-        if not self._capturable:
-            step, done = bucket.step, int(done)
-            return step_numbers(
-                rule, step, total_steps=total_steps, schedule_step=done, settings=settings
-            )
-        steps = torch.stack([state["step"] for state in bucket.states]).double() + 1
-        columns = step_numbers(
-            rule, steps, total_steps=total_steps, schedule_step=done.to(steps), settings=settings
-        )
-        return torch.stack([torch.zeros_like(steps) + column for column in columns], dim=1)
 
 
 def _add_coefficients(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> None:

@@ -4,12 +4,14 @@ The decays of m and v are `betas`, as in torch's Adam: `OneCycleLR` and `CyclicL
 there and cycle the first. Groups and checkpoints that say `beta1` and `beta2` mean the same.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 from typing import Final
 
 from torch import Tensor
 
+from optuna_evo.optimizers._roles import check_role
 from optuna_evo.rules import Genome
 from optuna_evo.rules import Rule
 
@@ -88,6 +90,9 @@ def check_group(
             )
     elif "betas" in group and any(name in group for name in _BETAS):
         raise ValueError("A parameter group says `betas` twice: leave out `beta1` and `beta2`.")
+    if isinstance(group.get("role"), list | tuple) and isinstance(group["params"], Iterator):
+        group["params"] = list(group["params"])
+    check_role(group.get("role"), group["params"])
     if group.get("total_steps", 0) is None:
         del group["total_steps"]
     _fill(group, defaults)

@@ -35,6 +35,7 @@ class StackOptimizer:
         total_steps: Length of the run.
         layout: Shapes of the T tensors of a member, in the order in which they lie in its N
             weights. None: one tensor.
+        steps_done: Steps of the run that were done before.
 
     Example:
         >>> weights = torch.zeros(2, 10)
@@ -51,6 +52,7 @@ class StackOptimizer:
         *,
         total_steps: int | None,
         layout: Layout | None = None,
+        steps_done: int = 0,
     ) -> None:
         n_members, size = weights.shape
         self._layout = [(size,)] if layout is None else [tuple(shape) for shape in layout]
@@ -62,7 +64,7 @@ class StackOptimizer:
             )
         self._rule = rule
         self._coefficients = rule.start(self._layout, n_members, total_steps, weights.device)
-        self._steps_done = 0
+        self._steps_done = steps_done
         self._device = weights.device
         self._lr_scales = [1.0] * n_members
         self._averages = {

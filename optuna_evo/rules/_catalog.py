@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Final
 
 from optuna_evo.rules._genome import Genome
-from optuna_evo.rules._genome import Term
+from optuna_evo.rules._summands import Term
 from optuna_evo.rules._terms import TermType
 
 
@@ -70,6 +70,42 @@ catalog: Final[Mapping[str, Genome]] = MappingProxyType(
         "adamw": Genome(terms=[Term(TermType.ADAM_TERM, 1.0)], lr=1e-3, weight_decay=1e-2),
         # arXiv:2302.06675, with the defaults of its published code
         "lion": Genome(terms=[Term(TermType.LION, 1.0)], lr=1e-4, beta1=0.9, beta2=0.99),
+        # torch's NAdam with decoupled weight decay, at its defaults
+        "nadamw": Genome(terms=[Term(TermType.NADAM, 1.0)], lr=2e-3, weight_decay=1e-2),
+        # arXiv:2411.16085
+        "cautious_adamw": Genome(
+            terms=[Term(TermType.ADAM_TERM, 1.0)], lr=1e-3, weight_decay=1e-2, use_cautious=True
+        ),
+        "adamw_cosine": Genome(
+            terms=[Term(TermType.ADAM_TERM, 1.0)],
+            lr=1e-3,
+            weight_decay=1e-2,
+            warmup_share=0.05,
+            decay="cosine",
+        ),
+        "adamw_wsd": Genome(
+            terms=[Term(TermType.ADAM_TERM, 1.0)],
+            lr=1e-3,
+            weight_decay=1e-2,
+            warmup_share=0.05,
+            decay="wsd",
+        ),
+        # torch's Muon with adjust_lr_fn="match_rms_adamw" for hidden matrices, AdamW for all else
+        "muon": Genome(
+            terms=[Term(TermType.ORTHOGONAL, 1.0), Term(TermType.ADAM_TERM, 1.0)],
+            lr=1e-3,
+            beta1=0.95,
+            beta2=0.95,
+            weight_decay=1e-1,
+        ),
+        # arXiv:2409.11321, with the defaults of its published code
+        "soap": Genome(
+            terms=[Term(TermType.SOAP, 1.0), Term(TermType.ADAM_TERM, 1.0)],
+            lr=3e-3,
+            beta1=0.95,
+            beta2=0.95,
+            weight_decay=1e-2,
+        ),
         # From before there was Lion's own term: the sign of the gradient with strong decay.
         "lion_like": Genome(terms=[Term(TermType.SIGN_GRAD, 1.0)], lr=1e-4, weight_decay=1e-1),
         "published_2025": Genome(

@@ -13,28 +13,40 @@ with the terms T of `TermType`. With `use_bias_correction` the terms see m / (1 
 v / (1 - beta2^(t+1)). Source: the notebook of "Evolving Deep Learning Optimizers"
 (arXiv:2512.11853), whose genomes `Genome.from_dict` reads as they are.
 
+Beyond it: hidden matrices may have terms of their own (ORTHOGONAL, SOAP), which then move them
+alone; the sum may be modified before it is subtracted (`use_cautious`, `use_rms_norm`,
+`norm_bound`, in this order); the schedule may have other shapes (`warmup_share`, `decay`); and
+weights may be averaged (`tail_average`).
+
 m is an exponential *average*: the new gradient enters with weight (1 - beta1). torch's SGD sums
 instead (heavy ball), so its "momentum 0.9, lr 0.01" is lr 0.1 on the MOMENTUM term here.
 """
 
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields
 from dataclasses import InitVar
+from dataclasses import replace
 import math
-import sys
 from typing import Any
 from typing import Final
-from typing import NamedTuple
 from typing import Self
 
+from optuna_evo.rules._checks import check_range
+from optuna_evo.rules._checks import cut
+from optuna_evo.rules._checks import power_of_ten
+from optuna_evo.rules._fold import fold
+from optuna_evo.rules._fold import read_by
+from optuna_evo.rules._fold import stands_alone
+from optuna_evo.rules._fold import with_elementwise
 from optuna_evo.rules._rule import Rule
+from optuna_evo.rules._summands import as_terms
+from optuna_evo.rules._summands import joined
+from optuna_evo.rules._summands import Term
 from optuna_evo.rules._terms import DIRECTIONS
-from optuna_evo.rules._terms import fold
 from optuna_evo.rules._terms import FoldSettings
-from optuna_evo.rules._terms import read_by
+from optuna_evo.rules._terms import MATRIX_TERMS
 from optuna_evo.rules._terms import TermType
 
 
@@ -43,17 +55,13 @@ __all__ = ["Genome", "Term"]
 # The notebook fixes NESTEROV as m + 0.9 * (g - m), which is b * m + (1 - b) * g with b = 0.1.
 _NOTEBOOK_NESTEROV_BETA = 0.1
 _UNSET: Final[Sequence[Any]] = ("unset",)
-_LARGEST = sys.float_info.max
-_MOST_SHOWN = 200  # characters of a wrong value in a message
 _LOG10_KEYS = {"lr_log10": "lr", "eps_log10": "eps", "wd_log10": "weight_decay"}
+_DECAYS: Final = ("constant", "linear", "cosine", "wsd")
+_LATER: Final = (
+    *("warmup_share", "decay"),
+    *("use_cautious", "use_rms_norm", "norm_bound", "tail_average"),
+)
 _SEED_KEYS = ("term_types", "alphas", *_LOG10_KEYS)
-
-
-class Term(NamedTuple):
-    """One summand of the update: `alpha` times the term `type`."""
-
-    type: TermType
-    alpha: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +100,23 @@ class Genome:
             warm-up is scaled in proportion; None: `warmup_steps` is taken as it is.
         nesterov_beta:
             Weight of m in the NESTEROV term; None: `beta1`.
+        warmup_share:
+            Length of a linear warm-up as a share of the run, in [0, 1], in place of `use_warmup`.
+        decay:
+            What multiplies the learning rate in place of `use_cosine_decay`: "constant", "linear"
+            (to 0), "cosine", or "wsd": constant, then linear to 0 over the last fifth of the run
+            (arXiv:2404.06395).
+        use_cautious:
+            Leave out the elements of an update whose sign is not the gradient's, and lengthen the
+            others by as much (arXiv:2411.16085).
+        use_rms_norm:
+            Divide the update of each tensor by its root mean square.
+        norm_bound:
+            The update of a tensor, before the learning rate, is no longer than so many times its
+            weights, as LAMB's trust ratio (arXiv:1904.00962) would have it; > 0. None: no bound.
+        tail_average:
+            Share of the run, in [0, 1], at the end of which weights are averaged over steps: what
+            an evaluation uses. 0: none.
         term_types, alphas:
             Types (integers or names) and weights in place of `terms`; a NESTEROV term then keeps
             the weights that the published code gives it.
@@ -125,6 +150,12 @@ class Genome:
     use_cosine_decay: bool = False
     horizon: int | None = None
     nesterov_beta: float | None = None
+    warmup_share: float = 0.0
+    decay: str | None = None
+    use_cautious: bool = False
+    use_rms_norm: bool = False
+    norm_bound: float | None = None
+    tail_average: float = 0.0
 
     term_types: InitVar[Sequence[Any] | None] = None
     alphas: InitVar[Sequence[float] | None] = None
@@ -142,42 +173,48 @@ class Genome:
     ) -> None:
         """Read what is in the seed format, and check the values."""
         if term_types is not None or alphas is not None:
-            self._set(terms=_joined(term_types, alphas))
+            self._set(terms=joined(term_types, alphas))
             if self.nesterov_beta is None:
                 self._set(nesterov_beta=_NOTEBOOK_NESTEROV_BETA)
         logs = {"lr_log10": lr_log10, "eps_log10": eps_log10, "wd_log10": wd_log10}
         given = {key: value for key, value in logs.items() if value is not None}
-        self._set(**{_LOG10_KEYS[key]: _power_of_ten(key, value) for key, value in given.items()})
+        self._set(**{_LOG10_KEYS[key]: power_of_ten(key, value) for key, value in given.items()})
         if self.terms is _UNSET:
             raise ValueError("A genome needs `terms` (or `term_types` and `alphas`), got neither.")
-        self._set(terms=_as_terms(self.terms))
-        _check_range("lr", self.lr, above=0)
-        _check_range("beta1", self.beta1, at_least=0, below=1)
-        _check_range("beta2", self.beta2, at_least=0, below=1)
-        _check_range("eps", self.eps, above=0)
-        _check_range("weight_decay", self.weight_decay, at_least=0)
-        _check_range("clip_value", self.clip_value, above=0)
-        _check_range("warmup_steps", self.warmup_steps, at_least=0)
+        self._set(terms=as_terms(self.terms))
+        check_range("lr", self.lr, above=0)
+        check_range("beta1", self.beta1, at_least=0, below=1)
+        check_range("beta2", self.beta2, at_least=0, below=1)
+        check_range("eps", self.eps, above=0)
+        check_range("weight_decay", self.weight_decay, at_least=0)
+        check_range("clip_value", self.clip_value, above=0)
+        check_range("warmup_steps", self.warmup_steps, at_least=0)
         if self.horizon is not None:
-            _check_range("horizon", self.horizon, at_least=1)
+            check_range("horizon", self.horizon, at_least=1)
         if self.nesterov_beta is not None:
-            _check_range("nesterov_beta", self.nesterov_beta, at_least=0, below=1)
+            check_range("nesterov_beta", self.nesterov_beta, at_least=0, below=1)
+        self._check_schedule()
+        if self.norm_bound is not None:
+            check_range("norm_bound", self.norm_bound, above=0)
         for name in _fields(type(self)):
             value = getattr(self, name)
             if not name.startswith("use_") or isinstance(value, bool):
                 continue
             if not isinstance(value, int) or value not in (0, 1):
-                raise ValueError(f"`{name}` must be true or false, got {_cut(value)}.")
+                raise ValueError(f"`{name}` must be true or false, got {cut(value)}.")
             self._set(**{name: bool(value)})
         self._check_sums()
 
     @property
     def rule(self) -> Rule:
         """The dense canonical form that runs (see `optuna_evo.rules.Rule`)."""
-        coefficients = fold(self._weights(), self._fold_settings())
+        weights, settings = self._weights(), self._fold_settings()
+        coefficients = fold(weights, settings)
+        alone = {t: w for t, w in weights.items() if w and stands_alone(t, settings)}
         directions = [d for d, c in zip(DIRECTIONS, coefficients, strict=True) if c]
-        read = read_by(directions, self._fold_settings())
-        scheduled = bool(directions) or self.weight_decay > 0
+        moves = bool(directions or alone)
+        read = read_by([*directions, *alone], settings)
+        scheduled = moves or self.weight_decay > 0
         warmup_steps = self.warmup_steps if self.use_warmup and scheduled else 0
         if warmup_steps == 1 and self.horizon is None:  # one step starts at the full rate
             warmup_steps = 0
@@ -191,8 +228,16 @@ class Genome:
             bias_correction=self.use_bias_correction and read.correction,
             clip_value=self.clip_value if self.use_gradient_clipping and read.clipping else None,
             warmup_steps=warmup_steps,
-            cosine=self.use_cosine_decay and scheduled,
+            cosine=scheduled and (self.use_cosine_decay or self.decay == "cosine"),
             horizon=self.horizon if warmup_steps else None,
+            warmup_share=self.warmup_share if scheduled else 0.0,
+            decay=self.decay if scheduled and self.decay in ("linear", "wsd") else "",
+            nadam=alone.get(TermType.NADAM, 0.0),
+            matrix=tuple(alone.get(term, 0.0) for term in MATRIX_TERMS),
+            cautious=self.use_cautious and moves,
+            rms_normalised=self.use_rms_norm and moves,
+            norm_bound=self.norm_bound if moves else None,
+            tail=self.tail_average if scheduled else 0.0,
         )
 
     def equation(self) -> str:
@@ -203,9 +248,20 @@ class Genome:
         """Return 16 hex digits that two genomes share exactly if they do the same update."""
         return self.rule.fingerprint()
 
+    def with_cosine(self) -> Self:
+        """Return the same with a learning rate that decays along a cosine."""
+        return replace(self, use_cosine_decay=True, decay=None)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types; `from_dict` gives an equal genome back."""
-        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return plain JSON types; `from_dict` gives an equal genome back.
+
+        What was not there in the first release is left out where it has its default.
+        """
+        data = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in _LATER or getattr(self, field.name) != field.default
+        }
         return data | {"terms": [[term.type.name, term.alpha] for term in self.terms]}
 
     @classmethod
@@ -219,20 +275,34 @@ class Genome:
             ValueError: If a key is unknown or a value out of range.
         """
         if not isinstance(data, Mapping):
-            raise ValueError(f"A genome must be a table of its fields, got {_cut(data)}.")
+            raise ValueError(f"A genome must be a table of its fields, got {cut(data)}.")
         allowed = [*_fields(cls), *_SEED_KEYS]
         if unknown := sorted(str(key) for key in data if key not in allowed):
-            raise ValueError(f"Unknown genome keys {_cut(unknown)}; allowed: {_fields(cls)}.")
+            raise ValueError(f"Unknown genome keys {cut(unknown)}; allowed: {_fields(cls)}.")
         return cls(**data)
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    def _check_schedule(self) -> None:
+        """Raise for shares out of range, and for a schedule that is said twice."""
+        for name in ("warmup_share", "tail_average"):
+            check_range(name, getattr(self, name), at_least=0)
+            if getattr(self, name) > 1:
+                raise ValueError(f"`{name}` is a share of the run, in [0, 1].")
+        if self.decay is not None and self.decay not in _DECAYS:
+            raise ValueError(f"`decay` must be one of {_DECAYS} or None, got {cut(self.decay)}.")
+        if self.warmup_share and self.use_warmup:
+            raise ValueError("A genome warms up once: `warmup_share` or `use_warmup`, not both.")
+        if self.use_cosine_decay and self.decay not in (None, "cosine"):
+            raise ValueError("A genome decays once: `decay` or `use_cosine_decay`, not both.")
+
     def _check_sums(self) -> None:
         """Raise if weights of terms that are finite have a sum that is not."""
         try:
-            finite = all(map(math.isfinite, fold(self._weights(), self._fold_settings())))
+            sums = (*fold(self._weights(), self._fold_settings()), *self._weights().values())
+            finite = all(map(math.isfinite, sums))
         except OverflowError:
             finite = False
         if not finite:
@@ -242,7 +312,9 @@ class Genome:
         """Return the sum of the weights of each type of term."""
         # fsum is exact up to one rounding: the order of terms is no matter, and terms cancel to 0
         types = sorted({term.type for term in self.terms})
-        return {t: math.fsum(alpha for kind, alpha in self.terms if kind is t) for t in types}
+        return with_elementwise(
+            {t: math.fsum(alpha for kind, alpha in self.terms if kind is t) for t in types}
+        )
 
     def _fold_settings(self) -> FoldSettings:
         share = self.beta1 if self.nesterov_beta is None else self.nesterov_beta
@@ -251,76 +323,3 @@ class Genome:
 
 def _fields(cls: type[Genome]) -> list[str]:
     return [field.name for field in fields(cls)]
-
-
-def _joined(types: Any, alphas: Any) -> list[tuple[Any, Any]]:
-    if not _is_list(types) or not _is_list(alphas) or len(alphas) != len(types):
-        raise ValueError(
-            "`alphas` must hold one number for each of `term_types`, got "
-            f"{_cut(alphas)} for {_cut(types)}."
-        )
-    return list(zip(types, alphas, strict=True))
-
-
-def _as_terms(terms: Any) -> tuple[Term, ...]:
-    if isinstance(terms, str | bytes | Mapping) or not isinstance(terms, Iterable):
-        raise ValueError(f"`terms` must be a list of pairs (type, alpha), got {_cut(terms)}.")
-    return tuple(_as_term(term) for term in terms)
-
-
-def _as_term(term: Any) -> Term:
-    try:
-        kind, alpha = term
-        if isinstance(kind, bool) or isinstance(alpha, bool):
-            raise TypeError  # Python counts true as 1, no type and no weight
-        kind = TermType[kind] if isinstance(kind, str) else TermType(kind)
-        alpha = float(alpha)
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
-        names = ", ".join(member.name for member in TermType)
-        raise ValueError(
-            f"A term must be a pair (type, alpha) of {names}; got {_cut(term)}."
-        ) from error
-    if not math.isfinite(alpha):
-        raise ValueError(f"`alpha` of a term must be finite, got {alpha} for {kind.name}.")
-    return Term(kind, alpha)
-
-
-def _check_range(
-    name: str,
-    value: object,
-    *,
-    above: float = -math.inf,
-    at_least: float = -math.inf,
-    below: float = math.inf,
-) -> None:
-    """Raise for values outside (above, below) and [at_least, below), NaN and infinity included."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError(f"`{name}` must be a number, got {_cut(value)}.")
-    # a whole number beyond the largest float is smaller than infinity to Python
-    is_float = abs(value) <= _LARGEST
-    if not (is_float and above < value < below and value >= at_least):
-        low = f"> {above:g}" if above > -math.inf else f">= {at_least:g}"
-        high = f" and < {below:g}" if below < math.inf else ""
-        raise ValueError(f"`{name}` must be {low}{high} and finite, got {_cut(value)}.")
-
-
-def _power_of_ten(name: str, exponent: object) -> float:
-    if not isinstance(exponent, int | float) or isinstance(exponent, bool):
-        raise ValueError(f"`{name}` must be a number, got {_cut(exponent)}.")
-    try:
-        return float(10.0**exponent)
-    except OverflowError as error:
-        raise ValueError(f"`{name}` must be below 308, got {_cut(exponent)}.") from error
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def _cut(value: object) -> str:
-    """Return the value for a message, on one line of bounded length."""
-    try:
-        text = repr(value)
-    except (RecursionError, ValueError):  # nested too deeply; more digits than Python writes
-        return f"a {type(value).__name__}"
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

@@ -7,18 +7,22 @@ clipping and schedules that it does not have are not in the file.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Sequence
-import functools
 import textwrap
-from typing import Any
 
+from optuna_evo.rules import _program_parts as parts
 from optuna_evo.rules._rule import Rule
 from optuna_evo.rules._terms import AVERAGES
 from optuna_evo.rules._terms import DIRECTIONS
 from optuna_evo.rules._terms import TermType
+from optuna_evo.rules._written import Names
+from optuna_evo.rules._written import text_of
+from optuna_evo.rules._written import Written
 
 
-__all__ = ["program", "term_text"]
+__all__ = ["program"]
 
 
 def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
@@ -40,7 +44,7 @@ def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
     """
     if not name.isidentifier():
         raise ValueError(f"The name of a class must be an identifier, got {name!r}.")
-    has_betas, has_eps = bool(rule.betas), "eps" in _items(rule)
+    has_betas, has_eps = bool(rule.betas), "eps" in rule.reads
     arguments = [f"lr={rule.lr!r}", "*"]
     checks = [("not float(lr) >= 0", "`lr` must not be negative, got {lr}.")]
     if has_betas:
@@ -54,16 +58,17 @@ def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
     checks.append(
         ("not weight_decay >= 0", "`weight_decay` must not be negative: {weight_decay}.")
     )
-    if rule.cosine or rule.warmup_steps:
+    if rule.needs_length or rule.warmup_steps:
         arguments.append(f"total_steps={rule.horizon!r}")
         low = "total_steps is not None and total_steps < 1"
         checks.append((low, "`total_steps` must be positive, got {total_steps}."))
-    if rule.cosine:
-        checks.append(("total_steps is None", "Say over how many `total_steps` `lr` decays."))
+    if rule.needs_length:
+        what = "`lr` decays" if rule.cosine else "the schedule goes"
+        checks.append(("total_steps is None", f"Say over how many `total_steps` {what}."))
     arguments.append("maximize=False")
     names = [argument.partition("=")[0] for argument in arguments if argument != "*"]
     length = 'group["total_steps"]' if "total_steps" in names else "None"
-    schedule = _schedule(rule)
+    schedule = parts.schedule(rule)
     scale = f' * _scale(group["schedule_step"], {length})' if schedule else ""
     quoted = origin.replace("\\", "/").replace('"', "'")
     return _MODULE.format(
@@ -73,7 +78,12 @@ def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
             for line in rule.equation().splitlines()
         ),
         origin="\n" + textwrap.fill(quoted, 95) + "\n" if origin else "",
-        imports="import math\n\nimport torch" if rule.cosine else "import torch",
+        imports=_imports(rule),
+        role='            "role": None,\n' if rule.has_matrix else "",
+        inner="                inner = id(p) in hidden\n" if rule.has_matrix else "",
+        hidden="        hidden = _hidden(self.param_groups)\n" if rule.has_matrix else "",
+        averaged=_indented(parts.averaged(rule), 0),
+        tail=_indented(parts.tail(rule), 16),
         documented=_indented([_MEANING[n] for n in names], 8),
         arguments=_indented([f"{argument}," for argument in arguments], 8),
         checks=_indented(
@@ -89,8 +99,14 @@ def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
         states=_indented(_states(rule), 20),
         numbers=_indented(_numbers(rule), 16),
         update=_indented(_update(rule), 16),
-        schedule=_indented(schedule, 0),
+        schedule=_indented([*schedule, *parts.matrices(rule), *parts.functions(rule)], 0),
     )
+
+
+def _imports(rule: Rule) -> str:
+    needed = {"contextlib": bool(rule.tail), "functools": bool(rule.nadam), "math": rule.cosine}
+    lines = [f"import {name}\n" for name, used in needed.items() if used]
+    return "".join(lines) + ("\n" if lines else "") + "import torch"
 
 
 _MEANING = {
@@ -103,88 +119,56 @@ _MEANING = {
 }
 
 
-class _Written:
-    """A tensor or number that writes down what is done to it."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __getattr__(self, method: str) -> Any:
-        return functools.partial(self._call, method)
-
-    def _call(self, method: str, *arguments: Any) -> _Written:
-        return _Written(f"{self.text}.{method}({', '.join(map(_text, arguments))})")
-
-    def __add__(self, other: Any) -> _Written:
-        return _Written(f"({self.text} + {_text(other)})")
-
-    def __mul__(self, other: Any) -> _Written:
-        return _Written(f"{self.text} * {_text(other)}")
-
-    def __truediv__(self, other: Any) -> _Written:
-        return _Written(f"{self.text} / {_text(other)}")
-
-    def __eq__(self, other: object) -> Any:
-        return _Written(f"{self.text} == {_text(other)}")
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _text(value: Any) -> str:
-    return value.text if isinstance(value, _Written) else repr(value)
-
-
-class _Names:
-    """The `Operands` of the rows, each by its name; notes which were read."""
-
-    def __init__(self) -> None:
-        self.read: set[str] = set()
-
-    def __getattr__(self, name: str) -> _Written:
-        self.read.add(name)
-        return _Written(name)
-
-
 def _terms(rule: Rule) -> tuple[list[tuple[str, str]], set[str]]:
-    """Return number and expression of each term of the rule, and all that is read."""
-    names, lines = _Names(), []
+    """Return number and expression of each term of the rule, and all that is read.
+
+    An update that is modified has the learning rate afterwards.
+    """
+    names, lines = Names(), []
+    rate, rate_m = ("1.0", "m_scale") if rule.is_modified else ("lr", "lr_m")
+    shares = {TermType.ADAM_TERM: "nadam_m", TermType.RMS_NORM: "nadam_g"} if rule.nadam else {}
     for coefficient, term in zip(rule.coefficients, DIRECTIONS, strict=True):
-        if coefficient:
-            assert term.row.expression is not None
-            # an average enters these in proportion: its correction is in the number
-            scaled = "m" in term.row.reads and not term.row.sign_only and rule.bias_correction
-            number = f"({'lr_m' if scaled else 'lr'} * {coefficient!r})"
-            lines.append((number, _text(term.row.expression(names))))
+        if not coefficient and term not in shares:
+            continue
+        assert term.row.expression is not None
+        # an average enters these in proportion: its correction is in the number
+        scaled = "m" in term.row.reads and not term.row.sign_only and rule.bias_correction
+        number = f"{rate_m if scaled else rate} * {coefficient!r}" if coefficient else ""
+        if term in shares:
+            number += f"{' + ' if number else ''}{rate} * {rule.nadam!r} * {shares[term]}"
+        lines.append((f"({number})", text_of(term.row.expression(names))))
     return lines, names.read
 
 
-def term_text(term: TermType) -> str:
-    """Return the expression of a term as it stands in a file, behind its number."""
-    assert term.row.expression is not None
-    return _bracketed(_text(term.row.expression(_Names())))
-
-
-def _averages(rule: Rule, *, after_use: bool) -> tuple[list[str], set[str]]:
-    names = _Names()
+def _averages(rule: Rule, *, after_use: bool, hidden: bool = False) -> tuple[list[str], set[str]]:
+    names = Names()
     lines = [
-        f"{s}.copy_({_bare(_text(average.update(_Written(s), names)))})"
+        f"{s}.copy_({_bare(text_of(average.update(Written(s), names)))})"
         for s, average in AVERAGES.items()
-        if s in rule.needs and average.after_use == after_use
+        if s in rule.needs_of(hidden=hidden) and average.after_use == after_use
     ]
     return lines, names.read
 
 
 def _read(rule: Rule) -> set[str]:
-    parts = (_terms(rule), _averages(rule, after_use=False), _averages(rule, after_use=True))
-    return set[str]().union(*(read for _, read in parts))
+    found = set(_terms(rule)[1])
+    for hidden in (False, True):
+        for after_use in (False, True):
+            found |= _averages(rule, after_use=after_use, hidden=hidden)[1]
+    return found | ({"g"} if rule.is_dense else set())
 
 
 def _states(rule: Rule) -> list[str]:
-    return [
-        f'state["{AVERAGES[s].state}"] = torch.zeros_like(p, dtype=wide)'
-        for s in AVERAGES
-        if s in rule.needs
-    ]
+    by_role = [rule.needs_of(hidden=hidden) for hidden in (False, True)]
+
+    def kept(symbols: Iterable[str]) -> list[str]:
+        names = [AVERAGES[s].state for s in AVERAGES if s in symbols]
+        return [f'state["{name}"] = torch.zeros_like(p, dtype=wide)' for name in names]
+
+    lines = kept(by_role[0] & by_role[1])
+    for test, own in (("not inner", by_role[0] - by_role[1]), ("inner", by_role[1] - by_role[0])):
+        lines += [f"if {test}:", *_indent(kept(own))] if own else []
+    return [*lines, *(["if inner:", *_indent(parts.basis())] if rule.has_basis else [])]
 
 
 def _numbers(rule: Rule) -> list[str]:
@@ -205,8 +189,11 @@ def _numbers(rule: Rule) -> list[str]:
     corrects = "rms" in read and rule.bias_correction
     used = read | ({"rms_scale"} if corrects else set())
     lines += [f"{name} = {text}" for name, text in shares.items() if name in used]
-    if any(number.startswith("(lr_m") for number, _ in terms):
-        lines.append('lr_m = lr / (1 - beta1 ** state["step"])')
+    if rule.nadam:
+        lines.append('nadam_m, nadam_g = nadam_shares(beta1, state["step"])')
+    for name, rate in (("lr_m", "lr"), ("m_scale", "1.0")):
+        if any(number.startswith(f"({name}") for number, _ in terms):
+            lines.append(f'{name} = {rate} / (1 - beta1 ** state["step"])')
     return lines
 
 
@@ -218,21 +205,58 @@ def _update(rule: Rule) -> list[str]:
         lines = []
     elif rule.clip_value is not None:
         lines.append(f"g = g.clamp({-rule.clip_value!r}, {rule.clip_value!r})")
-    lines += [f'{s} = state["{AVERAGES[s].state}"]' for s in AVERAGES if s in rule.needs]
+    if rule.is_dense:
+        lines += _dense_update(rule)
+    else:
+        lines += _elementwise(rule, read, "update")
+        lines += ["w = p.to(wide)  # p itself, unless it is of 16 bits"]
+        lines += ['w.mul_(1 - lr * group["weight_decay"])']
+        lines += ["w.sub_(update)"] if _terms(rule)[0] else []
+        lines += _averages(rule, after_use=True)[0]
+    return [*lines, "if w is not p:", "    p.copy_(w)"]
+
+
+def _elementwise(rule: Rule, read: Collection[str], name: str) -> list[str]:
+    """Return the lines that sum up the terms of all but hidden matrices."""
+    needs = rule.needs_of(hidden=False)
+    lines = [f'{s} = state["{AVERAGES[s].state}"]' for s in AVERAGES if s in needs]
     lines += _averages(rule, after_use=False)[0]
     if "rms" in read:
         scaled = "v.sqrt() * rms_scale" if rule.bias_correction else "v.sqrt()"
         lines.append(f'rms = {scaled} + group["eps"]')
     if "size" in read:
         lines.append('size = g.abs() + group["eps"]')
-    terms, _ = _terms(rule)
-    for i, (number, text) in enumerate(terms):
-        lines.append(f"update {'+=' if i else '='} {number} * {_bracketed(text)}")
-    lines += ["w = p.to(wide)  # p itself, unless it is of 16 bits"]
-    lines += ['w.mul_(1 - lr * group["weight_decay"])']
-    lines += ["w.sub_(update)"] if terms else []
-    lines += _averages(rule, after_use=True)[0]
-    return [*lines, "if w is not p:", "    p.copy_(w)"]
+    for i, (number, text) in enumerate(_terms(rule)[0]):
+        lines.append(f"{name} {'+=' if i else '='} {number} * {_bracketed(text)}")
+    return lines
+
+
+def _dense_update(rule: Rule) -> list[str]:
+    """Return the lines of an update that is computed for a whole tensor."""
+    # the first step of a matrix only begins its basis
+    rate = "rate" if rule.has_basis else "lr"
+    lines = ['rate = 0.0 if inner and state["step"] == 1 else lr'] if rule.has_basis else []
+    elementwise = _elementwise(rule, _read(rule), "u" if rule.is_modified else "update")
+    elementwise += _averages(rule, after_use=True)[0]
+    elementwise += ["u, g = u[None], g[None]"] if rule.is_modified else []
+    if rule.has_matrix:
+        needs = rule.needs_of(hidden=True)
+        inner = [f'{s} = state["{AVERAGES[s].state}"]' for s in AVERAGES if s in needs]
+        moved = _averages(rule, after_use=False, hidden=True)[0]
+        if rule.has_basis and moved:
+            moved = ['if state["step"] > 1:', *_indent(moved)]
+        inner += [*moved, *parts.matrix_update(rule)]
+        inner += [] if rule.is_modified else [f"update = {rate} * u.reshape(p.shape)"]
+        lines += ["if inner:", *_indent(inner), "else:", *_indent(elementwise)]
+    else:
+        lines += elementwise
+    lines += ["w = p.to(wide)  # p itself, unless it is of 16 bits", *parts.modifiers(rule)]
+    lines += [f"update = {rate} * u.reshape(p.shape)"] if rule.is_modified else []
+    return [*lines, f'w.mul_(1 - {rate} * group["weight_decay"])', "w.sub_(update)"]
+
+
+def _indent(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
 
 
 def _bare(text: str) -> str:
@@ -241,35 +265,6 @@ def _bare(text: str) -> str:
 
 def _bracketed(text: str) -> str:
     return f"({text})" if " " in text and not text.startswith("(") else text
-
-
-def _schedule(rule: Rule) -> list[str]:
-    """Return the lines of the function of the schedule; none if there is no schedule."""
-    if not (rule.warmup_steps or rule.cosine):
-        return []
-    lines = [
-        "",
-        "",
-        "def _scale(done, total_steps):",
-        '    """Return the factor on the learning rate after `done` steps."""',
-    ]
-    if rule.warmup_steps:
-        lines.append(f"    warmup = {rule.warmup_steps!r}")
-        if rule.horizon is not None:
-            lines.append("    if total_steps is not None:")
-            share = f"{rule.warmup_steps!r} * total_steps / {rule.horizon!r}"
-            lines.append(f"        warmup = max(1, round({share}))")
-        lines.append("    scale = min(1.0, (done + 1) / warmup)")
-    if rule.cosine:
-        lines.append("    angle = math.pi * min(1.0, done / total_steps)")
-        before = "scale * " if rule.warmup_steps else ""
-        lines.append(f"    scale = {before}0.5 * (1.0 + math.cos(angle))")
-    return [*lines, "    return scale"]
-
-
-def _items(rule: Rule) -> set[str]:
-    pairs = zip(DIRECTIONS, rule.coefficients, strict=True)
-    return {item for term, c in pairs if c for item in term.row.reads}
 
 
 def _indented(lines: Sequence[str], width: int) -> str:
@@ -297,7 +292,7 @@ class {name}(torch.optim.Optimizer):
 {arguments}    ):
 {checks}        defaults = {{
 {defaults}            "schedule_step": 0,
-        }}
+{role}        }}
         super().__init__(params, defaults)
 
     @torch.no_grad()
@@ -307,7 +302,7 @@ class {name}(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
+{hidden}        for group in self.param_groups:
             lr = float(group["lr"]){scale}
             for p in group["params"]:
                 if p.grad is None:
@@ -315,9 +310,9 @@ class {name}(torch.optim.Optimizer):
                 # averages of 16 bits would lose small changes
                 wide = torch.promote_types(p.dtype, torch.float32)
                 state = self.state[p]
-                if not state:
+{inner}                if not state:
                     state["step"] = 0
 {states}                state["step"] += 1
-{numbers}{update}            group["schedule_step"] += 1
+{numbers}{update}{tail}            group["schedule_step"] += 1
         return loss
-{schedule}'''
+{averaged}{schedule}'''

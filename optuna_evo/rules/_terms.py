@@ -10,7 +10,6 @@ constant.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +24,14 @@ __all__ = [
     "Average",
     "AVERAGES",
     "DIRECTIONS",
-    "fold",
     "FoldSettings",
+    "m_is_gradient",
+    "MATRIX_TERMS",
     "Needs",
     "Operands",
-    "read_by",
-    "Reading",
     "Row",
     "TermType",
+    "v_is_squared_gradient",
 ]
 
 Needs = frozenset[str]
@@ -110,11 +109,13 @@ class FoldSettings(NamedTuple):
 _Test = Callable[[FoldSettings], bool]
 
 
-def _m_is_g(s: FoldSettings) -> bool:
+def m_is_gradient(s: FoldSettings) -> bool:
+    """Tell whether m is g."""
     return not s.use_m or s.beta1 == 0
 
 
-def _v_is_g_squared(s: FoldSettings) -> bool:
+def v_is_squared_gradient(s: FoldSettings) -> bool:
+    """Tell whether v is g * g."""
     return not s.use_v or s.beta2 == 0
 
 
@@ -126,19 +127,28 @@ def _nesterov(s: FoldSettings) -> Mapping[str, float]:
     return {"GRAD": 1 - s.nesterov_share, "MOMENTUM": s.nesterov_share}
 
 
+def _nadam(s: FoldSettings) -> Mapping[str, float]:
+    """Return what NADAM is without m or v: there is no NAdam to follow then."""
+    if m_is_gradient(s):
+        return {"RMS_NORM": 1.0}
+    return {"SQRT_GRAD": 1 - s.beta1, "MOMENTUM_OVER_ABS": s.beta1}
+
+
 @dataclass(frozen=True)
 class Row:
     """What one term is.
 
     Args:
         symbol: The term in an equation; {m} and {v} stand for the averages, corrected or not,
-            {eps}, {beta1} and {rest1} for numbers.
-        reads: Averages, and the scalars eps and beta1 if the expression itself reads them.
+            {eps}, {beta1} and {rest1} for numbers, {nesterov} for beta1 m + rest1 g.
+        reads: Averages, and the scalars eps, beta1 and beta2 if the term itself reads them.
         expression: The term from `Operands`; any objects will do that have the methods of tensors
             that it calls. None: the term is made of others (`parts`).
         sign_only: Whether only signs of the operands matter, not their sizes.
         folds: Terms that it is the same function as, with the tests for when; the first counts.
         parts: The shares of other terms that it is made of.
+        matrix: Whether it is a dense direction of hidden matrices, computed outside of the kernels
+            (`optuna_evo.rules._dense`).
     """
 
     symbol: str
@@ -147,6 +157,7 @@ class Row:
     sign_only: bool = False
     folds: Sequence[tuple[_Test, str]] = ()
     parts: Callable[[FoldSettings], Mapping[str, float]] | None = None
+    matrix: bool = False
 
 
 class TermType(enum.IntEnum):
@@ -163,14 +174,14 @@ class TermType(enum.IntEnum):
         return member
 
     GRAD = 0, Row("g", (), lambda x: x.g)
-    MOMENTUM = 1, Row("{m}", ("m",), lambda x: x.m, folds=[(_m_is_g, "GRAD")])
+    MOMENTUM = 1, Row("{m}", ("m",), lambda x: x.m, folds=[(m_is_gradient, "GRAD")])
     RMS_NORM = (
         2,
         Row(
             "g/(√{v} + {eps})",
             ("v", "eps"),
             lambda x: x.g / x.rms,
-            folds=[(_v_is_g_squared, "SQRT_GRAD")],
+            folds=[(v_is_squared_gradient, "SQRT_GRAD")],
         ),
     )
     ADAM_TERM = (
@@ -179,7 +190,7 @@ class TermType(enum.IntEnum):
             "{m}/(√{v} + {eps})",
             ("m", "v", "eps"),
             lambda x: x.m / x.rms,
-            folds=[(_v_is_g_squared, "MOMENTUM_OVER_ABS"), (_m_is_g, "RMS_NORM")],
+            folds=[(v_is_squared_gradient, "MOMENTUM_OVER_ABS"), (m_is_gradient, "RMS_NORM")],
         ),
     )
     SIGN_GRAD = 4, Row("sign(g)", (), lambda x: x.g.sign(), sign_only=True)
@@ -191,7 +202,7 @@ class TermType(enum.IntEnum):
             "{m}/(|g| + {eps})",
             ("m", "eps"),
             lambda x: x.m / x.size,
-            folds=[(_m_is_g, "SQRT_GRAD")],
+            folds=[(m_is_gradient, "SQRT_GRAD")],
         ),
     )
     SIGN_MOMENTUM = (
@@ -201,7 +212,7 @@ class TermType(enum.IntEnum):
             ("m",),
             lambda x: x.m.sign(),
             sign_only=True,
-            folds=[(_m_is_g, "SIGN_GRAD")],
+            folds=[(m_is_gradient, "SIGN_GRAD")],
         ),
     )
     LION = (
@@ -211,7 +222,7 @@ class TermType(enum.IntEnum):
             ("s", "beta1"),
             lambda x: x.s.lerp(x.g, x.m_share).sign(),
             sign_only=True,
-            folds=[(_m_is_g, "SIGN_GRAD"), (_betas_are_equal, "SIGN_MOMENTUM")],
+            folds=[(m_is_gradient, "SIGN_GRAD"), (_betas_are_equal, "SIGN_MOMENTUM")],
         ),
     )
     # the mask of "Cautious Optimizers" (arXiv:2411.16085), without its rescaling
@@ -221,86 +232,20 @@ class TermType(enum.IntEnum):
             "{m}·[sign(g) = sign(m)]",
             ("m",),
             lambda x: x.m.where(x.g.sign() == x.m.sign(), 0.0),
-            folds=[(_m_is_g, "GRAD")],
+            folds=[(m_is_gradient, "GRAD")],
         ),
     )
+    # ADAM_TERM and RMS_NORM with the shares of torch's NAdam, which change from step to step
+    NADAM = (
+        11,
+        Row("nadam(m, g)/(√{v} + {eps})", ("m", "v", "eps", "beta1"), None, parts=_nadam),
+    )
+    ORTHOGONAL = 12, Row("orthogonal({nesterov})", ("m", "beta1"), None, matrix=True)
+    SOAP = 13, Row("soap({m}, g)", ("m", "beta2", "eps"), None, matrix=True)
 
 
 DIRECTIONS: Final = tuple(term for term in TermType if term.row.expression is not None)
 """The linearly independent terms, in the order of `Rule.coefficients` and of the kernels."""
 
-
-def fold(weights: Mapping[TermType, float], settings: FoldSettings) -> tuple[float, ...]:
-    """Return the coefficient of each direction, equal functions on one of them.
-
-    Args:
-        weights: The sum of the weights of each type.
-        settings: What decides which types are the same function.
-    """
-    written_out = dict.fromkeys(DIRECTIONS, 0.0)
-    made_of_others: list[tuple[TermType, float]] = []
-    for term, weight in weights.items():
-        if term.row.parts is None:
-            written_out[term] += weight
-        else:
-            shares = term.row.parts(settings).items()
-            made_of_others += [(TermType[name], share * weight) for name, share in shares]
-    for term, weight in made_of_others:
-        written_out[term] += weight
-    stands_on = {term: _same_function(term, settings) for term in DIRECTIONS}
-    # a direction's own weight comes first: the order of a sum decides its last bit
-    folded = {term: w if stands_on[term] is term else 0.0 for term, w in written_out.items()}
-    for term, weight in written_out.items():
-        if stands_on[term] is not term:
-            folded[stands_on[term]] += weight
-    return tuple(folded.values())
-
-
-def _same_function(term: TermType, settings: FoldSettings) -> TermType:
-    for test, name in term.row.folds:
-        if test(settings):
-            return _same_function(TermType[name], settings)
-    return term
-
-
-class Reading(NamedTuple):
-    """What a set of terms reads, beside the gradient.
-
-    Args:
-        needs: Averages.
-        beta1: Whether beta1 is read, by an average or a term itself.
-        beta2: Likewise.
-        eps: Whether there is a denominator.
-        correction: Whether it matters that an average is corrected.
-        clipping: Whether it matters that gradients are clipped.
-    """
-
-    needs: Needs
-    beta1: bool
-    beta2: bool
-    eps: bool
-    correction: bool
-    clipping: bool
-
-
-def read_by(terms: Iterable[TermType], settings: FoldSettings) -> Reading:
-    """Return what terms read under the settings of a genome."""
-    weights = {term: 1.0 for term in terms}
-    left = [t for t, c in zip(DIRECTIONS, fold(weights, settings), strict=True) if c]
-    items = {item for term in left for item in term.row.reads}
-    needs = items & AVERAGES.keys()
-    scalars = {AVERAGES[symbol].beta for symbol in needs} | items
-    return Reading(
-        needs=frozenset(needs),
-        beta1="beta1" in scalars,
-        beta2="beta2" in scalars,
-        eps="eps" in scalars,
-        correction=any(_feels_correction(term) for term in left),
-        # the sign of a clipped gradient is the sign of the gradient; an average is another one
-        clipping=any(not (t.row.sign_only and needs.isdisjoint(t.row.reads)) for t in left),
-    )
-
-
-def _feels_correction(term: TermType) -> bool:
-    corrected = {symbol for symbol, average in AVERAGES.items() if average.corrected}
-    return not term.row.sign_only and not corrected.isdisjoint(term.row.reads)
+MATRIX_TERMS: Final = tuple(term for term in TermType if term.row.matrix)
+"""The dense directions of hidden matrices, in the order of `Rule.matrix`."""

@@ -206,6 +206,7 @@ def _base(
         changes["lr"] = trial.suggest_float("base_lr", *base_lr, log=True)
     if schedules:
         schedule = str(_choice(trial, "base_schedule", schedules))
+        changes |= {"decay": None, "warmup_share": 0.0}
         changes["use_cosine_decay"] = "cosine" in schedule
         changes["use_warmup"] = "warm-up" in schedule
         changes["warmup_steps"] = 5  # runs of meta-training are short

@@ -1,6 +1,7 @@
 """Cohorts: configurations in, trained members out; nothing here knows Optuna."""
 
 from optuna_evo.trainers._checkpoint import Checkpoint
+from optuna_evo.trainers._checkpoint import load_weights
 from optuna_evo.trainers._checkpoint import read_checkpoint
 from optuna_evo.trainers._checkpoint import write_checkpoint
 from optuna_evo.trainers._cohort import Cohort
@@ -14,6 +15,7 @@ __all__ = [
     "Checkpoint",
     "Cohort",
     "load_splits",
+    "load_weights",
     "Origin",
     "pick_precision",
     "read_checkpoint",

@@ -8,12 +8,14 @@ from typing import BinaryIO
 import zipfile
 
 import torch
+from torch import nn
 from torch import Tensor
 
 from optuna_evo.errors import CheckpointError
+from optuna_evo.optimizers import TAIL
 
 
-__all__ = ["Checkpoint", "copied", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Checkpoint", "copied", "load_weights", "read_checkpoint", "write_checkpoint"]
 
 _FORMAT = 1
 
@@ -62,6 +64,16 @@ def copied(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(copied(item) for item in value)
     return value
+
+
+@torch.no_grad()
+def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Give a model the weights that the training was evaluated with: averages, if it has some."""
+    model.load_state_dict(checkpoint.model)
+    states = checkpoint.optimizer.get("state", {})
+    for i, p in enumerate(model.parameters()):
+        if TAIL in states.get(i, {}):
+            p.copy_(states[i][TAIL])
 
 
 def read_checkpoint(file: BinaryIO) -> Checkpoint:

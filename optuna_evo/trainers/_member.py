@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
+from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.optimizers import TorchOptimizers
 from optuna_evo.trainers._checkpoint import Checkpoint
 from optuna_evo.trainers._divergence import diverged
@@ -102,16 +103,27 @@ class Member:
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
         """Let the model be as it is used: without dropout, with the weights that are meant."""
-        averages = isinstance(self.optimizer, TorchOptimizers)
         self.model.eval()
-        if averages:
-            self.optimizer.eval()  # type: ignore[attr-defined]
         try:
-            yield
+            with self._averaged():
+                yield
         finally:
-            if averages:
-                self.optimizer.train()  # type: ignore[attr-defined]
             self.model.train()
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Let the model have the weights that its optimizer is to be measured by."""
+        if isinstance(self.optimizer, EvolvedOptimizer):
+            with self.optimizer.averaged():
+                yield
+        elif isinstance(self.optimizer, TorchOptimizers):
+            self.optimizer.eval()
+            try:
+                yield
+            finally:
+                self.optimizer.train()
+        else:
+            yield
 
     def mean_loss(self, window: int) -> float:
         """Return the mean loss of the last steps."""

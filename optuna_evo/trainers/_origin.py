@@ -1,5 +1,6 @@
 """Where members go on from: checkpoints put back into models and optimizers."""
 
+from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from optuna_evo.learned import build_learned
 from optuna_evo.optimizers import build_named
 from optuna_evo.optimizers import EvolvedOptimizer
 from optuna_evo.optimizers import Grafted
+from optuna_evo.optimizers import roles_of
 from optuna_evo.optimizers import TorchOptimizers
 from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import Genome
@@ -28,6 +30,7 @@ __all__ = [
     "build_optimizer",
     "can_stack",
     "check_origin",
+    "has_role",
     "Origin",
     "restore",
     "Steppable",
@@ -77,7 +80,16 @@ def build_optimizer(
             build_optimizer(config.magnitude, model, total_steps=total_steps),
             model.parameters(),
         )
-    return EvolvedOptimizer(model.parameters(), config, total_steps=total_steps)
+    params: Any = model.parameters()
+    if config.rule.has_matrix:
+        params = [{"params": list(params), "role": roles_of(model)}]
+    return EvolvedOptimizer(params, config, total_steps=total_steps)
+
+
+def has_role(group: Mapping[str, Any], place: int) -> bool:
+    """Tell whether a parameter of a group is a hidden matrix that has terms of its own."""
+    role = group.get("role")
+    return role is not None and role[place] == "matrix"
 
 
 def check_origin(origin: Origin, setting: Setting) -> None:
@@ -123,17 +135,24 @@ def can_stack(config: TrainingConfig, origin: Origin, setting: Setting) -> bool:
     """Tell whether a stack can train a member from its origin as it would be trained alone.
 
     A stack counts steps once for all parameters, keeps the averages that its rules read, and
-    scales no gradients. What needs more than that trains alone.
+    scales no gradients. What needs more than that trains alone: so does SOAP, whose bases are of
+    matrices that lie otherwise in a stack, and an average of weights that has begun.
     """
     if not isinstance(config.optimizer, Genome) or setting.autocast_dtype is torch.float16:
+        return False
+    if config.optimizer.rule.has_basis:
         return False
     if origin is None:
         return True
     groups, states = origin.optimizer.get("param_groups", []), origin.optimizer.get("state", {})
     if len(groups) != 1 or set(groups[0]["params"]) != set(states):
         return False
-    reads = {AVERAGES[symbol].state for symbol in config.optimizer.rule.needs}
+    rule = config.optimizer.rule
+    if rule.has_matrix and not isinstance(groups[0].get("role"), list):
+        return False
     steps = {int(groups[0].get("schedule_step", -1)), *(int(s["step"]) for s in states.values())}
-    return steps == {origin.step} and all(
-        reads == set(state) - {"step"} for state in states.values()
-    )
+    for i, state in states.items():
+        needs = rule.needs_of(hidden=rule.has_matrix and has_role(groups[0], i))
+        if {AVERAGES[symbol].state for symbol in needs} != set(state) - {"step"}:
+            return False
+    return steps == {origin.step}

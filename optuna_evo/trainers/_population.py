@@ -16,7 +16,9 @@ from torch import Tensor
 
 from optuna_evo.config import TrainingConfig
 from optuna_evo.optimizers import ConstantRule
+from optuna_evo.optimizers import roles_of
 from optuna_evo.optimizers import StackOptimizer
+from optuna_evo.optimizers import StackTail
 from optuna_evo.tasks import Split
 from optuna_evo.trainers._checkpoint import Checkpoint
 from optuna_evo.trainers._checkpoint import copied
@@ -79,12 +81,17 @@ class PopulationCohort:
         self._stack = Stack(self._model, len(configs))
         genomes = [config.genome for config in configs]
         lengths = [setting.schedule_steps or genome.horizon for genome in genomes]
+        self._rules = [genome.rule for genome in genomes]
+        hidden = [role == "matrix" for role in roles_of(self._model)]
+        rule = ConstantRule(self._rules, total_steps=lengths, hidden=hidden)
         self._optimizer = StackOptimizer(
-            ConstantRule([genome.rule for genome in genomes], total_steps=lengths),
+            rule,
             self._stack.weights,
             total_steps=setting.total_steps,
+            layout=self._stack.layout if rule.observes else None,
+            steps_done=self._first_step,
         )
-        self._rules = [genome.rule for genome in genomes]
+        self._tail = StackTail(self._rules, lengths)
         self._groups = [
             restore_row(
                 self._stack,
@@ -195,7 +202,16 @@ class PopulationCohort:
 
     def state_dicts(self) -> list[Mapping[str, Tensor]]:
         """Return a copy of the weights and buffers of each model."""
-        return [copied(checkpoint.model) for checkpoint in self.checkpoints()]
+        averaged = self._tail.averaged(self._stack.weights)
+        rows = {member: row for row, member in enumerate(self._rows)}
+        return [
+            copied(
+                self._stack.state_dict(rows[member], averaged)
+                if member in rows
+                else self._out[member].model
+            )
+            for member in self._members
+        ]
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return what each member can go on from; the tensors are views of the stack's."""
@@ -213,6 +229,7 @@ class PopulationCohort:
             row,
             self._rules[row],
             {**group, "lr": group["lr"] * self._optimizer.lr_scales[row]},
+            tail=self._tail.of(row, self._first_step + self._step),
             step=self._first_step + self._step,
             position=self._position(self._step),
             setting=self._setting,
@@ -224,12 +241,14 @@ class PopulationCohort:
     def _train_until(self, last: int) -> None:
         """Train without waiting for the device."""
         first = self._first_step
-        numbers = self._optimizer.numbers(first + self._step, first + last)  # (steps, P, 1, n)
+        numbers: Sequence[Tensor | None] = [None] * (last - self._step)
+        if not self._optimizer.observes:  # (steps, P, 1, n)
+            numbers = list(self._optimizer.numbers(first + self._step, first + last))
         for step, now in zip(range(self._step, last), numbers, strict=True):
             self._losses[:, step] = self._train_step(step, now)
         self._step = last
 
-    def _train_step(self, step: int, numbers: Tensor) -> Tensor:
+    def _train_step(self, step: int, numbers: Tensor | None) -> Tensor:
         """Do step number `step` and return the losses (P,) before it."""
         setting, stack = self._setting, self._stack
         since_fresh, position = self._first_step + step, self._position(step)
@@ -247,6 +266,7 @@ class PopulationCohort:
         self._clip(flat, step)
         self._optimizer.step(stack.weights, flat, numbers)
         self._apply_masks()
+        self._tail.take(stack.weights, since_fresh + 1)
         return losses.detach()
 
     def _apply_masks(self) -> None:
@@ -286,6 +306,7 @@ class PopulationCohort:
         self._stack.select(index)
         self._losses = self._losses[index]
         self._optimizer.select(rows)
+        self._tail.select(rows)
         self._norms = None if self._norms is None else self._norms[index]
         self._masks = None if self._masks is None else self._masks[index]
         self._clip_norms = self._clip_norms[index]
@@ -306,7 +327,7 @@ class PopulationCohort:
             n_members=len(self._rows),
         )
         self._model.eval()
-        weights = self._stack.parameters()
+        weights = self._stack.parameters(self._tail.averaged(self._stack.weights))
         for inputs, targets in zip(
             torch.split(there.inputs, size), torch.split(there.targets, size), strict=True
         ):

@@ -47,9 +47,19 @@ class Stack:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def parameters(self) -> dict[str, Tensor]:
-        """Return views (P, *shape) of the weights by name, ready to be differentiated by."""
-        return {name: view.requires_grad_() for name, view in self._views(self.weights).items()}
+    @property
+    def layout(self) -> list[tuple[int, ...]]:
+        """The shapes of the tensors of a member, as they lie in its weights."""
+        return [_as_stored(tuple(shape)) for shape in self._shapes.values()]
+
+    def parameters(self, flat: Tensor | None = None) -> dict[str, Tensor]:
+        """Return views (P, *shape) of the weights by name, ready to be differentiated by.
+
+        Args:
+            flat: Others, (P, N), in their place.
+        """
+        views = self._views(self.weights if flat is None else flat)
+        return {name: view.requires_grad_() for name, view in views.items()}
 
     def flatten(self, gradients: Mapping[str, Tensor]) -> Tensor:
         """Return gradients (P, *shape) by name as one tensor (P, N), laid out as the weights."""
@@ -78,9 +88,14 @@ class Stack:
         """Return a row of a buffer (P, N) as tensors of the weights' names and shapes: views."""
         return {name: view[row] for name, view in self._views(flat).items()}
 
-    def state_dict(self, row: int) -> dict[str, Tensor]:
-        """Return the weights and buffers of a member, named as the model's `state_dict`: views."""
-        tensors = self._views(self.weights) | self.buffers
+    def state_dict(self, row: int, flat: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the weights and buffers of a member, named as the model's `state_dict`: views.
+
+        Args:
+            row: Which member.
+            flat: Weights (P, N) in the place of the stack's.
+        """
+        tensors = self._views(self.weights if flat is None else flat) | self.buffers
         return {name: tensors[first][row] for name, first in self._names.items()}
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
@@ -99,3 +114,7 @@ class Stack:
 
 def _stored(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight
+
+
+def _as_stored(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape

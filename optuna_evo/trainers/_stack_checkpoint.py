@@ -9,11 +9,14 @@ from torch import nn
 from torch import Tensor
 
 from optuna_evo.optimizers import EvolvedOptimizer
+from optuna_evo.optimizers import TAIL
 from optuna_evo.rules import AVERAGES
 from optuna_evo.rules import Genome
 from optuna_evo.rules import Rule
 from optuna_evo.trainers._checkpoint import Checkpoint
+from optuna_evo.trainers._origin import build_optimizer
 from optuna_evo.trainers._origin import check_origin
+from optuna_evo.trainers._origin import has_role
 from optuna_evo.trainers._origin import Origin
 from optuna_evo.trainers._origin import restore
 from optuna_evo.trainers._setting import Setting
@@ -52,14 +55,17 @@ def restore_row(
         setting: What the members have in common.
     """
     check_origin(origin, setting)
-    optimizer = EvolvedOptimizer(model.parameters(), genome, total_steps=setting.schedule_steps)
+    optimizer = build_optimizer(genome, model, total_steps=setting.schedule_steps)
+    assert isinstance(optimizer, EvolvedOptimizer)
     if origin is not None:
         restore(origin, model, optimizer)
         stack.load(row, model)
         named = dict(model.named_parameters())
         for symbol in genome.rule.needs if origin.step else ():
             key = AVERAGES[symbol].state
-            own = {name: optimizer.state[p][key] for name, p in named.items()}
+            own = {
+                name: optimizer.state[p].get(key, torch.zeros_like(p)) for name, p in named.items()
+            }
             stack.write(averages[symbol], row, own)
     (group,) = optimizer.state_dict()["param_groups"]
     return dict(group)
@@ -72,6 +78,7 @@ def checkpoint_of_row(
     rule: Rule,
     group: Mapping[str, Any],
     *,
+    tail: Tensor | None,
     step: int,
     position: int,
     setting: Setting,
@@ -84,18 +91,19 @@ def checkpoint_of_row(
         row: Which one.
         rule: What it trains with.
         group: Its parameter group, with the learning rate that it has now.
+        tail: The average of its weights (N,), if it has one.
         step: Steps done since fresh weights.
         position: Rows taken since fresh weights.
         setting: What the members have in common.
     """
-    own = {
-        AVERAGES[symbol].state: [*stack.read(averages[symbol], row).values()]
-        for symbol in sorted(rule.needs)
-    }
-    state = {
-        i: {"step": step, **{key: tensors[i] for key, tensors in own.items()}}
-        for i in group["params"]
-    }
+    own = {symbol: [*stack.read(averages[symbol], row).values()] for symbol in sorted(rule.needs)}
+    state: dict[int, dict[str, Any]] = {}
+    for i in group["params"]:
+        needs = sorted(rule.needs_of(hidden=has_role(group, i)))
+        state[i] = {"step": step, **{AVERAGES[s].state: own[s][i] for s in needs}}
+    if tail is not None:
+        for i, average in enumerate(stack.read(tail.unsqueeze(0), 0).values()):
+            state[i][TAIL] = average
     return Checkpoint(
         task=setting.task.name,
         seed=setting.seed,

@@ -7,6 +7,7 @@ error inputs and behaviours; torch's module itself loads packages that torch doe
 from collections import OrderedDict
 from collections.abc import Callable
 import copy
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,9 @@ class Info:
     settings: tuple[str, ...] = ("lr",)
 
     def build(self, params: Any, **keywords: Any) -> EvolvedOptimizer:
+        has_matrix = isinstance(self.rule, Genome) and self.rule.rule.has_matrix
+        if has_matrix and isinstance(params, list) and params and not isinstance(params[0], dict):
+            params = [{"params": params, "role": "matrix"}]  # alone it would be the head
         return EvolvedOptimizer(params, self.rule, **{"total_steps": 30, **keywords})
 
 
@@ -52,10 +56,23 @@ def evolved(genome: Genome) -> Info:
     return Info(genome, ways, ("lr", "betas", "weight_decay", "eps"))
 
 
+def dense(genome: Genome) -> Info:
+    ways = ({}, {"foreach": True}, {"foreach": False}, {"fused": True})
+    return Info(genome, ways, ("lr", "betas", "weight_decay", "eps"))
+
+
 INFOS = {
     **{name: evolved(catalog[name]) for name in ("sgd", "momentum", "rmsprop", "adamw", "lion")},
     "published_2025": evolved(catalog["published_2025"]),
     "everything": evolved(EVERYTHING),
+    "nadamw": dense(catalog["nadamw"]),
+    "muon": dense(catalog["muon"]),
+    "soap": dense(catalog["soap"]),
+    "modified": dense(
+        dataclasses.replace(
+            EVERYTHING, use_cautious=True, use_rms_norm=True, norm_bound=0.5, tail_average=0.9
+        )
+    ),
     "sign": evolved(Genome(terms=[("SIGN_GRAD", 1.0)])),
     "constant": Info(ConstantRule([catalog["adamw"].rule])),
     "trust ratio": Info(TrustRatio()),

@@ -32,6 +32,37 @@ GENOMES = {name: catalog[name] for name in catalog} | {
         terms=[("GRAD", 1.0)], use_warmup=True, warmup_steps=7, lr=0.03
     ),
     "no correction": Genome(terms=[("ADAM_TERM", 1.0)], use_bias_correction=False),
+    "nadam and more": Genome(
+        terms=[("NADAM", 1.0), ("RMS_NORM", 0.3), ("ADAM_TERM", -0.2)],
+        warmup_share=0.1,
+        decay="linear",
+        tail_average=0.3,
+        use_bias_correction=False,
+    ),
+    "every modifier": Genome(
+        terms=[("LION", 1.0), ("ADAM_TERM", 0.5), ("SQRT_GRAD", 0.1)],
+        use_gradient_clipping=True,
+        clip_value=0.5,
+        use_cautious=True,
+        use_rms_norm=True,
+        norm_bound=0.5,
+        weight_decay=0.1,
+        lr=0.05,
+    ),
+    "both matrix terms": Genome(
+        terms=[("ORTHOGONAL", 1.0), ("SOAP", 0.5), ("LION", 0.2), ("NADAM", 0.4)],
+        beta1=0.8,
+        beta2=0.9,
+        use_cautious=True,
+        norm_bound=0.5,
+        weight_decay=0.1,
+        lr=0.03,
+        decay="wsd",
+        tail_average=0.5,
+    ),
+    "matrix terms of the gradient": Genome(
+        terms=[("ORTHOGONAL", 1.0), ("SOAP", 0.5)], use_m=False, use_bias_correction=False
+    ),
     "only decay": Genome(terms=[("GRAD", 0.0)], weight_decay=0.1),
 }
 
@@ -86,7 +117,7 @@ def test_a_written_rule_imports_torch_and_holds_nothing_that_it_does_not_use(nam
     text = program(GENOMES[name].rule)
     tree = ast.parse(text)
     imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    assert imported <= {"math", "torch"}
+    assert imported <= {"contextlib", "functools", "math", "torch"}
     step = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "step")
     stored = {n.id for n in ast.walk(step) if _is(n, ast.Store)} - {"_"}
     assert stored <= {n.id for n in ast.walk(step) if _is(n, ast.Load)}

@@ -32,7 +32,15 @@ CHANGES: list[dict[str, Any]] = [
     {"warmup_steps": 2},
     {"nesterov_beta": 0.3},
 ]
-FLAGS = [field.name for field in dataclasses.fields(Genome) if field.name.startswith("use_")]
+FLAGS = [name for name in Genome(terms=[]).to_dict() if name.startswith("use_")]
+# later ones are held to their publications: tests/rules/test_catalog_matrix.py
+WRITTEN_OUT = [term for term in TermType if term <= TermType.AGREEMENT]
+
+
+def is_written_out(genome: Genome) -> bool:
+    """Tell whether the loop knows all that the genome does."""
+    known = genome.to_dict().keys() == Genome(terms=[]).to_dict().keys()
+    return known and all(term.type in WRITTEN_OUT for term in genome.terms)
 
 
 def evolved(genome: Genome, weights: Array, gradients: list[Array], **way: bool) -> Array:
@@ -55,7 +63,7 @@ def test_a_published_genome_trains_as_in_the_notebook(number: int, foreach: bool
     np.testing.assert_allclose(ours, expected, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", sorted(catalog))
+@pytest.mark.parametrize("name", sorted(name for name in catalog if is_written_out(catalog[name])))
 def test_a_catalog_genome_trains_as_the_plain_loop(name: str) -> None:
     rng = np.random.default_rng(0)
     genome = dataclasses.replace(catalog[name], horizon=None)
@@ -69,7 +77,7 @@ def test_a_catalog_genome_trains_as_the_plain_loop(name: str) -> None:
 @pytest.mark.parametrize("way", [{"foreach": True}, {"foreach": False}, {"fused": True}])
 @pytest.mark.parametrize("beta2", [0.0, 0.6])
 @pytest.mark.parametrize("beta1", [0.0, 0.6, 0.8])
-@pytest.mark.parametrize("term", TermType)
+@pytest.mark.parametrize("term", WRITTEN_OUT)
 def test_every_term_trains_as_the_plain_loop_whatever_the_decays(
     term: TermType, beta1: float, beta2: float, way: dict[str, bool]
 ) -> None:
@@ -99,7 +107,7 @@ def random_genome(number: int) -> Genome:
     sampler = optuna.samplers.RandomSampler(seed=number)
     return suggest_genome(
         optuna.create_study(sampler=sampler).ask(),
-        term_types=tuple(TermType.__members__),
+        term_types=tuple(term.name for term in WRITTEN_OUT),
         lr=(1e-2, 1e-1),
         eps=(1e-5, 1e-3),
         beta1=(0.1, 0.9),

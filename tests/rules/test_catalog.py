@@ -57,12 +57,20 @@ def cnn(dtype: torch.dtype) -> nn.Sequential:
     return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(64, 10)).to(dtype)
 
 
-def train(build: Build, n_steps: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, float]:
-    """Return all weights in one vector, and the last loss."""
-    model, loss = cnn(dtype), torch.tensor(math.nan)
+def train(
+    build: Build,
+    n_steps: int,
+    dtype: torch.dtype = torch.float32,
+    *,
+    model: nn.Module | None = None,
+    width: int = 100,
+) -> tuple[Tensor, float]:
+    """Return all weights in one vector, and the last loss; a model sees `width` of 100 inputs."""
+    model, loss = model or cnn(dtype), torch.tensor(math.nan)
     optimizer = build(list(model.parameters()))
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(128, 1, 10, 10, generator=generator, dtype=dtype)
+    images = images if width == 100 else images.flatten(1)[:, :width]
     labels = torch.randint(10, (128,), generator=generator)
     for step in range(n_steps):
         batch = slice(32 * (step % 4), 32 * (step % 4) + 32)

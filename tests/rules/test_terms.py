@@ -66,9 +66,10 @@ def test_a_term_folds_to_what_is_the_same_function(term: TermType, why: str) -> 
 
 @pytest.mark.parametrize("term", TermType)
 def test_a_row_names_what_exists(term: TermType) -> None:
-    assert set(term.row.reads) <= AVERAGES.keys() | {"eps", "beta1"}
+    assert set(term.row.reads) <= AVERAGES.keys() | {"eps", "beta1", "beta2"}
     assert all(name in TermType.__members__ for _, name in term.row.folds)
-    assert (term.row.expression is None) == (term.row.parts is not None)
+    ways = (term.row.expression is not None, term.row.parts is not None, term.row.matrix)
+    assert sum(ways) == 1
     for name in term.row.parts(ON) if term.row.parts else ():
         assert TermType[name] in DIRECTIONS
 
