@@ -15,6 +15,11 @@ from optuna_evo.evaluation._profile import profiles
 from optuna_evo.evaluation._profile import speed_up
 from optuna_evo.evaluation._profile import SpeedUp
 from optuna_evo.evaluation._profile import time_to_target
+from optuna_evo.evaluation._simplify import Look
+from optuna_evo.evaluation._simplify import Simplified
+from optuna_evo.evaluation._simplify import simplify
+from optuna_evo.evaluation._simplify import simplify_by
+from optuna_evo.evaluation._simplify import tidy
 from optuna_evo.evaluation._verdict import better
 from optuna_evo.evaluation._verdict import valid
 from optuna_evo.evaluation._verdict import Verdict
@@ -31,6 +36,7 @@ __all__ = [
     "Interval",
     "judge",
     "JudgeRow",
+    "Look",
     "lr_sensitivity",
     "LrSensitivity",
     "Narrowed",
@@ -39,8 +45,12 @@ __all__ = [
     "Profile",
     "profiles",
     "sign_flip",
+    "Simplified",
+    "simplify",
+    "simplify_by",
     "speed_up",
     "SpeedUp",
+    "tidy",
     "time_to_target",
     "tune_baseline",
     "until_narrow",

@@ -29,6 +29,7 @@ from optuna_evo.reports._meta_progress import MetaProgress
 from optuna_evo.reports._note import study_note
 from optuna_evo.reports._progress import ComparisonProgress
 from optuna_evo.reports._progress import SearchProgress
+from optuna_evo.reports._simplified import simplified_table
 from optuna_evo.reports._sources import Proposals
 from optuna_evo.reports._sources import SourceRow
 from optuna_evo.reports._sources import sources_panel
@@ -78,6 +79,7 @@ __all__ = [
     "schedule_figure",
     "SearchProgress",
     "show_lineages",
+    "simplified_table",
     "SourceRow",
     "sources_panel",
     "SourcesSummary",

@@ -7,6 +7,8 @@ from optuna_evo.rules._numbers import FROZEN
 from optuna_evo.rules._numbers import NUMBERS
 from optuna_evo.rules._numbers import step_numbers
 from optuna_evo.rules._program import program
+from optuna_evo.rules._program_text import ProgramText
+from optuna_evo.rules._program_text import read_program
 from optuna_evo.rules._protocols import Coefficients
 from optuna_evo.rules._protocols import DirectedCoefficients
 from optuna_evo.rules._protocols import Layout
@@ -44,7 +46,9 @@ __all__ = [
     "Operands",
     "Piece",
     "program",
+    "ProgramText",
     "read_by",
+    "read_program",
     "Reading",
     "Row",
     "Rule",

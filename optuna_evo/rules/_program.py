@@ -17,7 +17,10 @@ from optuna_evo.rules._terms import AVERAGES
 from optuna_evo.rules._terms import DIRECTIONS
 
 
-__all__ = ["program"]
+__all__ = ["FIRST_LINE", "program"]
+
+FIRST_LINE = "An update rule as an optimizer in one file: it needs nothing but torch."
+"""Of a module: what tells ours from others."""
 
 
 def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
@@ -269,7 +272,9 @@ def _indented(lines: Sequence[str], width: int) -> str:
     return "".join(f"{' ' * width}{line}\n" if line else "\n" for line in lines)
 
 
-_MODULE = '''"""An update rule as an optimizer in one file: it needs nothing but torch.
+_MODULE = (
+    f'"""{FIRST_LINE}'
+    + '''
 
 {equation}
 {origin}"""
@@ -314,3 +319,4 @@ class {name}(torch.optim.Optimizer):
 {numbers}{update}            group["schedule_step"] += 1
         return loss
 {schedule}'''
+)

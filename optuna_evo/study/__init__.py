@@ -15,6 +15,7 @@ from optuna_evo.study._parts import check_parts
 from optuna_evo.study._parts import resolve_spec
 from optuna_evo.study._parts import space_parameters
 from optuna_evo.study._run import best_genome
+from optuna_evo.study._run import best_optimizer
 from optuna_evo.study._run import best_settings
 from optuna_evo.study._run import best_trial
 from optuna_evo.study._run import final_metrics
@@ -40,6 +41,7 @@ from optuna_evo.study._upgrading import upgrade_studies
 __all__ = [
     "best_controller",
     "best_genome",
+    "best_optimizer",
     "best_settings",
     "best_trial",
     "build_objective",

@@ -6,7 +6,8 @@
 Every contestant is a space of rules: "genome" is `suggest_genome` with `--space-options`, the
 others are classic rules with all their numbers free (`CLASSICS`; always with cosine decay, the
 warm-up is one of the numbers). Each gets the same number of trials on the search tasks, the same
-seeds and the same re-evaluation:
+seeds and the same re-evaluation; the search of genomes begins at the classic rules that were chosen
+and 2 batches of variants of theirs:
 
 1. `--trials` rules are tried, `--batch` at a time, on all search tasks with two seeds that are
    fresh in each batch. Their value is the mean of ln(validation loss / that of a fixed AdamW with
@@ -158,6 +159,31 @@ def around(rule: Genome, trial: optuna.trial.BaseTrial, steps: int) -> Genome:
         warmup_steps=max(1, round(warmup * steps)),
         horizon=steps,
     )
+
+
+def variants(rule: Genome, options: Mapping[str, Any], number: int, seed: int) -> list[Genome]:
+    """Return a rule, and it with other numbers and mostly one more term, to start a search from."""
+    rng, found = np.random.default_rng([seed, number]), [rule]
+    while len(found) < number:
+        terms = list(rule.terms)
+        for kind in rng.choice(options["term_types"], size=rng.integers(3), replace=False):
+            if len(terms) < options["max_terms"]:
+                terms.append(Term(TermType[str(kind)], float(rng.uniform(-0.3, 0.7))))
+        found.append(
+            replace(
+                rule,
+                terms=terms,
+                lr=rule.lr * float(np.exp(rng.normal(0, 0.5))),
+                beta1=min(
+                    0.99, max(0.0, 1 - (1 - rule.beta1) * float(np.exp(rng.normal(0, 0.5))))
+                ),
+                beta2=min(0.9999, max(0.5, 1 - (1 - rule.beta2) * float(np.exp(rng.normal())))),
+                weight_decay=rule.weight_decay * float(np.exp(rng.normal())),
+                use_gradient_clipping=bool(rng.random() < 0.2),
+                clip_value=float(10 ** rng.uniform(-2, 0)),
+            )
+        )
+    return found
 
 
 class Lab:
@@ -348,7 +374,12 @@ def main(out: Path, data_dir: Path | None, **o: Any) -> None:
     spaces["genome"] = lambda trial, steps: suggest_genome(trial, **options)
     chosen: dict[str, Genome] = {}
     for name, suggest in spaces.items():
-        starts = [genome_params(rule) for rule in chosen.values()] if name == "genome" else []
+        starts: list[dict[str, Any]] = []
+        if name == "genome":
+            n_each = 2 * o["batch"] // len(chosen)
+            for number, rule in enumerate(chosen.values()):
+                near = variants(rule, options, n_each, o["seed"] + number)
+                starts += [genome_params(each) for each in near]
         found = _stage(
             out / f"{name}.json",
             functools.partial(
