@@ -168,7 +168,7 @@ def optimizer_show(
     from optuna_evo.learned import resolve
 
     is_learned = controller in controllers or Path(controller).is_dir()
-    if not is_learned and show_rule(controller, storage):
+    if not is_learned and show_rule(controller, storage, figure):
         return
     found = resolve(controller)
     folder = controllers.folder(controller) if controller in controllers else Path(controller)

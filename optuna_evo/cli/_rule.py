@@ -27,7 +27,7 @@ __all__ = ["optimizer_simplify", "show_rule"]
 _TASKS, _STEPS = "digits", 300  # of a rule that was evolved for no length
 
 
-def show_rule(source: str, storage: str | None) -> bool:
+def show_rule(source: str, storage: str | None, figure: Path | None) -> bool:
     """Print the equation of a file's or a study's optimizer, and what is said of it.
 
     Returns:
@@ -37,13 +37,16 @@ def show_rule(source: str, storage: str | None) -> bool:
     from optuna_evo.study import best_optimizer
     from optuna_evo.study import best_trial
 
-    if Path(source).is_file():
+    is_file = Path(source).is_file()
+    spec = None if is_file else find_spec(source, storage)
+    if not is_file and spec is None:
+        return False
+    if figure is not None:
+        raise UsageError("`--figure` goes with a learned optimizer, not with an update rule.")
+    if spec is None:
         found = read_rule_file(Path(source))
         _print_rule(found.equation, {**_facts(found.optimizer), **found.facts})
         return True
-    spec = find_spec(source, storage)
-    if spec is None:
-        return False
     stored = load_stored(source, storage)
     best, optimizer = best_trial(stored), best_optimizer(stored)
     facts: dict[str, Any] = {
@@ -191,7 +194,7 @@ def _rule_and_objective(
     from optuna_evo.study import best_optimizer
 
     optimizer: OptimizerConfig | None
-    built, length, loss_weight = None, None, 0.05
+    built, length, loss_weight, trainer = None, None, 0.05, "auto"
     if Path(source).is_file():
         optimizer = read_rule_file(Path(source)).optimizer
         if optimizer is None:
@@ -207,7 +210,7 @@ def _rule_and_objective(
         if tasks is None:
             built = build_tasks(spec)
         length = spec.trainer.steps
-        loss_weight = spec.objective.loss_weight
+        loss_weight, trainer = spec.objective.loss_weight, spec.trainer.kind
     if not isinstance(optimizer, Genome):
         raise UsageError(f"{source} holds no update rule (a genome), and only those have terms.")
     names = [name.strip() for name in (tasks or _TASKS).split(",")]
@@ -218,5 +221,6 @@ def _rule_and_objective(
         device=pick_device(device),
         data_dir=data_dir,
         loss_weight=loss_weight,
+        trainer=trainer,
     )
     return optimizer, objective

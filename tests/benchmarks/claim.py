@@ -6,8 +6,8 @@
 Every contestant is a space of rules: "genome" is `suggest_genome` with `--space-options`, the
 others are classic rules with all their numbers free (`CLASSICS`; always with cosine decay, the
 warm-up is one of the numbers). Each gets the same number of trials on the search tasks, the same
-seeds and the same re-evaluation; the search of genomes begins at the classic rules that were chosen
-and 2 batches of variants of theirs:
+seeds and the same re-evaluation. The search of genomes begins at the classic rules that were
+chosen and 2 batches of variants of theirs.
 
 1. `--trials` rules are tried, `--batch` at a time, on all search tasks with two seeds that are
    fresh in each batch. Their value is the mean of ln(validation loss / that of a fixed AdamW with
@@ -162,7 +162,7 @@ def around(rule: Genome, trial: optuna.trial.BaseTrial, steps: int) -> Genome:
 
 
 def variants(rule: Genome, options: Mapping[str, Any], number: int, seed: int) -> list[Genome]:
-    """Return a rule, and it with other numbers and mostly one more term, to start a search from."""
+    """Return a rule, and it with other numbers and up to 2 more terms: starts of a search."""
     rng, found = np.random.default_rng([seed, number]), [rule]
     while len(found) < number:
         terms = list(rule.terms)
