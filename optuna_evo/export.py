@@ -54,7 +54,7 @@ def rule_program(stored: StoredStudy) -> str:
             "as Python: export to a file that ends in .json."
         )
     origin = f"Found by optuna_evo, trial {best.number} of study {stored.spec.name!r}."
-    return program(config.optimizer.rule, origin=printable(origin))
+    return program(config.optimizer, origin=printable(origin))
 
 
 def winner(stored: StoredStudy) -> FrozenTrial:

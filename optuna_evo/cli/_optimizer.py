@@ -12,6 +12,9 @@ import click
 from optuna_evo.cli._next import print_next_of_controllers
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import SET
+from optuna_evo.cli._options import storage_option
+from optuna_evo.cli._rule import optimizer_simplify
+from optuna_evo.cli._rule import show_rule
 from optuna_evo.names import printable
 
 
@@ -23,7 +26,10 @@ __all__ = ["optimizer"]
 
 @click.group()
 def optimizer() -> None:
-    """Train and show learned optimizers."""
+    """Train and show learned optimizers, show and simplify update rules."""
+
+
+optimizer.add_command(optimizer_simplify)
 
 
 @optimizer.command("meta-train", short_help="Train a learned optimizer on small tasks.")
@@ -122,8 +128,8 @@ def optimizer_meta_train(
     print_next_of_controllers("meta-train", str(place))
 
 
-@optimizer.command("show", short_help="Show a learned optimizer: kind, base, how it was made.")
-@click.argument("controller")
+@optimizer.command("show", short_help="Show an optimizer: its equation, how it was made.")
+@click.argument("controller", metavar="OPTIMIZER")
 @click.option(
     "--figure",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -138,20 +144,34 @@ def optimizer_meta_train(
 @click.option(
     "--tasks", type=click.IntRange(min=1), default=4, show_default=True, help="How many tasks."
 )
+@storage_option
 def optimizer_show(
-    controller: str, figure: Path | None, family: str | None, steps: int | None, tasks: int
+    controller: str,
+    figure: Path | None,
+    family: str | None,
+    steps: int | None,
+    tasks: int,
+    storage: str | None,
 ) -> None:
-    """Show the learned optimizer CONTROLLER: a name of the package, or a folder.
+    """Show OPTIMIZER: a learned one, by its name in the package or its folder, or an update rule.
+
+    An update rule is a file that `study export` wrote (.json, .py; nothing of it is run), or the
+    best of a study.
 
     \b
     Examples:
       optuna_evo optimizer show mlp
       optuna_evo optimizer show ./mine --figure mine.png
+      optuna_evo optimizer show rule.json
+      optuna_evo optimizer show digits_optimizer
     """
     from optuna_evo.learned import controllers
     from optuna_evo.learned import provenance_of
     from optuna_evo.learned import resolve
 
+    is_learned = controller in controllers or Path(controller).is_dir()
+    if not is_learned and show_rule(controller, storage, figure):
+        return
     found = resolve(controller)
     folder = controllers.folder(controller) if controller in controllers else Path(controller)
     made = provenance_of(folder)

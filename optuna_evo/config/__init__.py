@@ -6,6 +6,8 @@ from optuna_evo.config._grafted import GraftedOptimizer
 from optuna_evo.config._meta import MetaTrainingConfig
 from optuna_evo.config._named import NamedOptimizer
 from optuna_evo.config._named import ParamGroup
+from optuna_evo.config._rule_file import read_rule_file
+from optuna_evo.config._rule_file import RuleFile
 from optuna_evo.config._training import Config
 from optuna_evo.config._training import optimizer_from_dict
 from optuna_evo.config._training import optimizer_to_dict
@@ -25,6 +27,8 @@ __all__ = [
     "optimizer_to_dict",
     "OptimizerConfig",
     "ParamGroup",
+    "read_rule_file",
+    "RuleFile",
     "SegmentConfig",
     "TrainingConfig",
 ]

@@ -28,6 +28,11 @@ from optuna_evo.evaluation._profile import time_to_target
 from optuna_evo.evaluation._quick import JudgeRow
 from optuna_evo.evaluation._quick import quick_judge
 from optuna_evo.evaluation._quick import tune_baseline
+from optuna_evo.evaluation._simplify import Look
+from optuna_evo.evaluation._simplify import Simplified
+from optuna_evo.evaluation._simplify import simplify
+from optuna_evo.evaluation._simplify import simplify_by
+from optuna_evo.evaluation._simplify import tidy
 from optuna_evo.evaluation._verdict import better
 from optuna_evo.evaluation._verdict import valid
 from optuna_evo.evaluation._verdict import Verdict
@@ -63,6 +68,7 @@ __all__ = [
     "Interval",
     "judge",
     "JudgeRow",
+    "Look",
     "lr_sensitivity",
     "LrSensitivity",
     "Narrowed",
@@ -71,8 +77,12 @@ __all__ = [
     "Profile",
     "profiles",
     "sign_flip",
+    "Simplified",
+    "simplify",
+    "simplify_by",
     "speed_up",
     "SpeedUp",
+    "tidy",
     "time_to_target",
     "tune_baseline",
     "until_narrow",

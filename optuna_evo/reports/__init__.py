@@ -42,6 +42,7 @@ from optuna_evo.reports._page_figures import usage_figure
 from optuna_evo.reports._progress import ComparisonProgress
 from optuna_evo.reports._progress import SearchProgress
 from optuna_evo.reports._report_files import write_report
+from optuna_evo.reports._simplified import simplified_table
 from optuna_evo.reports._sources import Proposals
 from optuna_evo.reports._sources import SourceRow
 from optuna_evo.reports._sources import sources_panel
@@ -127,6 +128,7 @@ __all__ = [
     "Proposals",
     "schedule_figure",
     "SearchProgress",
+    "simplified_table",
     "SourceRow",
     "sources_panel",
     "SourcesSummary",

@@ -19,6 +19,8 @@ from optuna_evo.rules._numbers import own_step
 from optuna_evo.rules._numbers import step_numbers
 from optuna_evo.rules._numbers import unit_numbers
 from optuna_evo.rules._program import program
+from optuna_evo.rules._program_text import ProgramText
+from optuna_evo.rules._program_text import read_program
 from optuna_evo.rules._protocols import Coefficients
 from optuna_evo.rules._protocols import DirectedCoefficients
 from optuna_evo.rules._protocols import Layout
@@ -66,6 +68,7 @@ __all__ = [
     "Piece",
     "program",
     "read_program",
+    "ProgramText",
     "read_by",
     "Reading",
     "rms_normalised",

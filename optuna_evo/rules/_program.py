@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Sequence
+import pprint
 import textwrap
 
 from optuna_evo.rules import _program_parts as parts
+from optuna_evo.rules._genome import Genome
 from optuna_evo.rules._rule import Rule
 from optuna_evo.rules._terms import AVERAGES
 from optuna_evo.rules._terms import DIRECTIONS
@@ -22,16 +24,19 @@ from optuna_evo.rules._written import text_of
 from optuna_evo.rules._written import Written
 
 
-__all__ = ["program"]
+__all__ = ["FIRST_LINE", "program"]
+
+FIRST_LINE = "An update rule as an optimizer in one file: it needs nothing but torch."
+"""Of a module: what tells ours from others."""
 
 
-def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
-    """Return the text of a module with one class, an optimizer that updates by a rule.
+def program(genome: Genome, *, name: str = "EvolvedRule", origin: str = "") -> str:
+    """Return the text of a module with one class, an optimizer that updates by a genome's rule.
 
     It steps as `EvolvedOptimizer(..., foreach=False)` does, bit for bit.
 
     Args:
-        rule: What it computes.
+        genome: What it computes; the module ends with it as data.
         name: Name of the class.
         origin: Where the rule comes from, for the module's docstring.
 
@@ -40,10 +45,11 @@ def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
 
     Example:
         >>> from optuna_evo import catalog
-        >>> print(program(catalog["lion"].rule, name="Lion"))
+        >>> print(program(catalog["lion"], name="Lion"))
     """
     if not name.isidentifier():
         raise ValueError(f"The name of a class must be an identifier, got {name!r}.")
+    rule = genome.rule
     has_betas, has_eps = bool(rule.betas), "eps" in rule.reads
     arguments = [f"lr={rule.lr!r}", "*"]
     checks = [("not float(lr) >= 0", "`lr` must not be negative, got {lr}.")]
@@ -73,6 +79,7 @@ def program(rule: Rule, *, name: str = "EvolvedRule", origin: str = "") -> str:
     quoted = origin.replace("\\", "/").replace('"', "'")
     return _MODULE.format(
         name=name,
+        genome=pprint.pformat(genome.to_dict(), width=95, sort_dicts=False),
         equation="\n".join(
             textwrap.fill(line, 95, initial_indent="    ", subsequent_indent="        ")
             for line in rule.equation().splitlines()
@@ -271,7 +278,9 @@ def _indented(lines: Sequence[str], width: int) -> str:
     return "".join(f"{' ' * width}{line}\n" if line else "\n" for line in lines)
 
 
-_MODULE = '''"""An update rule as an optimizer in one file: it needs nothing but torch.
+_MODULE = (
+    f'"""{FIRST_LINE}'
+    + '''
 
 {equation}
 {origin}"""
@@ -315,4 +324,8 @@ class {name}(torch.optim.Optimizer):
 {states}                state["step"] += 1
 {numbers}{update}{tail}            group["schedule_step"] += 1
         return loss
-{averaged}{schedule}'''
+{averaged}{schedule}
+# What this file was made from: optuna_evo.Genome.from_dict(GENOME)
+GENOME = {genome}
+'''
+)

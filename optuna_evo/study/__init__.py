@@ -29,6 +29,7 @@ from optuna_evo.study._parts import resolve_spec
 from optuna_evo.study._parts import space_parameters
 from optuna_evo.study._reporting import study_report
 from optuna_evo.study._run import best_genome
+from optuna_evo.study._run import best_optimizer
 from optuna_evo.study._run import best_settings
 from optuna_evo.study._run import best_trial
 from optuna_evo.study._run import final_metrics
@@ -62,6 +63,7 @@ __all__ = [
     "next_lines",
     "best_controller",
     "best_genome",
+    "best_optimizer",
     "best_settings",
     "best_trial",
     "build_objective",

@@ -77,6 +77,7 @@ class StackedTask:
         guarding: Guarding | None = None,
         lr_scales: Sequence[float] | None = None,
         tests: bool = False,
+        every: int | None = None,
     ) -> Measured:
         """Train all members and return their losses.
 
@@ -87,12 +88,15 @@ class StackedTask:
             guarding: How.
             lr_scales: What the learning rate of the (guarded) rule is multiplied by, P numbers.
             tests: Whether to measure on test rows.
+            every: Measure the validation rows after so many steps too, without a guard.
 
         Returns:
             "tune": losses on validation rows (others than the guard's, if there are more than
             1,024); with `tests` "loss" and
-            "metric" on the test rows; P numbers each.
+            "metric" on the test rows; P numbers each. With `every` the validation losses after
+            that many steps under their number, such as "25".
         """
+        curve: Measured = {}
         weights = self._init.clone()
         buffers: Mapping[str, Tensor] = {n: b.clone() for n, b in self._buffers.items()}
         how = {"total_steps": steps, "layout": self._layout}
@@ -104,6 +108,9 @@ class StackedTask:
             for step in range(steps):
                 grads = self._gradients(weights, buffers, orders=orders, step=step)
                 optimizer.step(weights, grads)
+                if every is not None and (step + 1) % every == 0:
+                    found = self._measure(weights, buffers, self._rows["tune"])[0].tolist()
+                    curve[str(step + 1)] = found
         else:
             way = guarding or Guarding()
             guard = StackGuard(
@@ -126,12 +133,12 @@ class StackedTask:
                 guard.step(functools.partial(self._gradients, orders=orders, step=step), losses)
             guard.settle(losses)
             weights, buffers = guard.weights, guard.buffers
-        found = {"tune": self._measure(weights, buffers, self._rows["tune"])[0].tolist()}
+        ends = curve | {"tune": self._measure(weights, buffers, self._rows["tune"])[0].tolist()}
         if tests:
             split = self._task.load_test(self._data_dir).to(self._device)
             loss, metric = self._measure(weights, buffers, split)
-            found |= {"loss": loss.tolist(), "metric": metric.tolist()}
-        return found
+            ends |= {"loss": loss.tolist(), "metric": metric.tolist()}
+        return ends
 
     def _orders(self, steps: int) -> Tensor:
         """Return the rows of all batches, (P, steps, b): epochs without replacement."""

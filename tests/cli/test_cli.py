@@ -113,7 +113,7 @@ def test_create_run_in_parts_list_show_export_delete(
     exported = json.loads(call(capsys, "study", "export", "mine", *storage)[1])
     assert Genome.from_dict(exported).horizon == 4
     assert call(capsys, "study", "export", "mine", "-o", "rule.py", *storage)[0] == 0
-    lines = program(Genome.from_dict(exported).rule).split("import torch")[1]
+    lines = program(Genome.from_dict(exported)).split("import torch")[1]
     assert lines in (folder / "rule.py").read_text(encoding="utf-8")
     assert call(capsys, "study", "delete", "mine", "--yes", *storage)[0] == 0
     assert "mine" not in call(capsys, "study", "list", *storage)[1]

@@ -93,7 +93,7 @@ def test_a_named_optimizer_is_written_as_in_torch() -> None:
         (lambda: CONFIGS[1].genome, "trains with torch.optim.AdamW.*no genome: search over"),
         (
             lambda: TrainingConfig.from_dict({"batch_size": 3}),
-            r"one of \['controller', 'genome', 't",
+            r"one of \['controller', 'genome', 'grafted', 't",
         ),
         (lambda: NamedOptimizer(groups=[]), "`groups` must hold at least one"),
         (lambda: dataclasses.replace(ROUTED, horizon=0), "`horizon` must be at least 1"),

@@ -126,7 +126,7 @@ def test_a_digest_tells_contestants_apart_and_stays() -> None:
 
 def test_exported_files_are_read_and_never_run(tmp_path: Path) -> None:
     genome = catalog["published_2025"]
-    (tmp_path / "rule.py").write_text(program(genome.rule))
+    (tmp_path / "rule.py").write_text(program(genome))
     (tmp_path / "rule.json").write_text(json.dumps(genome.to_dict()))
     named = NamedOptimizer.of("SGD", lr=0.1)
     (tmp_path / "torch.json").write_text(json.dumps(optimizer_to_dict(named)))

@@ -88,7 +88,7 @@ def length(kind: Any, steps: int) -> dict[str, int]:
 @pytest.mark.parametrize("name", GENOMES)
 def test_a_written_rule_trains_bit_for_bit(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
     genome, outcomes = GENOMES[name], []
-    kind = written(program(genome.rule), tmp_path)
+    kind = written(program(genome), tmp_path)
     for make in (
         lambda p: EvolvedOptimizer(p, genome, total_steps=100, foreach=False),
         lambda p: kind(p, **length(kind, 100)),
@@ -102,7 +102,7 @@ def test_random_rules_train_bit_for_bit(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for genome in [Genome.from_dict(published_loop.random_seed(rng)) for _ in range(40)]:
         outcomes = []
-        kind = written(program(genome.rule), tmp_path)
+        kind = written(program(genome), tmp_path)
         for make in (
             lambda p, g=genome: EvolvedOptimizer(p, g, total_steps=20, foreach=False),
             lambda p, k=kind: k(p, **length(k, 20)),
@@ -114,7 +114,7 @@ def test_random_rules_train_bit_for_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", GENOMES)
 def test_a_written_rule_imports_torch_and_holds_nothing_that_it_does_not_use(name: str) -> None:
-    text = program(GENOMES[name].rule)
+    text = program(GENOMES[name])
     tree = ast.parse(text)
     imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     assert imported <= {"contextlib", "functools", "math", "torch"}
@@ -150,7 +150,7 @@ def _is(node: ast.AST, context: type) -> bool:
 
 
 def test_the_equation_and_the_origin_stand_in_the_docstring() -> None:
-    text = program(catalog["lion"].rule, name="Lion", origin="Trial 7 of study 'x'.")
+    text = program(catalog["lion"], name="Lion", origin="Trial 7 of study 'x'.")
     docstring = ast.get_docstring(ast.parse(text)) or ""
     assert catalog["lion"].rule.equation().splitlines()[0] in docstring
     assert "Trial 7 of study 'x'." in docstring
@@ -158,7 +158,7 @@ def test_the_equation_and_the_origin_stand_in_the_docstring() -> None:
 
 
 def test_a_docstring_cannot_be_ended_by_the_origin() -> None:
-    text = program(catalog["sgd"].rule, origin='"""\nimport os\nos.system("true")\n"""\\')
+    text = program(catalog["sgd"], origin='"""\nimport os\nos.system("true")\n"""\\')
     assert not [
         n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Attribute) and n.attr == "system"
     ]
@@ -166,10 +166,10 @@ def test_a_docstring_cannot_be_ended_by_the_origin() -> None:
 
 def test_a_name_that_is_no_identifier_is_refused() -> None:
     with pytest.raises(ValueError, match="identifier"):
-        program(catalog["sgd"].rule, name="a b")
+        program(catalog["sgd"], name="a b")
 
 
 def test_a_cosine_without_a_length_is_refused(tmp_path: Path) -> None:
     genome = Genome(terms=[("GRAD", 1.0)], use_cosine_decay=True)
     with pytest.raises(ValueError, match="total_steps"):
-        written(program(genome.rule), tmp_path)(parameters(*SHAPES))
+        written(program(genome), tmp_path)(parameters(*SHAPES))
