@@ -31,6 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "rule.json").write_text(json.dumps(rule.to_dict()))
     origin = "Found by optuna_evo, trial 3 of study 'mine'."
     (tmp_path / "rule.py").write_text(program(rule, name="Mine", origin=origin))
+    edited = program(rule).replace("group[", "group [", 1)
+    (tmp_path / "edited.py").write_text(edited)
     (tmp_path / "other.py").write_text("raise SystemExit('it was run')")
     other = optimizer_to_dict(NamedOptimizer.of("NAdam", lr=1e-3))
     (tmp_path / "torch.json").write_text(json.dumps(other))
@@ -88,7 +90,7 @@ def test_a_file_loses_its_barnacle(folder: Path, capsys: pytest.CaptureFixture[s
         (("show", "nothing"), "There is no controller 'nothing'"),
         (("simplify", "nothing"), "There is no file and no study 'nothing'"),
         (("simplify", "other.py"), "other.py is no optimizer of ours"),
-        (("simplify", "rule.py"), "read for its equation only"),
+        (("simplify", "edited.py"), "edited.py was changed by hand since it was exported"),
         (("simplify", "torch.json"), "holds no update rule"),
         (("simplify", "rule.json", "--tasks", "nope"), "nope"),
         (("simplify", "rule.json", "-o", "x.txt"), "`--out` must end in .json or .py"),

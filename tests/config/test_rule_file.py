@@ -17,9 +17,10 @@ from optuna_evo.rules import read_program
 @pytest.mark.parametrize("name", sorted(catalog))
 @pytest.mark.parametrize("origin", ["", "Found by optuna_evo, trial 3 of study 'x'. " * 5])
 def test_a_program_is_read_for_its_equation(name: str, origin: str) -> None:
-    rule = catalog[name].rule
-    found = read_program(program(rule, name="Mine", origin=origin))
-    assert found is not None
+    genome = catalog[name]
+    rule = genome.rule
+    found = read_program(program(genome, name="Mine", origin=origin))
+    assert found is not None and found.genome == genome
     assert (found.name, found.equation) == ("Mine", rule.equation())
     assert found.origin == origin.strip()
     assert found.defaults["lr"] == rule.lr
@@ -30,11 +31,11 @@ def test_a_statement_that_is_wrapped_is_read_as_one_line() -> None:
     from optuna_evo import Genome
 
     names = ("GRAD", "MOMENTUM", "RMS_NORM", "ADAM_TERM", "SIGN_GRAD", "SQRT_GRAD", "AGREEMENT")
-    rule = Genome(terms=[(name, 0.12345) for name in names]).rule
-    text = program(rule)
+    genome = Genome(terms=[(name, 0.12345) for name in names])
+    text = program(genome)
     assert any(line.startswith(" " * 8) for line in text.splitlines()[:9])
     found = read_program(text)
-    assert found is not None and found.equation == rule.equation()
+    assert found is not None and found.equation == genome.equation()
 
 
 @pytest.mark.parametrize(
