@@ -234,7 +234,7 @@ def _equation(rule: Rule) -> str:
     if rule.is_dense:
         lines.append(f"u = {elementwise}")
         if rule.has_matrix:
-            lines[-1] += f";  of hidden matrices u = {_sum(rule, hidden=True)}"
+            lines.append(f"of hidden matrices: u = {_sum(rule, hidden=True)}")
         lines += _modifiers(rule)
         elementwise = "u"
     update = f" − η·{elementwise}" if elementwise else ""
@@ -277,6 +277,7 @@ def _sum(rule: Rule, *, hidden: bool) -> str:
     }
     beta1, rest1 = f"{rule.beta1:.4g}", f"{1 - rule.beta1:.4g}"
     scalars = {"eps": f"{rule.eps:.2g}", "beta1": beta1, "rest1": rest1}
+    scalars["beta2"] = f"{rule.beta2:.4g}"
     scalars["nesterov"] = f"{beta1}·m + {rest1}·g" if rule.beta1 else "g"
     if hidden and not rule.beta1:
         names["m"] = "g"

@@ -140,7 +140,7 @@ class Row:
 
     Args:
         symbol: The term in an equation; {m} and {v} stand for the averages, corrected or not,
-            {eps}, {beta1} and {rest1} for numbers, {nesterov} for beta1 m + rest1 g.
+            {eps}, {beta1}, {rest1} and {beta2} for numbers, {nesterov} for beta1 m + rest1 g.
         reads: Averages, and the scalars eps, beta1 and beta2 if the term itself reads them.
         expression: The term from `Operands`; any objects will do that have the methods of tensors
             that it calls. None: the term is made of others (`parts`).
@@ -241,7 +241,7 @@ class TermType(enum.IntEnum):
         Row("nadam(m, g)/(√{v} + {eps})", ("m", "v", "eps", "beta1"), None, parts=_nadam),
     )
     ORTHOGONAL = 12, Row("orthogonal({nesterov})", ("m", "beta1"), None, matrix=True)
-    SOAP = 13, Row("soap({m}, g)", ("m", "beta2", "eps"), None, matrix=True)
+    SOAP = 13, Row("soap({m}, g, {beta2})", ("m", "beta2", "eps"), None, matrix=True)
 
 
 DIRECTIONS: Final = tuple(term for term in TermType if term.row.expression is not None)
