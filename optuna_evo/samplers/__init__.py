@@ -1,6 +1,7 @@
 """Samplers for any Optuna study: they import Optuna and numpy, never torch."""
 
 from optuna_evo.samplers._cmaes import ReplayedCmaEsSampler
+from optuna_evo.samplers._first import check_first
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._hybrid import HybridSampler
 from optuna_evo.samplers._meta._sampler import MetaPriorSampler
@@ -18,6 +19,7 @@ from optuna_evo.samplers._thompson import ThompsonSampler
 
 
 __all__ = [
+    "check_first",
     "check_priors",
     "GASampler",
     "HybridSampler",
