@@ -3,6 +3,7 @@
 from optuna_evo.samplers._cmaes import ReplayedCmaEsSampler
 from optuna_evo.samplers._cost import cost_of
 from optuna_evo.samplers._cost import SECONDS
+from optuna_evo.samplers._first import check_first
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._hybrid import HybridSampler
 from optuna_evo.samplers._meta._sampler import MetaPriorSampler
@@ -20,6 +21,7 @@ from optuna_evo.samplers._thompson import ThompsonSampler
 
 
 __all__ = [
+    "check_first",
     "check_priors",
     "cost_of",
     "GASampler",

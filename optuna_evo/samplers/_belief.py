@@ -48,6 +48,10 @@ SHORTLIST = 200  # candidates of a joint draw
 # the feasible region would else win over any probability of being on its right side.
 LOG_LIKELY = math.log(0.8)
 _COST = "/cost"  # the name under which its kernel is remembered beside those of constraints
+# Prior median of the noise variance, and spread of its logarithm. What a smooth process cannot
+# follow, such as plateaus and failures to train, is noise to it; taken for signal it makes every
+# length short. Where there is none, results say so.
+ROUGHNESS = (1e-2, 2.5)
 OPTIMISM = 2.5  # standard deviations below the mean by which they are chosen
 
 
@@ -238,7 +242,7 @@ def _fit(
     targets = learning_targets(losses[:size], violations[:size])
     rows = spread_rows(merits(targets, violations[:size]), MAX_FIT_ROWS)
     inputs = features[:size][rows], targets[rows], encoding.groups
-    return memory.of(lambda: fit_kernel(*inputs), *inputs)
+    return memory.of(lambda: fit_kernel(*inputs, noise=ROUGHNESS), *inputs)
 
 
 def complete_rows(encoding: SpaceEncoding, configurations: Sequence[Mapping[str, Any]]) -> Array:

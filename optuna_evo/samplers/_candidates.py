@@ -21,6 +21,7 @@ N_PARENTS = 10
 PARENT_DECAY = 0.35  # of the geometric distribution over ranks: the best is taken in 35 % of cases
 STEP_SIZES = (0.01, 0.5)  # of a unit, log-uniform
 CHANGED = (1.0, 2.0, 4.0)  # expected numbers of parameters that a local step changes
+N_SMALL = 1.5  # the same of a small step, without the one that always changes
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Counts:
     def of(cls, n: int) -> "Counts":
         """Share n candidates among the kinds, 4 : 4 : 1."""
         return cls(4 * n // 9, 4 * n // 9, max(n // 9, 1))
+
+    @property
+    def near(self) -> "Counts":
+        """The same number, all of them around good configurations."""
+        return Counts(0, self.local + self.everywhere, self.crossed)
 
 
 def make_candidates(
@@ -77,6 +83,32 @@ def local_steps(
     changed = rng.random((n, d)) < rng.choice(CHANGED, size=(n, 1)) / d
     changed[np.arange(n), rng.integers(d, size=n)] = True
     size = np.exp(rng.uniform(math.log(STEP_SIZES[0]), math.log(STEP_SIZES[1]), n))
+    return _step(encoding, start, fresh, changed, size, rng)
+
+
+def small_steps(
+    encoding: SpaceEncoding, parents: Array, n: int, size: float, rng: np.random.Generator
+) -> Array:
+    """Change one or two parameters of configurations, equally often of each, by about `size`."""
+    d = parents.shape[1]
+    fresh = encoding.uniform(n, rng)
+    start = parents[rng.integers(len(parents), size=n)]
+    start = np.where(np.isnan(start), fresh, start)
+    changed = rng.random((n, d)) < N_SMALL / d
+    changed[np.arange(n), rng.integers(d, size=n)] = True
+    return _step(encoding, start, fresh, changed, np.full(n, size), rng)
+
+
+def _step(
+    encoding: SpaceEncoding,
+    start: Array,
+    fresh: Array,
+    changed: NDArray[np.bool_],
+    size: Array,
+    rng: np.random.Generator,
+) -> Array:
+    """Move what changes: a number by a normal step, a category to its value in `fresh`."""
+    n = len(start)
     moved = fresh.copy()
     for j, axis in enumerate(encoding.axes):
         if not axis.is_category:

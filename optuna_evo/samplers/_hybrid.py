@@ -1,5 +1,7 @@
 """Genetic exploration, then a Thompson bandit with a meta-learner where it was promising."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import Literal
 
@@ -19,6 +21,7 @@ from optuna_evo.samplers._retries import place_of
 from optuna_evo.samplers._stage import ThompsonStage
 from optuna_evo.samplers._streams import entropy
 from optuna_evo.samplers._streams import stream
+from optuna_evo.samplers._thompson import check_startup
 from optuna_evo.samplers._thompson import draw_uniform
 from optuna_evo.samplers._threads import one_blas_thread
 
@@ -32,23 +35,23 @@ class HybridSampler(BaseSampler):
     """Explore with a genetic algorithm, then refine with a screened Thompson bandit.
 
     Phase 1, the first `population_size * n_generations` trials, is a `GASampler`: tournaments,
-    elites, crossover, mutation by type, and numbered generations. Generation 0 is random. Later,
-    each pair of parents has `n_offspring` children, and their slot is given to the one that a few
-    draws from the posterior over all results so far find most promising. In every second slot the
-    offspring compete with random and local candidates: configurations from the whole space, and
-    small steps from the best found so far, which may be younger than the parents.
+    elites, crossover, mutation by type, and numbered generations. Generation 0 begins with a
+    design that covers the space and each of its branches; from `n_startup_trials` results on a
+    posterior over all of them proposes the rest. Later, each pair of parents has `n_offspring`
+    children, and their slot is given to the one with the highest expected improvement. In all but
+    the first slot of a generation the offspring compete with candidates: configurations from the
+    whole space, and steps from the best found so far, which may be younger than the parents.
 
-    Phase 2 narrows the space to what the best fifth of the trials span, with a margin; choices
-    that were tried and never came among them are dropped. Most candidates come from there and from
-    the neighbourhood of the best trials, the others from the whole space, so that a wrong box
-    costs time and nothing else. Each of a few posterior draws nominates a candidate; expected
-    improvement and, while it deserves trust, the meta-learner choose among the nominees.
+    Phase 2 is such candidates alone. Expected improvement is climbed from the best of them by
+    steps that get smaller; while it deserves trust, the meta-learner has a share in what is
+    expected. Where different configurations gave exactly the best value, every second trial looks
+    elsewhere.
 
-    Constraints (`trial.set_constraint`) order parents, feasible ones first, and elites; draws and
-    expected improvement count where they are met, as in `ThompsonSampler`.
+    Constraints (`trial.set_constraint`) order parents, feasible ones first, and elites; expected
+    improvement counts where they are met.
 
     Which part proposed a trial is its user attribute `optuna_evo.attributes.PROPOSED_BY`:
-    "genetic 0: random", "genetic 2: offspring", "genetic 2: candidate", "thompson" or
+    "genetic 0: design", "genetic 2: offspring", "genetic 2: candidate", "thompson" or
     "thompson + meta-learner". All state is in the study, as in `GASampler` and `ThompsonSampler`:
     phases, parents and draws are a function of the seed and the trials before. Membership of the
     population is that of `GASampler`, results are read as by `ThompsonSampler`.
@@ -58,6 +61,9 @@ class HybridSampler(BaseSampler):
             Number of trials per generation, at least 2.
         n_generations:
             Number of generations of phase 1, at least 1; with 1 there is no breeding.
+        n_startup_trials:
+            Number of complete trials from which on the posterior proposes in generation 0, at
+            least 1.
         tournament_size:
             Number of candidates among which the best becomes a parent, at least 1.
         n_elites:
@@ -83,6 +89,9 @@ class HybridSampler(BaseSampler):
             What a trial costs: a user attribute with a positive number, or "seconds", its
             duration. Then what counts is the expected improvement per predicted cost, the more so
             the earlier; trials without it tell nothing of cost. None: all trials cost the same.
+        first:
+            Configurations of the first trials, such as the defaults of a library:
+            `[{"lr": 1e-3}]`. Parameters that one does not name are those of the design.
         seed:
             Seed of all draws; None takes a new one.
         litter_size:
@@ -90,6 +99,7 @@ class HybridSampler(BaseSampler):
 
     Raises:
         ValueError: If an argument is out of range, or the study has several objectives.
+        UsageError: If a value of `first` is not in the range of its parameter.
 
     Example:
         >>> import optuna
@@ -98,7 +108,7 @@ class HybridSampler(BaseSampler):
         >>> study = optuna.create_study(sampler=HybridSampler(seed=1))
         >>> study.optimize(lambda t: (t.suggest_float("x", -1, 1) - 0.3) ** 2, n_trials=35)
         >>> study.best_value < 1e-3, PROPOSED_BY.read(study.trials[0].user_attrs)
-        (True, 'genetic 0: random')
+        (True, 'genetic 0: design')
     """
 
     def __init__(
@@ -106,6 +116,7 @@ class HybridSampler(BaseSampler):
         *,
         population_size: int = 10,
         n_generations: int = 3,
+        n_startup_trials: int = 5,
         tournament_size: int = 4,
         n_elites: int = 3,
         n_offspring: int = 50,
@@ -116,6 +127,7 @@ class HybridSampler(BaseSampler):
         flag_prob: float = 0.25,
         min_correlation: float = 0.5,
         cost: str | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
         litter_size: int | None = None,
     ) -> None:
@@ -125,6 +137,7 @@ class HybridSampler(BaseSampler):
                 f"`n_offspring` must be at least 1, but got {n_offspring=}. "
                 "1 evaluates every child."
             )
+        check_startup(n_startup_trials)
         self._genetic = GASampler(
             population_size=population_size,
             n_generations=n_generations,
@@ -135,6 +148,7 @@ class HybridSampler(BaseSampler):
             mutation_prob=mutation_prob,
             mutation_scale=mutation_scale,
             flag_prob=flag_prob,
+            first=first,
             seed=seed,
         )
         self._stage = ThompsonStage(min_correlation=min_correlation)
@@ -142,6 +156,8 @@ class HybridSampler(BaseSampler):
         self._n_offspring = n_offspring
         check_cost(cost)
         self._cost = cost
+        self._n_startup_trials = n_startup_trials
+        self._n_first = len(first)
         self._entropy = entropy(seed)
 
     def reseed_rng(self) -> None:
@@ -207,12 +223,15 @@ class HybridSampler(BaseSampler):
         assignment = self._genetic.assignment(study, trial)
         offspring = self._genetic.offspring(study, trial, self._n_offspring)
         child: Params
-        child, origin = (offspring[0], "offspring") if offspring else ({}, "random")
-        if len(offspring) > 1 and history.space:
+        child, origin = (offspring[0], "offspring") if offspring else ({}, "design")
+        has_begun = (
+            history.n_complete >= self._n_startup_trials and assignment.slot >= self._n_first
+        )
+        if self._n_offspring > 1 and history.space and (offspring or has_begun):
             # "litter" is part of the stream's key: another word would be another stream
             rng = self._stream(study, trial, "litter")
-            # every second slot is the children's alone, whatever the posterior expects of them
-            mixed = assignment.slot % 2 == 1
+            # the first slot is a child's, whatever the posterior expects of it
+            mixed = assignment.slot > 0 or not offspring
             child, origin = self._stage.choose(history, offspring, rng, with_candidates=mixed)
             self._genetic.propose(study, trial, child)
         return child, f"genetic {assignment.generation}: {origin}"

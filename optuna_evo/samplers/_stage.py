@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optuna_evo.samplers._belief import Belief
 from optuna_evo.samplers._belief import believe
@@ -17,9 +18,10 @@ from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
 from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
+from optuna_evo.samplers._improve import most_promising
+from optuna_evo.samplers._improve import promise
 from optuna_evo.samplers._memory import LastResult
-from optuna_evo.samplers._refine import make_narrowed
-from optuna_evo.samplers._refine import screen
+from optuna_evo.samplers._plateau import off_plateau
 from optuna_evo.samplers._rows import fit_size
 from optuna_evo.samplers._rows import spread_rows
 from optuna_evo.surrogates import Kernel
@@ -32,14 +34,13 @@ __all__ = ["ThompsonStage"]
 MIN_TO_LEARN = 15  # observations before the meta-learner is trained at all
 MAX_LEARNER_ROWS = 512  # observations that it is trained on
 COUNTS = Counts(everywhere=400, local=400, crossed=100)
-# Candidates beside the offspring: more of them, and they would win nearly every slot they enter.
-BESIDE_OFFSPRING = Counts(everywhere=70, local=70, crossed=10)
 
+Array = NDArray[np.float64]
 Params = dict[str, Any]
 
 
 class ThompsonStage:
-    """Thompson sampling whose draws are screened by expected improvement and a meta-learner.
+    """Expected improvement over candidates, with a meta-learner where it deserves trust.
 
     Args:
         min_correlation: Rank correlation from which the meta-learner is trusted.
@@ -69,25 +70,26 @@ class ThompsonStage:
                 compete with them.
         """
         belief = believe(history, self._kernels, self._constraints)
-        units = belief.encoding.units(offspring)
-        if with_candidates:
-            others = make_candidates(belief.encoding, belief.ranked, BESIDE_OFFSPRING, rng)
-            units = np.concatenate([units, others])
-        fresh = belief.fresh(units)
-        chosen = int(fresh[screen(belief, units[fresh], None, rng)])
-        if chosen < len(offspring):
+        children = belief.encoding.units(offspring)
+        if not with_candidates:
+            fresh = belief.fresh(children)
+            chosen = int(fresh[promise(belief, children[fresh], None).argmax()])
             return offspring[chosen], "offspring"
-        return belief.values(units[chosen]), "candidate"
+        drafted = np.concatenate([children, _draft(history, belief, rng)])
+        row = most_promising(belief, drafted[belief.fresh(drafted)], None, rng)
+        born = np.flatnonzero((np.nan_to_num(children, nan=-1.0) == row).all(axis=1))
+        if len(born):
+            return offspring[int(born[0])], "offspring"
+        return belief.values(row), "candidate"
 
     def propose(self, history: History, rng: np.random.Generator) -> tuple[Params, str]:
         """Return the configuration to evaluate, and which models contributed."""
         if not history.space or len(history.observations) < 2:
             return {}, "random"
         belief = believe(history, self._kernels, self._constraints)
-        drafted = make_narrowed(belief.encoding, belief.ranked, COUNTS, rng)
-        candidates = belief.shortlist(drafted[belief.fresh(drafted)])
+        drafted = _draft(history, belief, rng)
         learner = self._trained(belief)
-        chosen = candidates[screen(belief, candidates, learner, rng)]
+        chosen = most_promising(belief, drafted, learner, rng)
         return belief.values(chosen), "thompson" + " + meta-learner" * (learner is not None)
 
     def _trained(self, belief: Belief) -> TrainedMetaLearner | None:
@@ -103,3 +105,11 @@ class ThompsonStage:
             lambda: self._learner.fit_encoded(encoding, units, targets), units, targets
         )
         return trained if trained.is_trusted else None
+
+
+def _draft(history: History, belief: Belief, rng: np.random.Generator) -> Array:
+    """Return new candidates, (m, d); every second trial off a plateau of the best value."""
+    drafted = make_candidates(belief.encoding, belief.ranked, COUNTS, rng)
+    drafted = drafted[belief.fresh(drafted)]
+    # not each time, so that nothing is shut out for good
+    return drafted[off_plateau(belief, drafted)] if history.n_earlier % 2 else drafted

@@ -1,5 +1,7 @@
 """Thompson sampling over a study's own space (Thompson 1933; workers: Kandasamy et al. 2018)."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,14 @@ from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
 from optuna_evo.samplers._cost import check_cost
+from optuna_evo.samplers._design import Start
 from optuna_evo.samplers._feasibility import KernelMemory
+from optuna_evo.samplers._first import read_first
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._streams import entropy
+from optuna_evo.samplers._streams import place
 from optuna_evo.samplers._streams import stream
 from optuna_evo.samplers._threads import one_blas_thread
 from optuna_evo.surrogates import Kernel
@@ -30,15 +35,16 @@ class ThompsonSampler(BaseSampler):
     (log) scale, categories as exchangeable arms that share what is known of each other,
     conditional parameters only where they apply. Each ask draws one function from it and takes the
     best of a few hundred candidates, so workers that ask together try different things by
-    themselves.
+    themselves. Every second draw's candidates are all near the best trials.
 
     All state is in the study: with the same seed a trial is a function of the trials before it, in
     any process. Up to `n_startup_trials` complete trials, and for parameters that no trial has had
-    yet, draws are uniform. Complete trials count with their values (infinite ones as just beyond
-    the worst or best finite one), pruned trials with their last value but never as better than the
-    median. Failed trials (also those of value NaN) count as mediocre and running ones as what is
-    expected of them; neither is proposed again while there are others. An ask is bounded: beyond
-    256 observations the best, the latest and an even choice of the others are used.
+    yet, a design covers the space: each choice of a category equally often, numbers evenly over
+    their ranges, in each branch. Complete trials count with their values (infinite ones as just
+    beyond the worst or best finite one), pruned trials with their last value but never as better
+    than the median. Failed trials (also those of value NaN) count as mediocre and running ones as
+    what is expected of them; neither is proposed again while there are others. An ask is bounded:
+    beyond 256 observations the best, the latest and an even choice of the others are used.
 
     Constraints (`trial.set_constraint`) are learned by processes of their own once one is
     violated: a draw's best candidate is then the best of those whose drawn constraints are met
@@ -54,11 +60,15 @@ class ThompsonSampler(BaseSampler):
             What a trial costs: a user attribute with a positive number, or "seconds", its
             duration. Then a draw's best candidate is the one of the largest gain per predicted
             cost, see `HybridSampler`. None: all trials cost the same.
+        first:
+            Configurations of the first trials, such as the defaults of a library:
+            `[{"lr": 1e-3}]`. Parameters that one does not name are those of the design.
         seed:
             Seed of all draws; None takes a new one.
 
     Raises:
         ValueError: If an argument is out of range, or the study has several objectives.
+        UsageError: If a value of `first` is not in the range of its parameter.
 
     Example:
         >>> import optuna
@@ -72,16 +82,13 @@ class ThompsonSampler(BaseSampler):
     def __init__(
         self,
         *,
-        n_startup_trials: int = 10,
+        n_startup_trials: int = 5,
         n_candidates: int = 675,
         cost: str | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
     ) -> None:
-        if n_startup_trials < 1:
-            raise ValueError(
-                f"`n_startup_trials` must be at least 1, but got {n_startup_trials=}. "
-                "The posterior needs something to learn from."
-            )
+        check_startup(n_startup_trials)
         if n_candidates < 10:
             raise ValueError(f"`n_candidates` must be at least 10, but got {n_candidates=}.")
         self._n_startup_trials = n_startup_trials
@@ -89,6 +96,7 @@ class ThompsonSampler(BaseSampler):
         check_cost(cost)
         self._cost = cost
         self._seed = entropy(seed)
+        self._start = Start(self._seed, read_first(first))
         self._memory = LastResult[Kernel]()
         self._constraints: KernelMemory = {}
 
@@ -110,6 +118,8 @@ class ThompsonSampler(BaseSampler):
         history = read_history(study, trial, self._cost).within(search_space)
         if not search_space or history.n_complete < self._n_startup_trials:
             return {}
+        if self._start.first and place(study, trial) < len(self._start.first):
+            return {}
         rng = stream(self._seed, study, trial, "thompson")
         with one_blas_thread():
             return propose(history, self._counts, self._memory, self._constraints, rng)
@@ -121,11 +131,19 @@ class ThompsonSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Return a uniform draw that depends on the seed, the trial and the name alone."""
+        """Return the value of the start: a function of the seed and the trial alone."""
         self._raise_error_if_multi_objective(study)
-        purpose = f"independent/{param_name}"
-        rng = stream(self._seed, study, trial, purpose)
-        return draw_uniform(param_name, param_distribution, rng)
+        slot = place(study, trial)
+        return self._start.value(study.study_name, slot, trial, param_name, param_distribution)
+
+
+def check_startup(n_startup_trials: int) -> None:
+    """Raise ValueError unless a posterior has something to learn from."""
+    if n_startup_trials < 1:
+        raise ValueError(
+            f"`n_startup_trials` must be at least 1, but got {n_startup_trials=}. "
+            "The posterior needs something to learn from."
+        )
 
 
 def propose(
@@ -137,6 +155,10 @@ def propose(
 ) -> dict[str, Any]:
     """Return the parameters at which one posterior draw is best."""
     belief = believe(history, memory, constraints)
+    if history.n_earlier % 2:
+        # Far away the posterior is wide, and of many candidates there a draw's best is one, the
+        # more so the more parameters there are: every second draw stays near what did well.
+        counts = counts.near
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
     candidates = belief.shortlist(drafted[belief.fresh(drafted)])
     # f ~ p(f | data), then its minimiser: asynchronous as in Kandasamy et al. 2018

@@ -25,6 +25,7 @@ from optuna_evo.objectives import check_spec
 from optuna_evo.objectives import check_use
 from optuna_evo.objectives import kind_of
 from optuna_evo.plugins import load_attribute
+from optuna_evo.samplers import check_first
 from optuna_evo.samplers import check_priors
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import RecurrenceSampler
@@ -133,6 +134,8 @@ def check_parts(spec: StudySpec) -> None:
         _check_optimizer(space)
         if spec.priors:
             check_priors(spec.priors, parameters)
+        if first := spec.sampler.options.get("first"):
+            check_first(first, parameters)
     kind.check_data(spec)
 
 

@@ -90,13 +90,27 @@ class Posterior:
         return np.asarray(cross.T @ self.alpha + white @ factor.T)
 
 
-def fit_kernel(features: Array, targets: Array, groups: NDArray[np.intp]) -> Kernel:
-    """Return the most probable hyperparameters for standardised targets (n,)."""
+def fit_kernel(
+    features: Array,
+    targets: Array,
+    groups: NDArray[np.intp],
+    *,
+    noise: tuple[float, float] = (NOISE_MEDIAN, NOISE_SPREAD),
+) -> Kernel:
+    """Return the most probable hyperparameters for standardised targets (n,).
+
+    Args:
+        features: Of the observations, (n, c).
+        targets: What was observed, (n,).
+        groups: The parameter of each column, (c,).
+        noise: Before anything is seen, the median of the noise variance and the standard deviation
+            of its logarithm.
+    """
     n_params = int(groups.max()) + 1
     distances = np.stack(
         [squared_distances(f, f) for f in (features[:, groups == j] for j in range(n_params))]
     )
-    prior_mean, prior_spread = _priors(n_params)
+    prior_mean, prior_spread = _priors(n_params, noise)
     low, high = LOG_BOUNDS
     bounds = [(low, high)] * n_params + [(-4.0, 4.0), NOISE_BOUNDS]
     found = minimize(
@@ -133,11 +147,11 @@ def squared_distances(a: Array, b: Array) -> Array:
     return np.asarray(np.maximum(norms - 2.0 * (a @ b.T), 0.0))
 
 
-def _priors(n_params: int) -> tuple[Array, Array]:
+def _priors(n_params: int, noise: tuple[float, float]) -> tuple[Array, Array]:
     """Return mean and spread of [ln w (d,), ln scale, ln noise]."""
     log_weight = -2.0 * math.log(LENGTH_AT_ONE) - math.log(n_params)
-    mean = np.array([log_weight] * n_params + [0.0, math.log(NOISE_MEDIAN)])
-    spread = np.array([2.0 * LENGTH_SPREAD] * n_params + [SCALE_SPREAD, NOISE_SPREAD])
+    mean = np.array([log_weight] * n_params + [0.0, math.log(noise[0])])
+    spread = np.array([2.0 * LENGTH_SPREAD] * n_params + [SCALE_SPREAD, noise[1]])
     return mean, spread
 
 

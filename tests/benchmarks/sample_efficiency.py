@@ -1,14 +1,17 @@
 """How good a configuration does each sampler find in 5, 10, 25, 50 and 100 trials?
 
     python -m tests.benchmarks.sample_efficiency --data DIR [--methods A,B] [--seeds 10]
-        [--tables nas201,lcbench] [--trials 100] [--jobs 1] [--cache FILE]
+        [--tables nas201,lcbench] [--trials 100] [--start own] [--jobs 1] [--cache FILE]
 
-Protocol: every method gets the same ten random initial points of a (table, seed) pair and its own
-seed; in-memory storage; one trial at a time. Regret of a trial is (y - best) / (median - best) of
-its table, the figure at a budget is the best so far. Ranks are taken on each table's mean over
-seeds and averaged over the tables. With a cache file a run can be stopped and continued, and only
-methods that are not in it are run; methods with fewer seeds than asked for are compared in a
-second block, all on the seeds they share. No method knows anything from other studies.
+Protocol: a method has its own seed of a (table, seed) pair; in-memory storage; one trial at a
+time. With `--start shared` all methods get the same ten random initial points, with `own` each
+begins in its own way. Regret of a trial is (y - best) / (median - best) of its table, the figure
+at a budget is the best so far. Ranks are taken on each table's mean over seeds and averaged over
+the tables. Ratios to the first method are of means, 95 % intervals by resampling (table, seed)
+pairs, or tables and their seeds where there are several tables. With a cache file a run can be
+stopped and continued, and only methods that are not in it are run; methods with fewer seeds than
+asked for are compared in a second block, all on the seeds they share. No method knows anything
+from other studies. SMAC is run where it is installed (`smac_method`).
 """
 
 import argparse
@@ -41,9 +44,12 @@ from scipy.stats import rankdata
 from optuna_evo.samplers import GASampler
 from optuna_evo.samplers import HybridSampler
 from optuna_evo.samplers import ThompsonSampler
+from tests.benchmarks.more_tables import load_more
 from tests.benchmarks.tables import load_tables
 from tests.benchmarks.tables import Table
 
+
+Array = NDArray[np.float64]
 
 BUDGETS = (5, 10, 25, 50, 100)
 N_INITIAL = 10
@@ -61,6 +67,8 @@ METHODS: dict[str, Callable[[int], BaseSampler]] = {
     "Hybrid": lambda seed: HybridSampler(seed=seed),
 }
 
+SMAC = {"SMAC": 8, "SMAC each": 1}  # how many trials it waits until it fits its model again
+
 
 class Record(NamedTuple):
     """One finished run: what was tried is not kept, only what it gave."""
@@ -70,6 +78,7 @@ class Record(NamedTuple):
     seed: int
     values: list[float]
     ms_per_ask: float
+    worst_ms: float = 0.0
 
 
 class SharedStart(BaseSampler):
@@ -114,26 +123,29 @@ class SharedStart(BaseSampler):
 
 
 def run_study(
-    make: Callable[[int], BaseSampler], table: Table, seed: int, n_trials: int
-) -> tuple[list[float], float]:
-    """Return the value of each trial and the milliseconds that one ask took on average."""
-    sampler = SharedStart(make(seed), initial_points(table, seed))
+    make: Callable[[int], BaseSampler], table: Table, seed: int, n_trials: int, *, shared: bool
+) -> tuple[list[float], list[float]]:
+    """Return the value of each trial, and the milliseconds that each ask took."""
+    sampler = make(seed)
+    if shared:
+        sampler = SharedStart(sampler, initial_points(table, seed))
     study = optuna.create_study(sampler=sampler, study_name=f"{table.name}-{seed}")
-    values, seconds = [], 0.0
+    values, ms = [], []
     for _ in range(n_trials):
         start = time.perf_counter()
-        trial = study.ask(dict(table.space))
-        seconds += time.perf_counter() - start
-        values.append(table.lookup(trial.params))
+        trial = study.ask()
+        params = table.suggest(trial)
+        ms.append(1e3 * (time.perf_counter() - start))
+        values.append(table.lookup(params))
         study.tell(trial, values[-1])
-    return values, 1e3 * seconds / n_trials
+    return values, ms
 
 
 def initial_points(table: Table, seed: int) -> list[dict[str, Any]]:
     """Draw the ten points that all methods of a (table, seed) pair begin with."""
     rng_seed = crc32(f"{table.name}/{seed}".encode())
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=rng_seed))
-    return [study.ask(dict(table.space)).params for _ in range(N_INITIAL)]
+    return [table.suggest(study.ask()) for _ in range(N_INITIAL)]
 
 
 def run_all(
@@ -143,6 +155,7 @@ def run_all(
     *,
     folder: Path,
     n_trials: int,
+    shared: bool,
     jobs: int,
     cache_file: Path | None,
 ) -> list[Record]:
@@ -151,7 +164,7 @@ def run_all(
     known = {r[:3]: r for r in read_cache(cache_file) if len(r.values) >= n_trials}
     todo = sorted(wanted - known.keys(), key=lambda job: (job[2], job[0], job[1]))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for record in pool.map(_run_one, ((*job, n_trials, folder) for job in todo)):
+        for record in pool.map(_run_one, ((*job, n_trials, shared, folder) for job in todo)):
             known[record[:3]] = record
             if cache_file is not None:
                 with cache_file.open("a") as stream:
@@ -166,17 +179,23 @@ def read_cache(cache_file: Path | None) -> list[Record]:
     return [Record(**json.loads(line)) for line in cache_file.read_text().splitlines()]
 
 
-def _run_one(job: tuple[str, str, int, int, Path]) -> Record:
-    method, name, seed, n_trials, folder = job
+def _run_one(job: tuple[str, str, int, int, bool, Path]) -> Record:
+    method, name, seed, n_trials, shared, folder = job
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    values, ms = run_study(METHODS[method], _tables(folder)[name], seed, n_trials)
-    return Record(method, name, seed, values, ms)
+    table = _tables(folder)[name]
+    if method in SMAC:
+        from tests.benchmarks.smac_method import run_smac
+
+        values, ms = run_smac(table, seed, n_trials, retrain_after=SMAC[method])
+    else:
+        values, ms = run_study(METHODS[method], table, seed, n_trials, shared=shared)
+    return Record(method, name, seed, values, float(np.mean(ms)), max(ms))
 
 
 @cache
 def _tables(folder: Path) -> dict[str, Table]:
-    return {table.name: table for table in load_tables(folder)}
+    return {table.name: table for table in [*load_tables(folder), *load_more(folder)]}
 
 
 def summarise(
@@ -185,12 +204,14 @@ def summarise(
     """Return regret[method][table] at each budget, averaged over that method's seeds."""
     runs: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        best = np.minimum.accumulate(record.values)
-        budgets = [b for b in BUDGETS if b <= len(best)]
-        runs[record.method][record.table].append(
-            [tables[record.table].regret(best[b - 1]) for b in budgets]
-        )
+        runs[record.method][record.table].append(_regrets(record, tables))
     return {m: {t: np.mean(v, axis=0) for t, v in of.items()} for m, of in runs.items()}
+
+
+def _regrets(record: Record, tables: Mapping[str, Table]) -> list[float]:
+    best = np.minimum.accumulate(record.values)
+    budgets = [b for b in BUDGETS if b <= len(best)]
+    return [tables[record.table].regret(best[b - 1]) for b in budgets]
 
 
 def average_ranks(
@@ -210,23 +231,64 @@ def print_report(records: Sequence[Record], tables: Mapping[str, Table], title: 
     n_tables = len(next(iter(regret.values())))
     budgets = BUDGETS[: len(next(iter(ranks.values())))]
     print(f"\n{title}: {n_tables} tables\n")
-    heads = [f"regret@{b}" for b in budgets] + [f"rank@{b}" for b in budgets] + ["ms/ask"]
+    heads = [f"{what}@{b}" for what in ("regret", "median", "rank") for b in budgets]
+    heads += ["ms/ask", "worst"]
     print("| method | " + " | ".join(heads) + " |\n|---|" + "---|" * len(heads))
     for method in sorted(regret, key=lambda m: ranks[m][-1]):
         mean = np.mean(list(regret[method].values()), axis=0)
-        ms = np.mean([r.ms_per_ask for r in records if r.method == method])
-        cells = [f"{x:.3f}" for x in mean] + [f"{x:.2f}" for x in ranks[method]] + [f"{ms:.1f}"]
+        mine = [r for r in records if r.method == method]
+        median = np.median([_regrets(r, tables) for r in mine], axis=0)
+        cells = [f"{x:.3f}" for x in (*mean, *median)] + [f"{x:.2f}" for x in ranks[method]]
+        cells.append(f"{np.mean([r.ms_per_ask for r in mine]):.1f}")
+        cells.append(f"{max(r.worst_ms for r in mine):.0f}")
         print(f"| {method} | " + " | ".join(cells) + " |")
+    print_ratios(records, tables)
+
+
+def print_ratios(records: Sequence[Record], tables: Mapping[str, Table]) -> None:
+    """Print mean regret by family, and its ratio to the first method's with a 95 % interval."""
+    methods = list(dict.fromkeys(r.method for r in records))
+    runs = {(r.method, r.table, r.seed): _regrets(r, tables) for r in records}
     families = sorted({tables[r.table].family for r in records})
-    shown = [b for b in budgets if b in (25, 100)]
-    print("\n| regret by family | " + " | ".join(f"{f}@{b}" for f in families for b in shown))
-    for method in sorted(regret, key=lambda m: ranks[m][-1]):
-        by_family = (
-            np.mean([v[budgets.index(b)] for t, v in regret[method].items() if t.startswith(f)])
-            for f in families
-            for b in shown
+    print(f"\n| family | method | regret, and ratio to {methods[0]}'s |\n|---|---|---|")
+    for family in [*families, ""]:
+        names = sorted(
+            {r.table for r in records if tables[r.table].family == family or not family}
         )
-        print(f"| {method} | " + " | ".join(f"{x:.3f}" for x in by_family) + " |")
+        seeds = sorted({r.seed for r in records})
+        cubes = {
+            m: np.array([[runs[m, t, s] for s in seeds] for t in names]) for m in methods
+        }  # (tables, seeds, budgets)
+        for method in methods:
+            ratio, low, high = paired_ratio(cubes[method], cubes[methods[0]])
+            cells = [
+                f"{mean:.3f}" + ("" if method == methods[0] else f" {r:.2f} ({a:.2f}–{b:.2f})")
+                for mean, r, a, b in zip(
+                    cubes[method].mean(axis=(0, 1)), ratio, low, high, strict=True
+                )
+            ]
+            print(f"| {family or 'all'} | {method} | " + " | ".join(cells) + " |")
+
+
+def paired_ratio(a: Array, b: Array, *, n_draws: int = 2_000) -> tuple[Array, Array, Array]:
+    """Return the ratio of mean regrets, (tables, seeds, budgets) each, and its 95 % interval.
+
+    Tables are drawn again, and seeds within each; the same ones for both.
+    """
+    rng = np.random.default_rng(0)
+    n_tables, n_seeds, _ = a.shape
+    drawn = []
+    for _ in range(n_draws):
+        t = rng.integers(n_tables, size=n_tables)[:, None]
+        s = rng.integers(n_seeds, size=(n_tables, n_seeds))
+        drawn.append(_ratio(a[t, s], b[t, s]))
+    low, high = np.nanquantile(drawn, (0.025, 0.975), axis=0)
+    return _ratio(a, b), low, high
+
+
+def _ratio(a: Array, b: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return np.asarray(a.mean(axis=(0, 1)) / b.mean(axis=(0, 1)))
 
 
 def main() -> None:
@@ -237,6 +299,7 @@ def main() -> None:
     parser.add_argument("--tables", default="", help="name prefixes, comma separated; empty: all")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--start", choices=("own", "shared"), default="own")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=None, help="JSON lines; made if missing")
     parser.add_argument("--report-only", action="store_true", help="only what the cache holds")
@@ -256,6 +319,7 @@ def main() -> None:
             args.seeds,
             folder=args.data,
             n_trials=args.trials,
+            shared=args.start == "shared",
             jobs=args.jobs,
             cache_file=args.cache,
         )

@@ -18,7 +18,7 @@ def study_of(n: int, direction: str = "minimize", *, key: str = PROPOSED_BY.key)
     for i in range(n):
         trial = study.ask()
         x = trial.suggest_float("x", 0, 1)
-        trial.set_user_attr(key, "thompson" if i >= n / 2 else "genetic 0: random")
+        trial.set_user_attr(key, "thompson" if i >= n / 2 else "genetic 0: design")
         trial.set_user_attr("train_loss", x)
         study._storage.set_trial_system_attr(trial._trial_id, "GASampler:generation", 0)
         study.tell(trial, (x - 0.3) ** 2)

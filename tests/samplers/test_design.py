@@ -15,6 +15,8 @@ import pytest
 
 from optuna_evo.errors import UsageError
 from optuna_evo.samplers import GASampler
+from optuna_evo.samplers import HybridSampler
+from optuna_evo.samplers import ThompsonSampler
 from optuna_evo.samplers._design import design_value
 from optuna_evo.samplers._design import even
 from optuna_evo.samplers._first import check_first
@@ -24,7 +26,11 @@ X = FloatDistribution(0.0, 1.0)
 RATE = FloatDistribution(1e-6, 1.0, log=True)
 KIND = CategoricalDistribution(["a", "b", "c"])
 
-SAMPLERS = [pytest.param(lambda **k: GASampler(population_size=8, seed=0, **k), id="GA")]
+SAMPLERS = [
+    pytest.param(lambda **k: GASampler(population_size=8, seed=0, **k), id="GA"),
+    pytest.param(lambda **k: ThompsonSampler(seed=0, **k), id="Thompson"),
+    pytest.param(lambda **k: HybridSampler(seed=0, **k), id="Hybrid"),
+]
 Make = Callable[..., BaseSampler]
 
 

@@ -19,8 +19,13 @@ import pytest
 
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.samplers import HybridSampler
+from optuna_evo.samplers._belief import believe
+from optuna_evo.samplers._history import History
+from optuna_evo.samplers._history import Observation
+from optuna_evo.samplers._improve import most_promising
+from optuna_evo.samplers._improve import promise
 from optuna_evo.samplers._improvement import log_expected_improvement
-from optuna_evo.samplers._refine import narrow
+from optuna_evo.samplers._memory import LastResult
 from optuna_evo.surrogates import SpaceEncoding
 
 
@@ -62,10 +67,10 @@ def test_each_trial_says_which_phase_proposed_it() -> None:
     study = optuna.create_study(study_name="s", sampler=_small())
     _run(study, 20)
     why = [proposed_by(t) for t in study.trials]
-    assert why[:4] == ["genetic 0: random"] * 4
+    assert why[:4] == ["genetic 0: design"] * 4
     assert set(why[4:8]) <= {"genetic 1: offspring", "genetic 1: candidate"}
     assert set(why[8:12]) <= {"genetic 2: offspring", "genetic 2: candidate"}
-    assert [why[place] for place in (4, 6)] == ["genetic 1: offspring"] * 2  # kept for children
+    assert (why[4], why[8]) == ("genetic 1: offspring", "genetic 2: offspring")  # theirs alone
     assert {w.split()[0] for w in why[12:]} == {"thompson"}
 
 
@@ -184,41 +189,42 @@ def test_a_space_of_single_values_is_no_trouble() -> None:
     assert {t.params["x"] for t in study.trials} == {3}
 
 
-def test_the_box_holds_the_neighbourhood_of_the_best_and_little_else() -> None:
-    encoding = SpaceEncoding({"x": FloatDistribution(0, 1)})
+def test_the_posterior_proposes_in_generation_0_after_the_design() -> None:
+    study = optuna.create_study(
+        study_name="s", sampler=HybridSampler(population_size=8, n_startup_trials=3, seed=0)
+    )
+    _run(study, 8)
+    assert [proposed_by(t) for t in study.trials] == [
+        *["genetic 0: design"] * 3,
+        *["genetic 0: candidate"] * 5,
+    ]
+
+
+def test_a_plain_genetic_algorithm_has_no_model() -> None:
+    study = optuna.create_study(
+        study_name="s", sampler=HybridSampler(population_size=8, n_offspring=1, seed=0)
+    )
+    _run(study, 10)
+    kinds = ["genetic 0: design"] * 8 + ["genetic 1: offspring"] * 2
+    assert [proposed_by(t) for t in study.trials] == kinds
+
+
+def test_what_improves_most_is_climbed() -> None:
+    space: dict[str, BaseDistribution] = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(6)}
+    encoding = SpaceEncoding(space)
     rng = np.random.default_rng(0)
     units = encoding.uniform(60, rng)
-    ranked = units[np.argsort(np.abs(units[:, 0] - 0.9))]
-    drawn = narrow(encoding, ranked).draw(encoding, 500, rng)
-    assert 0.4 < drawn.min() < 0.8
-    assert drawn.max() == pytest.approx(1.0, abs=0.02)
-
-
-def test_the_box_ends_where_the_range_does() -> None:
-    encoding = SpaceEncoding({"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)})
-    box = narrow(encoding, np.tile([0.0, 1.0], (10, 1)))
-    assert box.low[0] == 0.0 and 0.0 < box.high[0] < 1.0
-    assert 0.0 < box.low[1] < 1.0 and box.high[1] == 1.0
-
-
-def test_the_box_drops_choices_that_never_did_well() -> None:
-    encoding = SpaceEncoding({"c": CategoricalDistribution("abcd")})
-    ranked = np.repeat([[2.0], [0.0], [1.0], [3.0]], 10, axis=0)
-    drawn = narrow(encoding, ranked).draw(encoding, 100, np.random.default_rng(0))
-    assert set(drawn[:, 0]) == {2.0}
-
-
-def test_the_box_keeps_choices_that_were_hardly_tried() -> None:
-    encoding = SpaceEncoding({"c": CategoricalDistribution("abc")})
-    ranked = np.array([[0.0]] * 6 + [[1.0]] * 4 + [[2.0]])
-    drawn = narrow(encoding, ranked).draw(encoding, 100, np.random.default_rng(0))
-    assert set(drawn[:, 0]) == {0.0, 2.0}
-
-
-def test_the_box_keeps_choices_that_were_never_tried() -> None:
-    encoding = SpaceEncoding({"c": CategoricalDistribution("abcd")})
-    box = narrow(encoding, np.repeat([[0.0], [1.0]], 10, axis=0))
-    assert box.choices[0].tolist() == [0, 2, 3]
+    losses = ((units - 0.37) ** 2).sum(axis=1)
+    observations = [
+        Observation(k, encoding.values(row), float(loss))
+        for k, (row, loss) in enumerate(zip(units, losses, strict=True))
+    ]
+    history = History(space, frozenset(), observations, [], [], 60, 60)
+    belief = believe(history, LastResult())
+    drafted = encoding.uniform(100, rng)
+    chosen = most_promising(belief, drafted, None, rng)
+    assert promise(belief, chosen[None], None)[0] > promise(belief, drafted, None).max() + 0.5
+    assert ((chosen - 0.37) ** 2).sum() < 0.5 * losses.min()
 
 
 def test_expected_improvement_is_that_of_a_simulation() -> None:
@@ -236,12 +242,12 @@ def test_expected_improvement_stays_ordered_where_it_underflows() -> None:
 
 def test_the_name_that_old_specs_have_for_the_offspring_is_accepted() -> None:
     def run(**options: int) -> list[dict[str, object]]:
-        sampler = HybridSampler(population_size=4, n_generations=2, seed=0, **options)
+        sampler = HybridSampler(population_size=4, n_generations=3, seed=0, **options)
         study = optuna.create_study(study_name="s", sampler=sampler)
-        _run(study, 8)
+        _run(study, 9)
         return [t.params for t in study.trials]
 
-    assert run(litter_size=3) == run(n_offspring=3) != run()
+    assert run(litter_size=2) == run(n_offspring=2) != run()
 
 
 @pytest.mark.parametrize(
@@ -250,6 +256,7 @@ def test_the_name_that_old_specs_have_for_the_offspring_is_accepted() -> None:
         ({"population_size": 1}, "`population_size`"),
         ({"n_generations": 0}, "`n_generations`"),
         ({"n_offspring": 0}, "`n_offspring` must be at least 1"),
+        ({"n_startup_trials": 0}, "`n_startup_trials` must be at least 1"),
         ({"litter_size": 0}, "`n_offspring` must be at least 1"),
         ({"min_correlation": 1.5}, r"`min_correlation` must be in \[-1, 1\]"),
         ({"seed": -1}, "`seed`"),

@@ -124,13 +124,13 @@ def test_failures_drive_it_out_of_the_region_that_fails() -> None:
     for _ in range(40):
         trial = study.ask(space)
         x = trial.params["x"]
-        if x > 0.5:
+        if x > 0.6:  # not the middle, where the design begins
             study.tell(trial, state=TrialState.FAIL)
         else:
             study.tell(trial, 1.0 - x)
     late = study.trials[20:]
     assert sum(t.state == TrialState.FAIL for t in late) < 14
-    assert study.best_params["x"] > 0.45
+    assert study.best_params["x"] > 0.55
 
 
 def test_a_pruned_trial_is_no_better_than_the_median() -> None:

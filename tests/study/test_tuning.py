@@ -31,7 +31,7 @@ def test_one_call_tunes_trains_measures_and_draws(tmp_path: Path) -> None:
     assert best_params == result.best_params and 0 < result.test_loss < 2.3
     assert 0.5 < result.test_accuracy <= 1.0
     proposed = [PROPOSED_BY.read(t.user_attrs) for t in result.study.get_trials()]
-    assert proposed[0] == "genetic 0: random" and proposed[-1].startswith("thompson")
+    assert proposed[0] == "genetic 0: design" and proposed[-1].startswith("thompson")
     assert len(proposed) == 9 and picture.exists()
 
 

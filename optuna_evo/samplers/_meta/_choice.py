@@ -11,12 +11,12 @@ from optuna_evo.samplers._meta._belief import InformedBelief
 from optuna_evo.samplers._meta._user_prior import draw_prior
 from optuna_evo.samplers._meta._user_prior import log_density
 from optuna_evo.samplers._meta._user_prior import UserPrior
-from optuna_evo.samplers._refine import N_DRAWS
-from optuna_evo.surrogates import squared_distances
+from optuna_evo.samplers._plateau import off_plateau
 
 
 Array = NDArray[np.float64]
 
+N_DRAWS = 16
 N_BELIEVED = 60  # candidates drawn from the user's belief
 N_AROUND_SOURCES = 120  # candidates around the best configurations of the sources
 BELIEF_TRIALS = 10.0  # the power of the user's density is this by the number of trials
@@ -56,27 +56,3 @@ def choose(
         power = BELIEF_TRIALS / max(n_tried, 1)  # beta / n of piBO (Hvarfner et al. 2022)
         score = score + power * log_density(priors, encoding, candidates[nominees])
     return np.asarray(candidates[nominees[score.argmax()]])
-
-
-def off_plateau(belief: Belief, candidates: Array) -> NDArray[np.intp]:
-    """Return the indices of candidates that need not give the best value once more.
-
-    Accuracies on few rows, and whatever is rounded or looked up, have plateaus: if different
-    configurations gave exactly the best value, one whose nearest neighbour is among them, no
-    farther than they typically are from each other, is expected to give it too. All, if none is
-    left.
-    """
-    everyone = np.arange(len(candidates), dtype=np.intp)
-    feasible = belief.violations == 0.0
-    tied = feasible & (belief.losses == belief.losses[feasible].min(initial=np.inf))
-    if tied.sum() < 2:
-        return everyone
-    seen = belief.features(belief.units)
-    best = seen[tied]
-    between = squared_distances(best, best)
-    between[np.diag_indices_from(between)] = np.inf
-    reach = np.median(between.min(axis=1))
-    away = squared_distances(belief.features(candidates), seen)
-    nearest = away.argmin(axis=1)
-    off = ~(tied[nearest] & (away.min(axis=1) <= reach))
-    return np.flatnonzero(off) if off.any() else everyone

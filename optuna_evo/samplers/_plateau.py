@@ -1,0 +1,34 @@
+"""Which candidates need not give the best value once more."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optuna_evo.samplers._belief import Belief
+from optuna_evo.surrogates import squared_distances
+
+
+Array = NDArray[np.float64]
+
+
+def off_plateau(belief: Belief, candidates: Array) -> NDArray[np.intp]:
+    """Return the indices of candidates that need not give the best value once more.
+
+    Accuracies on few rows, and whatever is rounded or looked up, have plateaus: if different
+    configurations gave exactly the best value, one whose nearest neighbour is among them, no
+    farther than they typically are from each other, is expected to give it too. All, if none is
+    left.
+    """
+    everyone = np.arange(len(candidates), dtype=np.intp)
+    feasible = belief.violations == 0.0
+    tied = feasible & (belief.losses == belief.losses[feasible].min(initial=np.inf))
+    if tied.sum() < 2:
+        return everyone
+    seen = belief.features(belief.units)
+    best = seen[tied]
+    between = squared_distances(best, best)
+    between[np.diag_indices_from(between)] = np.inf
+    reach = np.median(between.min(axis=1))
+    away = squared_distances(belief.features(candidates), seen)
+    nearest = away.argmin(axis=1)
+    off = ~(tied[nearest] & (away.min(axis=1) <= reach))
+    return np.flatnonzero(off) if off.any() else everyone
