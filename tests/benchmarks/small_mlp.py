@@ -180,7 +180,10 @@ def check(names: Sequence[str] = TASKS, *, n: int = 100, steps: int = 40) -> Non
         objective = FitnessObjective(tasks=[tasks.get(name)], seeds=[3], steps=steps)
         theirs = objective.start([TrainingConfig(genome=g) for g in genomes]).advance()
         task = SmallTask(name, 3, steps)
-        pairs = [(t if math.isfinite(t) else PENALTY, task(g)) for t, g in zip(theirs, genomes)]
+        pairs = [
+            (t if math.isfinite(t) else PENALTY, task(g))
+            for t, g in zip(theirs, genomes, strict=True)
+        ]
         gaps = np.array([abs(a - b) / max(1.0, abs(a)) for a, b in pairs])
         print(
             f"{name}: {(gaps > 1e-3).sum()} of {n} differ by more than 0.001, median gap "
