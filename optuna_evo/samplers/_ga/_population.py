@@ -32,6 +32,7 @@ from optuna_evo.samplers._ga._heritage import latest_successes
 from optuna_evo.samplers._ga._lists import find_lists
 from optuna_evo.samplers._ga._lists import ListSpec
 from optuna_evo.samplers._ga._screen import KernelMemory
+from optuna_evo.samplers._ga._screen import MAX_PARAMETERS
 from optuna_evo.samplers._ga._screen import MIN_TRIALS
 from optuna_evo.samplers._ga._screen import Screen
 from optuna_evo.samplers._ga._ways import Way
@@ -185,9 +186,9 @@ class Population:
         return self._heritage[1]
 
     def screen(self, generation: int, specs: Sequence[ListSpec]) -> Screen | None:
-        """Return what the trials before a generation say about children; None if too little."""
+        """Return what the trials before a generation say about children; None if it cannot be."""
         earlier = [m for m in self._by_number.values() if m.generation < generation]
-        if len(earlier) < MIN_TRIALS:
+        if len(earlier) < MIN_TRIALS or len(self.space) > MAX_PARAMETERS:
             return None
         key = generation, len(earlier)
         if self._screen is None or self._screen[:2] != key:

@@ -34,7 +34,7 @@ from optuna_evo.surrogates import SpaceEncoding
 from optuna_evo.surrogates import warp
 
 
-__all__ = ["KernelMemory", "MIN_TRIALS", "Screen"]
+__all__ = ["KernelMemory", "MAX_PARAMETERS", "MIN_TRIALS", "Screen"]
 
 Array = NDArray[np.float64]
 Params = Mapping[str, Any]
@@ -42,6 +42,8 @@ KernelMemory = LastResult[Kernel]
 """The last kernel, found again by the data that it was fitted to."""
 
 MIN_TRIALS: Final = 8
+MAX_PARAMETERS: Final = 100  # of more, the lengths and conditions take seconds to learn
+_MAX_KINDS: Final = 32  # of more, the columns of a bag are mostly empty
 _REFIT_GROWTH: Final = 1.3
 _MAX_FIT_ROWS: Final = 80  # trials that lengths are fitted to, and on which the process
 _MAX_ROWS: Final = 200  # is conditioned: a generation then takes some milliseconds
@@ -152,6 +154,8 @@ class _BagEncoding:
             return None
         distribution = free[kinds[0][0]]
         assert isinstance(distribution, CategoricalDistribution)
+        if len(distribution.choices) > _MAX_KINDS:
+            return None
         return kinds[0], numbers, distribution.choices
 
 
