@@ -123,7 +123,7 @@ class Contests:
         # a test serves several tables where they ask for the same
         jobs = {job.study.study_name: job for job in self._jobs}.values()
         trials = (trial for job in jobs for trial in job.trials.values())
-        return sum(trial.user_attrs["optimizer_steps"] for trial in trials) / steps
+        return sum(float(trial.user_attrs["optimizer_steps"]) for trial in trials) / steps
 
     def _best(self, job: Job, kind: str, who: Contestant, workload: Workload) -> Tuned:
         params, curve = tuned_params(job), tuning_curve(job, self._contest.terms.budget)

@@ -49,9 +49,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for file in searched.glob(
-        "optuna_evo.db*"
-    ):  # what was written last may be in a file beside it
+    for file in searched.glob("optuna_evo.db*"):  # and its log
         shutil.copy(file, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPTUNA_EVO_STORAGE", raising=False)
