@@ -18,12 +18,23 @@ import click
 from click.shell_completion import CompletionItem
 
 
-__all__ = ["add_completion", "Choices", "DEFAULT_URL", "PRUNERS", "SAMPLERS", "StudyName"]
+__all__ = [
+    "add_completion",
+    "AGAINST",
+    "Choices",
+    "DEFAULT_URL",
+    "PRUNERS",
+    "SAMPLERS",
+    "StudyName",
+]
 
 DEFAULT_URL = "sqlite:///optuna_evo.db"  # as `optuna_evo.search.default_url`
 SAMPLERS = (
     "ga hybrid meta recurrence recurrence_plain recurrence_published thompson "
     "random tpe gp nsgaii cmaes"
+).split()
+AGAINST = (
+    "adafactor adam adamw lion muon nadamw nesterov rmsprop schedulefree sgd soap sophia"
 ).split()
 PRUNERS = (
     "none divergence flatness median percentile wilcoxon hyperband successive_halving"
@@ -31,7 +42,8 @@ PRUNERS = (
 _DEVICES = ("auto", "cpu", "cuda")
 _SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]+)")
 _CONNECT_TIMEOUT_S = 2  # longer, and the shell seems to hang
-_QUERY = "SELECT study_name FROM studies ORDER BY study_name"
+# but those that hold trainings of judgements, which are many
+_QUERY = "SELECT study_name FROM studies WHERE study_name NOT LIKE '%/judge/%' ORDER BY study_name"
 
 
 class StudyName(click.ParamType[str]):
@@ -74,6 +86,7 @@ class Choices(click.ParamType[str]):
 
 
 _TYPES: Mapping[str, click.ParamType[str]] = {
+    "against": Choices(AGAINST, separator=","),
     "device": Choices(_DEVICES),
     "name": StudyName(),
     "target": StudyName(files=True),

@@ -7,12 +7,13 @@ import sys
 
 import click
 
+from optuna_evo.cli._allow import allow_import_option
 from optuna_evo.cli._next import print_next
 from optuna_evo.cli._options import new_console
 from optuna_evo.cli._options import run_options
+from optuna_evo.cli._options import storage_option
 from optuna_evo.cli._printing import print_judgement
 from optuna_evo.cli._stored import load_stored
-from optuna_evo.cli._stored import stored_study
 from optuna_evo.files import write_text
 from optuna_evo.names import printable
 
@@ -21,7 +22,9 @@ __all__ = ["study_judge"]
 
 
 @click.command("judge", short_help="Judge the best rule beside tuned optimizers.")
-@stored_study
+@click.argument("name")
+@storage_option
+@allow_import_option
 @click.option(
     "--against",
     metavar="A,B,…",
@@ -66,7 +69,9 @@ __all__ = ["study_judge"]
     default=None,
     help="Schedules for all, or for none. [default: both tables]",
 )
-@click.option("--target", type=float, help="Validation loss to reach. [default: see below]")
+@click.option(
+    "--target", "goal", type=float, help="Validation loss to reach. [default: see below]"
+)
 @click.option(
     "--predecessor",
     metavar="NAME",
@@ -111,7 +116,7 @@ def study_judge(
     seeds: int,
     precision: float | None,
     schedules: bool | None,
-    target: float | None,
+    goal: float | None,
     predecessor: str | None,
     top: int,
     tunings: int,
@@ -171,7 +176,7 @@ def study_judge(
             seeds=seeds,
             precision=precision,
             schedules=schedules,
-            target=target,
+            target=goal,
             predecessor=predecessor,
             top=top,
             tunings=tunings,

@@ -20,8 +20,10 @@ from optuna.distributions import distribution_to_json
 from optuna.distributions import FloatDistribution
 
 from optuna_evo.config import ControllerConfig
+from optuna_evo.config import GraftedOptimizer
 from optuna_evo.config import NamedOptimizer
 from optuna_evo.config import OptimizerConfig
+from optuna_evo.errors import UsageError
 from optuna_evo.evaluation._workload import Workload
 from optuna_evo.rules import Genome
 
@@ -97,7 +99,9 @@ class Contestant:
             granted: Whether it may have a schedule; without one the learning rate is constant.
         """
         own = {key: value for key, value in params.items() if key != "schedule"}
-        schedule = params.get("schedule", self.schedules[0]) if granted else "constant"
+        schedule: Schedule = "constant"
+        if granted:
+            schedule = params.get("schedule", self.schedules[0])
         return scheduled(self.build(own, workload), schedule, workload.steps)
 
     def digest(self, workload: Workload, *, granted: bool) -> str:
@@ -132,6 +136,8 @@ def scheduled(optimizer: OptimizerConfig, schedule: Schedule, steps: int) -> Opt
         )
     if isinstance(optimizer, NamedOptimizer):
         return dataclasses.replace(optimizer, warmup_steps=warmup, cosine=decays, horizon=steps)
+    if isinstance(optimizer, GraftedOptimizer):
+        raise _grafted()
     return dataclasses.replace(optimizer, cosine=decays, horizon=steps)
 
 
@@ -139,6 +145,9 @@ def given(key: str, label: str, optimizer: OptimizerConfig, *, judged: bool = Fa
     """Return what is given as it is: its own learning rate is tuned by a factor, and its schedule.
 
     The first trial is the optimizer untouched.
+
+    Raises:
+        UsageError: If it is a pair (`GraftedOptimizer`), which has two rates and two schedules.
     """
     has_schedule = _has_schedule(optimizer)
     schedules: tuple[Schedule, ...] = ("own", "constant", "cosine")
@@ -159,7 +168,16 @@ def _has_schedule(optimizer: OptimizerConfig) -> bool:
         return rule.cosine or bool(rule.decay or rule.warmup_steps or rule.warmup_share)
     if isinstance(optimizer, NamedOptimizer):
         return optimizer.cosine or optimizer.warmup_steps > 0
+    if isinstance(optimizer, GraftedOptimizer):
+        raise _grafted()
     return optimizer.cosine
+
+
+def _grafted() -> UsageError:
+    return UsageError(
+        "A grafted optimizer has two learning rates and two schedules: judge its direction; the "
+        "table with equal step sizes compares directions alone."
+    )
 
 
 def _scaled(optimizer: OptimizerConfig, factor: float) -> OptimizerConfig:
@@ -168,6 +186,8 @@ def _scaled(optimizer: OptimizerConfig, factor: float) -> OptimizerConfig:
         return optimizer
     if isinstance(optimizer, Genome | ControllerConfig):
         return dataclasses.replace(optimizer, lr=optimizer.lr * factor)
+    if isinstance(optimizer, GraftedOptimizer):
+        raise _grafted()
     from optuna_evo.optimizers import default_lr
 
     groups = [

@@ -120,8 +120,10 @@ class Contests:
 
     def cost(self, steps: int) -> float:
         """Return the optimizer steps of all trainings, in trainings of so many steps."""
-        trials = (trial for job in self._jobs for trial in job.trials.values())
-        return sum(trial.user_attrs["optimizer_steps"] for trial in trials) / steps
+        # a test serves several tables where they ask for the same
+        jobs = {job.study.study_name: job for job in self._jobs}.values()
+        trials = (trial for job in jobs for trial in job.trials.values())
+        return sum(float(trial.user_attrs["optimizer_steps"]) for trial in trials) / steps
 
     def _best(self, job: Job, kind: str, who: Contestant, workload: Workload) -> Tuned:
         params, curve = tuned_params(job), tuning_curve(job, self._contest.terms.budget)
@@ -165,8 +167,6 @@ class Contests:
             key: self._contest.test(key[1], optimizers, workload, n_seeds)
             for key, (optimizers, workload) in self._configs().items()
         }
-        known = {job.study.study_name for job in self._tests.values()}
-        self._jobs = [job for job in self._jobs if job.study.study_name not in known]
         self._do(list(self._tests.values()))
         self.n_seeds = n_seeds
 

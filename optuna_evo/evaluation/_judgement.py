@@ -154,8 +154,12 @@ class Table:
                     metric=Interval.bootstrap(units_of(self._only(row.metrics, tasks), unit)),
                     difference=differences.get(row.key),
                     p_value=corrected.get(row.key, 1.0),
-                    steps=other and speed_up(times[ours.key], times[other], **how),
-                    seconds=other and speed_up(seconds[ours.key], seconds[other], **how),
+                    steps=None
+                    if other is None
+                    else speed_up(times[ours.key], times[other], **how),
+                    seconds=None
+                    if other is None
+                    else speed_up(seconds[ours.key], seconds[other], **how),
                     score=found[row.key].score(),
                     diverged=sum(cell in row.diverged for cell in cells) / len(cells),
                     reached=sum(t is not None for t in times[row.key].values()) / len(cells),

@@ -21,10 +21,12 @@ import numpy as np
 import optuna
 
 from optuna_evo.config import ControllerConfig
+from optuna_evo.config import GraftedOptimizer
 from optuna_evo.config import optimizer_from_dict
 from optuna_evo.config import optimizer_to_dict
 from optuna_evo.config import OptimizerConfig
 from optuna_evo.config import TrainingConfig
+from optuna_evo.evaluation._contestant import Schedule
 from optuna_evo.evaluation._contestant import scheduled
 from optuna_evo.evaluation._interval import Interval
 from optuna_evo.evaluation._trainings import Course
@@ -205,7 +207,8 @@ def tune_baseline(
 
     def configure(trial: optuna.trial.BaseTrial) -> Genome:
         lr = trial.suggest_float("lr", *lr_range, log=True)
-        schedule = trial.suggest_categorical("schedule", ("constant", "cosine"))
+        decays = trial.suggest_categorical("schedule", ("constant", "cosine")) == "cosine"
+        schedule: Schedule = "cosine" if decays else "constant"
         tuned = scheduled(dataclasses.replace(genome, lr=lr), schedule, objective.steps)
         assert isinstance(tuned, Genome)
         return tuned
@@ -229,6 +232,8 @@ def _judged(optimizer: OptimizerConfig) -> tuple[str, str, OptimizerConfig]:
         return "evolved", "evolved", optimizer
     if isinstance(optimizer, ControllerConfig):
         return f"learned {Path(optimizer.controller).name}", "given", optimizer
+    if isinstance(optimizer, GraftedOptimizer):
+        return "grafted", "given", optimizer
     names = " + ".join(group.optimizer for group in optimizer.groups)
     return f"torch {names}", "given", optimizer
 

@@ -74,12 +74,11 @@ def judge_stored(
         raise UsageError(f"`top` must be at least 1, got {top}.")
     candidates = _best_optimizers(stored, top) if what is None else [optimizer_of(what)]
     own = _own_workloads(stored)
-    unseen: Sequence[str | Workload] | None = tasks
-    if tasks is not None:
+    if tasks is None:
+        unseen = unseen_workloads(own)
+    else:
         unseen = [parse_workload(task, steps=spec.trainer.steps) for task in tasks]
         _check_unseen(unseen, own)
-    else:
-        unseen = unseen_workloads(own)
     of = spec.name if what is None else f"{spec.name}{JUDGE_PART} of {Path(what).name}"
     found = judge(
         candidates,
@@ -160,4 +159,4 @@ def _search_cost(stored: StoredStudy) -> float:
         for trial in trials
         if not REUSED_FROM.is_in(trial.user_attrs)
     ]
-    return n_cells * sum(shares)
+    return float(n_cells * sum(shares))

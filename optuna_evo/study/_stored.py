@@ -22,6 +22,7 @@ from optuna_evo.errors import StorageError
 from optuna_evo.errors import StudyMismatchError
 from optuna_evo.errors import UsageError
 from optuna_evo.evaluation import Book
+from optuna_evo.evaluation import JUDGE_PART
 from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
 from optuna_evo.plugins import Allowance
@@ -199,7 +200,7 @@ def load_study(
     """
     names = study_names(storage)
     if name not in names:
-        known = ", ".join(sorted(names)) or "none"
+        known = ", ".join(sorted(n for n in names if f"{JUDGE_PART}/" not in n)) or "none"
         raise UsageError(f"There is no study {name!r} in this database; there are: {known}.")
     study = open_study(name, storage)
     attrs = study.user_attrs

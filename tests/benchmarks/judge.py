@@ -4,8 +4,8 @@
 
 Reversal: on held-out tasks (an MLP on scikit-learn's digits, its pixels and labels permuted, its
 contrast and the scale of its weights drawn anew for each task) the published winner of 2025, as it
-was published, against Adam as it is usually used and against Adam tuned over 16 trials. Untuned
-Adam must lose to the published winner, and tuned Adam must win.
+was published, against Adam as it is usually used and against Adam tuned over --budget trials.
+Untuned Adam must lose to the published winner, and tuned Adam must win.
 
 Controls: AdamW tuned against the same AdamW at a thirtieth of its learning rate must win. AdamW
 against itself, either tuned over trials of its own, in so many repetitions on tasks of their own,
@@ -113,14 +113,14 @@ def tuned(key: str, genome: Genome) -> Contestant:
 Judge = Callable[..., Judgement]
 
 
-def reversal(run: Judge, n_tasks: int, steps: int) -> list[str]:
+def reversal(run: Judge, n_tasks: int, steps: int, budget: int) -> list[str]:
     """Return the lines of the table."""
     adam = catalog["adam"]
     found = run(
         fixed("published winner", dataclasses.replace(catalog["published_2025"], horizon=None)),
         [workload(i, steps) for i in range(n_tasks)],
         against=[fixed("Adam untuned", adam), tuned("Adam tuned", adam)],
-        budget=16,
+        budget=budget,
         seeds=1,
         name="reversal",
     )
@@ -197,9 +197,12 @@ def shown(interval: Interval) -> str:
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--tasks", "n_tasks", default=48, show_default=True)
 @click.option("--steps", default=1000, show_default=True)
+@click.option("--budget", default=16, show_default=True, help="Trials that tune Adam.")
 @click.option("--repetitions", default=20, show_default=True)
 @click.option("--only", type=click.Choice(["reversal", "better", "same"]), multiple=True)
-def main(out: Path, n_tasks: int, steps: int, repetitions: int, only: Sequence[str]) -> None:
+def main(
+    out: Path, n_tasks: int, steps: int, budget: int, repetitions: int, only: Sequence[str]
+) -> None:
     """Run what was asked for, and write DIR/judge.md."""
     out.mkdir(parents=True, exist_ok=True)
     storage = open_storage(f"sqlite:///{out / 'judge.db'}", create=True)
@@ -212,7 +215,7 @@ def main(out: Path, n_tasks: int, steps: int, repetitions: int, only: Sequence[s
         storage=storage,
     )
     parts = {
-        "reversal": lambda: reversal(run, n_tasks, steps),
+        "reversal": lambda: reversal(run, n_tasks, steps, budget),
         "better": lambda: known_better(run, 4, steps // 5),
         "same": lambda: no_better(run, repetitions, steps // 5),
     }
