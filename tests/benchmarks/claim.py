@@ -25,6 +25,7 @@ goes on where it was stopped.
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import fields
 from dataclasses import replace
 import functools
 import json
@@ -151,14 +152,16 @@ def genome_options(steps: int, own: Mapping[str, Any]) -> dict[str, Any]:
 def around(rule: Genome, trial: optuna.trial.BaseTrial, steps: int) -> Genome:
     """A rule with another learning rate, decay and warm-up."""
     warmup = trial.suggest_float("warm-up", 0.0, 0.4)
-    return replace(
-        rule,
-        lr=rule.lr * trial.suggest_float("lr factor", 0.1, 10, log=True),
-        weight_decay=trial.suggest_float("weight_decay", 1e-4, 3.0, log=True),
-        use_warmup=True,
-        warmup_steps=max(1, round(warmup * steps)),
-        horizon=steps,
-    )
+    values: dict[str, Any] = {
+        "lr": rule.lr * trial.suggest_float("lr factor", 0.01, 10, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-4, 3.0, log=True),
+        "use_warmup": True,
+        "warmup_steps": max(1, round(warmup * steps)),
+        "horizon": steps,
+    }
+    if "warmup_share" in {field.name for field in fields(rule)}:  # a rule warms up once
+        values["warmup_share"] = 0.0
+    return replace(rule, **values)
 
 
 def variants(rule: Genome, options: Mapping[str, Any], number: int, seed: int) -> list[Genome]:
