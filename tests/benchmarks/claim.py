@@ -7,7 +7,7 @@ Every contestant is a space of rules: "genome" is `suggest_genome` with `--space
 others are classic rules with all their numbers free (`CLASSICS`; always with cosine decay, the
 warm-up is one of the numbers). Each gets the same number of trials on the search tasks, the same
 seeds and the same re-evaluation. The search of genomes begins at the classic rules that were
-chosen and 2 batches of variants of theirs.
+chosen, at the `--starts` of the catalog with AdamW's numbers, and 2 batches of variants of theirs.
 
 1. `--trials` rules are tried, `--batch` at a time, on all search tasks with two seeds that are
    fresh in each batch. Their value is the mean of ln(validation loss / that of a fixed AdamW with
@@ -25,6 +25,7 @@ goes on where it was stopped.
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import fields
 from dataclasses import replace
 import functools
 import json
@@ -136,7 +137,7 @@ def genome_options(steps: int, own: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "max_terms": 4,
         "term_types": tuple(TermType.__members__),
-        "alpha": (-1.0, 2.0),
+        "alpha": (-1.0, 3.0),
         "lr": (1e-3, 0.3),
         "beta1": (0.0, 0.99),
         "beta2": (0.5, 0.9999),
@@ -151,21 +152,23 @@ def genome_options(steps: int, own: Mapping[str, Any]) -> dict[str, Any]:
 def around(rule: Genome, trial: optuna.trial.BaseTrial, steps: int) -> Genome:
     """A rule with another learning rate, decay and warm-up."""
     warmup = trial.suggest_float("warm-up", 0.0, 0.4)
-    return replace(
-        rule,
-        lr=rule.lr * trial.suggest_float("lr factor", 0.1, 10, log=True),
-        weight_decay=trial.suggest_float("weight_decay", 1e-4, 3.0, log=True),
-        use_warmup=True,
-        warmup_steps=max(1, round(warmup * steps)),
-        horizon=steps,
-    )
+    values: dict[str, Any] = {
+        "lr": rule.lr * trial.suggest_float("lr factor", 0.01, 10, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-4, 3.0, log=True),
+        "use_warmup": True,
+        "warmup_steps": max(1, round(warmup * steps)),
+        "horizon": steps,
+    }
+    if "warmup_share" in {field.name for field in fields(rule)}:  # a rule warms up once
+        values["warmup_share"] = 0.0
+    return replace(rule, **values)
 
 
 def variants(rule: Genome, options: Mapping[str, Any], number: int, seed: int) -> list[Genome]:
     """Return a rule, and it with other numbers and up to 2 more terms: starts of a search."""
     rng, found = np.random.default_rng([seed, number]), [rule]
     while len(found) < number:
-        terms = list(rule.terms)
+        terms = [Term(t.type, t.alpha * float(np.exp(rng.normal(0, 0.3)))) for t in rule.terms]
         for kind in rng.choice(options["term_types"], size=rng.integers(3), replace=False):
             if len(terms) < options["max_terms"]:
                 terms.append(Term(TermType[str(kind)], float(rng.uniform(-0.3, 0.7))))
@@ -184,6 +187,11 @@ def variants(rule: Genome, options: Mapping[str, Any], number: int, seed: int) -
             )
         )
     return found
+
+
+def _as(rule: Genome, tuned: Genome) -> Genome:
+    """Return the terms of a rule with the numbers and the schedule of a tuned one."""
+    return replace(tuned, terms=rule.terms, beta1=min(rule.beta1, 0.8))
 
 
 class Lab:
@@ -360,6 +368,7 @@ def _stage(file: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 @click.option("--steps", default=150, show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Of the searches.")
 @click.option("--against", default="adamw,nadamw", show_default=True, help=f"Of {[*CLASSICS]}.")
+@click.option("--starts", default="", help="Catalog rules whose terms the search tries first.")
 @click.option("--space-options", default="{}", help="JSON, for `suggest_genome`.")
 def main(out: Path, data_dir: Path | None, **o: Any) -> None:
     """Search, choose, report."""
@@ -376,8 +385,10 @@ def main(out: Path, data_dir: Path | None, **o: Any) -> None:
     for name, suggest in spaces.items():
         starts: list[dict[str, Any]] = []
         if name == "genome":
-            n_each = 2 * o["batch"] // len(chosen)
-            for number, rule in enumerate(chosen.values()):
+            known = [n for n in o["starts"].split(",") if n]
+            roots = [*chosen.values(), *(_as(catalog[n], chosen["adamw"]) for n in known)]
+            n_each = 2 * o["batch"] // len(roots)
+            for number, rule in enumerate(roots):
                 near = variants(rule, options, n_each, o["seed"] + number)
                 starts += [genome_params(each) for each in near]
         found = _stage(
