@@ -34,8 +34,9 @@ def with_pages(app: App, pages: "DashboardPages") -> App:
         path = environ.get("PATH_INFO", "")
         if environ.get("REQUEST_METHOD") != "GET":
             return app(environ, start_response)
-        if match := _FILE.fullmatch(path):
-            found = _tried(lambda: pages.artifact(int(match[1]), int(match[2]), match[3].lower()))
+        if file := _FILE.fullmatch(path):
+            study_id, trial_id, artifact_id = int(file[1]), int(file[2]), file[3].lower()
+            found = _tried(lambda: pages.artifact(study_id, trial_id, artifact_id))
             if found is not None:
                 headers = [
                     ("Content-Type", found.mimetype),
