@@ -1,11 +1,12 @@
 """What optuna-dashboard shows of our studies, made when somebody looks.
 
-Optuna-dashboard keeps notes among the attributes of a study: a sampler reads all of them with
-every ask, and the dashboard goes through all of them for every trial with every poll. With a note
-of 700 characters for each of 2,000 trials an ask takes 20 times as long (studies/LOG.md). So notes
-of trials, their pictures and tables are not stored. They are made from the trials when a page is
-opened: that costs a search nothing, is there for studies of any age, and cannot be out of date,
-lost in a copy or left behind by a deletion. What users write themselves goes before.
+Optuna-dashboard keeps notes among the attributes of a study, which samplers may read with every
+ask, and goes through all of them for every trial that it answers about. With a note of 800
+characters for each of 2,000 trials its answer takes ten times as long (0.6 s and 5.8 s, see
+studies/LOG.md), and 20,000 would take minutes. So notes of trials, their pictures and tables are
+not stored. They are made from the trials when a page is opened: that costs a search nothing, is
+there for studies of any age, and cannot be out of date, lost in a copy or left behind by a
+deletion. What users write themselves goes before.
 """
 
 from collections.abc import Callable
@@ -125,7 +126,7 @@ class _Page:
         self.seen = seen
         self._study_id = study_id
         self._stored = stored
-        self._configure = space_of(stored)
+        self._configure = _remembering(space_of(stored))
         self._trials: list[FrozenTrial] = []
         self._children: dict[int, list[int]] = {}
         self._best = -1
@@ -211,6 +212,21 @@ class _Page:
 
     def _n_ended(self) -> int:
         return sum(trial.state.is_finished() for trial in self._trials)
+
+
+def _remembering(configure: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a search space that rebuilds what a finished trial trained with once."""
+    known: dict[object, Any] = {}
+
+    def find(trial: FrozenTrial) -> Any:
+        if not trial.state.is_finished():
+            return configure(trial)
+        key = (trial.number, trial.datetime_complete)
+        if key not in known:
+            known[key] = configure(trial)
+        return known[key]
+
+    return find
 
 
 def _files(number: int) -> list[dict[str, Any]]:
