@@ -135,16 +135,12 @@ class SegmentRun:
 
     def records(self) -> list[Mapping[str, Any]]:
         """Return the steps, losses, gradient norm and seconds of each member's segment."""
-        columns = (
-            self._members,
-            self._cohort.losses(),
-            self._cohort.grad_norms(),
-            self._cohort.curves(points_for(1)),
-        )
+        columns = (self._members, self._cohort.losses(), self._cohort.grad_norms())
         name, step = self._objective.task.name, self._cohort.step
+        curves = self._cohort.curves(points_for(1))
         return [
             self._record(*each) | loss_curve_record(step, {name: [curve]})
-            for *each, curve in zip(*columns, strict=True)
+            for each, curve in zip(zip(*columns, strict=True), curves, strict=True)
         ]
 
     def checkpoint(self, member: int) -> Checkpoint:

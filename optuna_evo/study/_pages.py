@@ -1,15 +1,18 @@
 """What optuna-dashboard shows of our studies, made when somebody looks.
 
-Optuna-dashboard keeps notes among the attributes of a study: a sampler reads all of them with
-every ask, and the dashboard goes through all of them for every trial with every poll. With a note
-of 700 characters for each of 2,000 trials an ask takes 20 times as long (studies/LOG.md). So notes
-of trials, their pictures and tables are not stored. They are made from the trials when a page is
-opened: that costs a search nothing, is there for studies of any age, and cannot be out of date,
-lost in a copy or left behind by a deletion. What users write themselves goes before.
+Optuna-dashboard keeps notes among the attributes of a study, which samplers may read with every
+ask, and goes through all of them for every trial that it answers about. With a note of 800
+characters for each of 2,000 trials its answer takes ten times as long (0.6 s and 5.8 s, see
+studies/LOG.md), and 20,000 would take minutes. So notes of trials, their pictures and tables are
+not stored. They are made from the trials when a page is opened: that costs a search nothing, is
+there for studies of any age, and cannot be out of date, lost in a copy or left behind by a
+deletion. What users write themselves goes before.
 """
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
+import contextlib
 import threading
 from typing import Any
 from typing import NamedTuple
@@ -43,6 +46,8 @@ __all__ = ["Artifact", "DashboardPages"]
 # Ids of artifacts as the dashboard wants them; real ones are random UUIDs.
 _PICTURE_ID = "00000000-0000-4000-8000-0000000000a1"
 _TABLE_ID = "00000000-0000-4000-8000-0000000000a2"
+# What a value raises that anybody may have written into the database.
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 _GENERATION = 10  # trials between two drawings of figures, where a sampler has no generations
 
 
@@ -125,7 +130,7 @@ class _Page:
         self.seen = seen
         self._study_id = study_id
         self._stored = stored
-        self._configure = space_of(stored)
+        self._configure = _remembering(space_of(stored))
         self._trials: list[FrozenTrial] = []
         self._children: dict[int, list[int]] = {}
         self._best = -1
@@ -162,9 +167,10 @@ class _Page:
         kept = [each for each in stored if each["id"] == CONTROLLER_ID]
         is_due = not self._figures or n_ended - self._drawn_at >= every
         if n_ended != self._drawn_at and (is_due or is_over):
-            found = study_figures(self._stored, self._configure, room=4 - len(kept))
-            self._figures = {name: figure.to_json() for name, figure in found.items()}
             self._drawn_at = n_ended
+            with contextlib.suppress(*_DAMAGED):
+                found = study_figures(self._stored, self._configure, room=4 - len(kept))
+                self._figures = {name: figure.to_json() for name, figure in found.items()}
         ours = [{"id": name, "graph_object": text} for name, text in self._figures.items()]
         return [*ours, *kept, *(each for each in stored if each["id"] not in FIGURE_IDS)]
 
@@ -186,7 +192,7 @@ class _Page:
         """Return the course of a trial; None if there is nothing to draw."""
         self.look()
         trial = next((t for t in self._trials if t._trial_id == trial_id), None)
-        if trial is None or not has_curves(trial, self._trials):
+        if trial is None or not _has_curves(trial, self._trials):
             return None
         return curves_of(trial, self._trials)
 
@@ -197,7 +203,7 @@ class _Page:
         key = (ended, len(children), number == self._best)
         known = self._notes.get(number)
         if known is None or known[0] != key:
-            has_files = has_curves(trial, self._trials)
+            has_files = _has_curves(trial, self._trials)
             address = f"/artifacts/{self._study_id}/{trial._trial_id}/{_PICTURE_ID}"
             place = TrialPlace(
                 page=f"/dashboard/studies/{self._study_id}/trials?numbers=",
@@ -205,12 +211,40 @@ class _Page:
                 children=children,
                 picture=address if has_files else "",
             )
-            config = self._configure(trial) if trial.params else None
-            known = self._notes[number] = (key, trial_note(trial, config, place), has_files)
+            known = self._notes[number] = (key, self._described(trial, place), has_files)
         return known[1], known[2]
+
+    def _described(self, trial: FrozenTrial, place: TrialPlace) -> str:
+        """Return a trial's note; one that somebody has damaged does not hide the others."""
+        try:
+            config = self._configure(trial) if trial.params else None
+            return trial_note(trial, config, place)
+        except _DAMAGED as error:
+            return f"A value in this trial is none that we wrote ({type(error).__name__})."
 
     def _n_ended(self) -> int:
         return sum(trial.state.is_finished() for trial in self._trials)
+
+
+def _has_curves(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    with contextlib.suppress(*_DAMAGED):
+        return has_curves(trial, trials)
+    return False
+
+
+def _remembering(configure: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a search space that rebuilds what a finished trial trained with once."""
+    known: dict[object, Any] = {}
+
+    def find(trial: FrozenTrial) -> Any:
+        if not trial.state.is_finished():
+            return configure(trial)
+        key = (trial.number, trial.datetime_complete)
+        if key not in known:
+            known[key] = configure(trial)
+        return known[key]
+
+    return find
 
 
 def _files(number: int) -> list[dict[str, Any]]:

@@ -322,6 +322,24 @@ def test_studies_of_others_and_damaged_ones_are_shown_as_the_dashboard_has_them(
     assert server.get("/api/studies/77")[0].startswith("404")
 
 
+def test_a_damaged_trial_does_not_hide_the_others(storage: Any) -> None:
+    stored = study_of(storage)
+    study = stored.study
+    for attrs in ({"accuracies": {"a": 3}}, {"accuracies": {"a": ["x"]}}, {"accuracy_a": "x"}):
+        study._storage.create_new_trial(
+            study._study_id,
+            optuna.trial.create_trial(
+                value=0.1,
+                user_attrs=attrs,
+                system_attrs={LOSS_CURVE.key: {"losses": {"a": [[]]}}, "GASampler:ticket": 7},
+            ),
+        )
+    seen = Server(storage).study()
+    notes = [trial["note"]["body"] for trial in seen["trials"]]
+    assert all("w ← w" in note for note in notes[:3]) and all(notes[3:])
+    assert "is none that we wrote" in notes[3] and "is none that we wrote" in notes[4]
+
+
 def test_code_of_a_stored_spec_is_not_run_for_a_look(storage: Any) -> None:
     study_of(storage, "own")
     seen = Server(storage).study()
