@@ -36,11 +36,23 @@ from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
 import pandas as pd
 
+from tests.benchmarks import source_tables
+
 
 LCBENCH_TASKS = ("3945", "126026", "167152", "168329", "189354", "189906")
 MORE_LCBENCH_TASKS = ("34539", "126025", "146212", "168331", "168868", "168910")
 LCBENCH_EPOCH = 52
-FAMILIES = ("hpobench", "hpolib", "nas201", "adaboost", "deepar", "lcbench")
+FAMILIES = (
+    "hpobench",
+    "hpolib",
+    "nas201",
+    "adaboost",
+    "deepar",
+    "lcbench",
+    "taskset",
+    "nmt",
+    "glmnet",
+)
 N_REFERENCE = 50_000  # random configurations that stand for the LCBench space
 
 
@@ -104,6 +116,12 @@ def load_family(folder: Path, family: str) -> list[Table]:
             return _nas201(folder)
         case "lcbench":
             return load_lcbench(folder, LCBENCH_TASKS + MORE_LCBENCH_TASKS)
+        case "taskset":
+            return [_records_table(*records) for records in source_tables.taskset(folder)]
+        case "nmt":
+            return [_records_table(*records) for records in source_tables.nmt(folder)]
+        case "glmnet":
+            return [_smooth_table(*model) for model in source_tables.glmnet(folder)]
     raise ValueError(f"No family {family!r}; there are {', '.join(FAMILIES)}.")
 
 
@@ -211,18 +229,20 @@ def _deepar(folder: Path) -> list[Table]:
         c: FloatDistribution(float(low[c]), float(high[c])) for c in columns
     }
     return [
-        _nearest_table(f"deepar/{name}", part[columns], part["metric_CRPS"].to_numpy(), space)
+        _records_table(
+            f"deepar/{name}", part[columns].to_numpy(), part["metric_CRPS"].to_numpy(), space
+        )
         for name, part in frame.groupby("task")
     ]
 
 
-def _nearest_table(
-    name: str, configs: pd.DataFrame, values: NDArray[np.float64], space: dict[str, Any]
+def _records_table(
+    name: str, configs: NDArray[np.float64], values: NDArray[np.float64], space: dict[str, Any]
 ) -> Table:
     """Answer with the nearest recorded configuration, in units of the ranges."""
     low = np.array([d.low for d in space.values()])
     width = np.array([d.high - d.low for d in space.values()])
-    recorded = (configs.to_numpy() - low) / width
+    recorded = (configs - low) / width
 
     def lookup(params: Mapping[str, Any]) -> float:
         place = (np.array([params[k] for k in space]) - low) / width
@@ -232,9 +252,26 @@ def _nearest_table(
     rng = np.random.default_rng(0)
     drawn = rng.random((2_000, len(width)))
     nearest = ((recorded[None] - drawn[:, None]) ** 2).sum(axis=2).argmin(axis=1)
+    family = name.split("/")[0]
     return Table(
-        name, "deepar", space, lookup, float(values.min()), float(np.median(values[nearest]))
+        name, family, space, lookup, float(values.min()), float(np.median(values[nearest]))
     )
+
+
+def _smooth_table(
+    name: str,
+    space: dict[str, Any],
+    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> Table:
+    """Answer with a model of few parameters; its best is that of many random configurations."""
+    rng = np.random.default_rng(0)
+    values = predict(source_tables.draw_rows(space, source_tables.N_REFERENCE, rng))
+
+    def lookup(params: Mapping[str, Any]) -> float:
+        return float(predict(np.array([[params[key] for key in space]]))[0])
+
+    best, median = float(values.min()), float(np.median(values))
+    return Table(name, name.split("/")[0], space, lookup, best, median)
 
 
 def load_lcbench(folder: Path, tasks: tuple[str, ...] = LCBENCH_TASKS) -> list[Table]:

@@ -2,7 +2,8 @@
 
 A target of one data set may learn from the studies of the other data sets of its family. There are
 five databases of each family, with other seeds, which the seeds of a benchmark use in turns; of
-the families of more than ten data sets two or three.
+the families of more than ten data sets two or three. Seeds from 100 on, on which choices are made,
+have databases of their own.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,11 @@ TARGETS = {
     "adaboost": 5,  # of 47, evenly
     "deepar": 5,  # of 11, evenly
     "lcbench": 5,  # of 12
+    "taskset": 6,
+    "nmt": 3,
+    "glmnet": 4,
 }
+FIRST_FOR_CHOICES = 100  # seeds and databases from here on are for choices, never for reports
 
 
 @cache
@@ -64,6 +69,8 @@ def source_studies(folder: Path, cache_dir: Path, target: str, seed: int) -> lis
     """Return the studies of the other data sets, from their database."""
     family = target.split("/")[0]
     replicate = seed % N_DATABASES.get(family, N_DATABASES_OF_OTHERS)
+    if seed >= FIRST_FOR_CHOICES:
+        replicate += FIRST_FOR_CHOICES
     studies = read_database(folder, cache_dir, family, replicate)
     return [study for name, study in studies.items() if name != target]
 
