@@ -69,12 +69,14 @@ def study_import(
     """
     from optuna_evo.search import database_exists
     from optuna_evo.search import default_url
+    from optuna_evo.spec import StudySpec
     from optuna_evo.study import check_free
     from optuna_evo.study import read_runs
     from optuna_evo.study import read_space
     from optuna_evo.study import store_runs
 
     quiet_optuna()
+    StudySpec(name=name)  # says what is wrong with a name before there is a database
     if database_exists(storage or default_url()):
         check_free(name, open_database(storage))
     runs = read_runs(

@@ -68,8 +68,8 @@ class Price:
         return self.log_cost(candidates) - np.where(steps < NO_GAIN, steps, soft)
 
 
-def check_cost(cost: str | None) -> None:
-    """Raise if an argument `cost` is none.
+def checked_cost(cost: str | None) -> str | None:
+    """Return an argument `cost` as it is.
 
     Raises:
         ValueError: If it is no text, or an empty one.
@@ -78,6 +78,7 @@ def check_cost(cost: str | None) -> None:
         raise ValueError(
             f'`cost` must be "seconds" or the name of a user attribute of trials, got {cost!r}.'
         )
+    return cost
 
 
 def cost_of(trial: FrozenTrial, cost: str) -> float:

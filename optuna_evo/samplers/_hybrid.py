@@ -12,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_evo.attributes import PROPOSED_BY
-from optuna_evo.samplers._cost import check_cost
+from optuna_evo.samplers._cost import checked_cost
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
@@ -154,8 +154,7 @@ class HybridSampler(BaseSampler):
         self._stage = ThompsonStage(min_correlation=min_correlation)
         self._n_genetic = population_size * n_generations
         self._n_offspring = n_offspring
-        check_cost(cost)
-        self._cost = cost
+        self._cost = checked_cost(cost)
         self._n_startup_trials = n_startup_trials
         self._n_first = len(first)
         self._entropy = entropy(seed)

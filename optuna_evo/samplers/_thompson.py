@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
-from optuna_evo.samplers._cost import check_cost
+from optuna_evo.samplers._cost import checked_cost
 from optuna_evo.samplers._design import Start
 from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._first import read_first
@@ -93,8 +93,7 @@ class ThompsonSampler(BaseSampler):
             raise ValueError(f"`n_candidates` must be at least 10, but got {n_candidates=}.")
         self._n_startup_trials = n_startup_trials
         self._counts = Counts.of(n_candidates)
-        check_cost(cost)
-        self._cost = cost
+        self._cost = checked_cost(cost)
         self._seed = entropy(seed)
         self._start = Start(self._seed, read_first(first))
         self._memory = LastResult[Kernel]()

@@ -47,7 +47,7 @@ from tests.benchmarks.tables import load_tables
 from tests.benchmarks.tables import Table
 
 
-BUDGETS = (5, 10, 25, 50, 100)
+BUDGETS = (5, 10, 20, 30, 50, 100)
 MOST_TRIALS = 400
 COST = "cost"
 N_REFERENCE = 2_000

@@ -90,6 +90,16 @@ def test_a_wrong_option_is_refused_in_one_line(
     assert not (folder / "optuna_evo.db").exists() and out == ""
 
 
+@pytest.mark.parametrize("name", [" ", "n" * 600, "a\0b"])
+def test_a_name_that_no_study_can_have_leaves_nothing(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.csv").write_text(CSV)
+    code, _, err = call(capsys, "study", "import", name, "a.csv", *COMMAND)
+    assert code == 2 and "`name` must" in err and err.count("\n") == 1
+    assert not (folder / "optuna_evo.db").exists()
+
+
 def test_what_a_file_says_is_shown_and_never_taken_for_more(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

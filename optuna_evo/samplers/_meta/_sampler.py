@@ -19,7 +19,7 @@ from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.attributes import SOURCE_WEIGHTS
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._candidates import Counts
-from optuna_evo.samplers._cost import check_cost
+from optuna_evo.samplers._cost import checked_cost
 from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
@@ -112,8 +112,7 @@ class MetaPriorSampler(BaseSampler):
             standard deviation in its units. For categories `{"center": "adam"}`, or relative
             weights: `{"weights": {"adam": 3, "sgd": 1}}`.
         cost:
-            What a trial costs: a user attribute with a positive number, or "seconds", its
-            duration; see `HybridSampler`. The base, if it is another sampler, has its own.
+            What a trial costs, see `HybridSampler`. The base, if it is another, has its own.
         seed:
             Seed of all draws; None takes a new one. The base has its own.
 
@@ -148,8 +147,7 @@ class MetaPriorSampler(BaseSampler):
         self._sources = _with_own_names(read)
         self._base = base
         self._priors = read_priors(priors)
-        check_cost(cost)
-        self._cost = cost
+        self._cost = checked_cost(cost)
         self._seed = entropy(seed)
         self._known: tuple[tuple[object, ...], Knowledge | None] | None = None
         self._kernels = LastResult[Kernel]()
