@@ -18,6 +18,7 @@ from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._first import read_first
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
+from optuna_evo.samplers._history import read_space
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._streams import entropy
 from optuna_evo.samplers._streams import place
@@ -100,7 +101,7 @@ class ThompsonSampler(BaseSampler):
     ) -> dict[str, BaseDistribution]:
         """Return every parameter that a finished trial has had."""
         self._raise_error_if_multi_objective(study)
-        return dict(read_history(study, trial).space)
+        return read_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
