@@ -35,7 +35,8 @@ class ThompsonSampler(BaseSampler):
     (log) scale, categories as exchangeable arms that share what is known of each other,
     conditional parameters only where they apply. Each ask draws one function from it and takes the
     best of a few hundred candidates, so workers that ask together try different things by
-    themselves. Every second draw's candidates are all near the best trials.
+    themselves. Every second draw's candidates are all near the best trials, unless constraints
+    bind.
 
     All state is in the study: with the same seed a trial is a function of the trials before it, in
     any process. Up to `n_startup_trials` complete trials, and for parameters that no trial has had
@@ -148,9 +149,10 @@ def propose(
 ) -> dict[str, Any]:
     """Return the parameters at which one posterior draw is best."""
     belief = believe(history, memory, constraints)
-    if history.n_earlier % 2:
+    if history.n_earlier % 2 and belief.feasibility is None:
         # Far away the posterior is wide, and of many candidates there a draw's best is one, the
-        # more so the more parameters there are: every second draw stays near what did well.
+        # more so the more parameters there are: every second draw stays near what did well. Where
+        # constraints bind, that is at their edge.
         counts = counts.near
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
     candidates = belief.shortlist(drafted[belief.fresh(drafted)])
