@@ -43,7 +43,7 @@ def most_promising(
         rng: Source of randomness.
     """
     if belief.best_target is None:
-        # Nothing is feasible yet. The probability that it is would be highest where least is known.
+        # The probability of being feasible would be highest where least is known.
         listed = belief.shortlist(candidates)
         return np.asarray(listed[belief.nominate(belief.features(listed), 1, rng)[0]])
     scores = promise(belief, candidates, learner)
