@@ -18,11 +18,15 @@ __all__ = ["check_first", "fitted", "read_first"]
 Configurations = Sequence[Mapping[str, Any]]
 
 
-def read_first(first: Configurations) -> tuple[dict[str, Any], ...]:
+def read_first(first: Configurations, *, at_most: int | None = None) -> tuple[dict[str, Any], ...]:
     """Read a list of configurations; whether they fit is known when parameters are suggested.
 
+    Args:
+        first: The list.
+        at_most: The size of the first generation, if there is one.
+
     Raises:
-        ValueError: If it is not a list of tables of parameters.
+        ValueError: If it is not a list of tables of parameters, or too long.
     """
     if isinstance(first, str | Mapping) or not isinstance(first, Sequence):
         raise ValueError(
@@ -37,6 +41,11 @@ def read_first(first: Configurations) -> tuple[dict[str, Any], ...]:
                 "`first` must hold configurations, tables of parameters such as "
                 f'{{"lr": 0.001}}, got {configuration!r}.'
             )
+    if at_most is not None and len(first) > at_most:
+        raise ValueError(
+            f"`first` must hold at most `population_size` configurations, got {len(first)} for "
+            f"{at_most}: they are generation 0."
+        )
     return tuple(dict(configuration) for configuration in first)
 
 

@@ -22,6 +22,9 @@ from optuna_evo.samplers._rank import total_violation
 from optuna_evo.samplers._retries import replaced
 
 
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
 @dataclass(frozen=True)
 class Observation:
     """A finished trial with a loss to learn from, lower is better, and its constraints."""
@@ -125,6 +128,18 @@ def read_history(
         n_complete=len(complete),
         n_earlier=sum(t.number < asking and t.state != TrialState.FAIL for t in others),
     )
+
+
+def read_space(study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    """Return the space of the history that `trial` may learn from."""
+    trials = study.get_trials(deepcopy=False)
+    given_back = replaced(trials)
+    union: dict[str, BaseDistribution] = {}
+    for t in trials:
+        if t.state in FINISHED and t.number != trial.number and t.number not in given_back:
+            if t.state != TrialState.COMPLETE or t.value is not None:
+                union.update(t.distributions)
+    return {name: union[name] for name in sorted(union) if not union[name].single()}
 
 
 def _last_loss(trial: FrozenTrial, sign: float) -> float:

@@ -16,7 +16,8 @@ from optuna_evo.samplers._cost import checked_cost
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
-from optuna_evo.samplers._retries import n_places
+from optuna_evo.samplers._history import read_space
+from optuna_evo.samplers._retries import has_places
 from optuna_evo.samplers._retries import place_of
 from optuna_evo.samplers._stage import ThompsonStage
 from optuna_evo.samplers._streams import entropy
@@ -175,7 +176,7 @@ class HybridSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         if self._is_genetic(study, trial):
             return self._genetic.infer_relative_search_space(study, trial)
-        return dict(read_history(study, trial).space)
+        return read_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -215,7 +216,7 @@ class HybridSampler(BaseSampler):
         if trial.number < self._n_genetic:
             return True
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        return n_places(trials, place_of(trial)) < self._n_genetic
+        return not has_places(trials, place_of(trial), self._n_genetic)
 
     def _explore(self, study: Study, trial: FrozenTrial, history: History) -> tuple[Params, str]:
         """Return the child to evaluate, and where it comes from."""

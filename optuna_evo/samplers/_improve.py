@@ -34,7 +34,7 @@ def most_promising(
     learner: TrainedMetaLearner | None,
     rng: np.random.Generator,
 ) -> Array:
-    """Return the units to try, (d,).
+    """Return the units to try, (d,); those of a posterior draw as long as nothing is feasible.
 
     Args:
         belief: What is known.
@@ -42,6 +42,10 @@ def most_promising(
         learner: A trusted meta-learner has a share in what is expected; None without one.
         rng: Source of randomness.
     """
+    if belief.best_target is None:
+        # The probability of being feasible would be highest where least is known.
+        listed = belief.shortlist(candidates)
+        return np.asarray(listed[belief.nominate(belief.features(listed), 1, rng)[0]])
     scores = promise(belief, candidates, learner)
     if belief.encoding.n_configurations <= MAX_GRID:
         return np.asarray(candidates[scores.argmax()])

@@ -6,13 +6,14 @@ To a sampler a trial and its copies are one: it has the place of the first of th
 
 from collections.abc import Iterable
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
 
-__all__ = ["is_copy", "n_places", "place_of", "replaced"]
+__all__ = ["has_places", "is_copy", "n_places", "place_of", "replaced"]
 
 _HISTORY: Final = "retry_history"  # numbers, the first trial first
 
@@ -45,3 +46,9 @@ def n_places(trials: Sequence[FrozenTrial], before: int) -> int:
         place_of(t) for t in trials if t.state == TrialState.FAIL and t.number not in given_back
     }
     return sum(not is_copy(t) and t.number not in failed for t in trials[:before])
+
+
+def has_places(trials: Sequence[FrozenTrial], before: int, n: int) -> bool:
+    """Tell whether at least n trials before a place have not failed, mostly from the first n."""
+    sure = (t for t in trials[:before] if t.state != TrialState.FAIL and not is_copy(t))
+    return sum(1 for _ in islice(sure, n)) == n or n_places(trials, before) >= n

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 MAX_ROWS = 256  # observations that the posterior is conditioned on
-MAX_FIT_ROWS = 128  # observations that the kernel is fitted to
+MAX_FIT_ROWS = 96  # observations that the kernel is fitted to
 REFIT_ALWAYS_UP_TO = 30
 REFIT_GROWTH = 1.1  # above that: only after this growth of the study
 
@@ -31,9 +31,15 @@ def spread_rows(merits: Array, limit: int) -> NDArray[np.intp]:
     return np.flatnonzero(chosen)
 
 
-def fit_size(n: int) -> int:
-    """Return how many observations the kernel in use at n is fitted to."""
-    if n <= REFIT_ALWAYS_UP_TO:
+def fit_size(n: int, *, between: bool = False) -> int:
+    """Return how many observations the kernel in use at n is fitted to.
+
+    Args:
+        n: Number of observations.
+        between: For a second model, so that no ask fits both.
+    """
+    start = REFIT_ALWAYS_UP_TO * (math.sqrt(REFIT_GROWTH) if between else 1.0)
+    if n <= start:
         return n
-    steps = math.floor(math.log(n / REFIT_ALWAYS_UP_TO) / math.log(REFIT_GROWTH))
-    return min(n, math.floor(REFIT_ALWAYS_UP_TO * REFIT_GROWTH**steps))
+    steps = math.floor(math.log(n / start) / math.log(REFIT_GROWTH))
+    return min(n, math.floor(start * REFIT_GROWTH**steps))

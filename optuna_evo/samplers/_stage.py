@@ -32,7 +32,7 @@ from optuna_evo.surrogates import TrainedMetaLearner
 __all__ = ["ThompsonStage"]
 
 MIN_TO_LEARN = 15  # observations before the meta-learner is trained at all
-MAX_LEARNER_ROWS = 512  # observations that it is trained on
+MAX_LEARNER_ROWS = 128  # observations that it is trained on
 COUNTS = Counts(everywhere=400, local=400, crossed=100)
 
 Array = NDArray[np.float64]
@@ -94,7 +94,7 @@ class ThompsonStage:
 
     def _trained(self, belief: Belief) -> TrainedMetaLearner | None:
         """Return the meta-learner if it may be trusted."""
-        size = fit_size(len(belief.targets))
+        size = fit_size(len(belief.targets), between=True)
         if size < MIN_TO_LEARN:
             return None
         violations = belief.violations[:size]

@@ -19,6 +19,7 @@ from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._first import read_first
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
+from optuna_evo.samplers._history import read_space
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._streams import entropy
 from optuna_evo.samplers._streams import place
@@ -35,7 +36,8 @@ class ThompsonSampler(BaseSampler):
     (log) scale, categories as exchangeable arms that share what is known of each other,
     conditional parameters only where they apply. Each ask draws one function from it and takes the
     best of a few hundred candidates, so workers that ask together try different things by
-    themselves. Every second draw's candidates are all near the best trials.
+    themselves. Every second draw's candidates are all near the best trials, unless constraints
+    bind.
 
     All state is in the study: with the same seed a trial is a function of the trials before it, in
     any process. Up to `n_startup_trials` complete trials, and for parameters that no trial has had
@@ -107,7 +109,7 @@ class ThompsonSampler(BaseSampler):
     ) -> dict[str, BaseDistribution]:
         """Return every parameter that a finished trial has had."""
         self._raise_error_if_multi_objective(study)
-        return dict(read_history(study, trial).space)
+        return read_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -154,9 +156,10 @@ def propose(
 ) -> dict[str, Any]:
     """Return the parameters at which one posterior draw is best."""
     belief = believe(history, memory, constraints)
-    if history.n_earlier % 2:
+    if history.n_earlier % 2 and belief.feasibility is None:
         # Far away the posterior is wide, and of many candidates there a draw's best is one, the
-        # more so the more parameters there are: every second draw stays near what did well.
+        # more so the more parameters there are: every second draw stays near what did well. Where
+        # constraints bind, that is at their edge.
         counts = counts.near
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
     candidates = belief.shortlist(drafted[belief.fresh(drafted)])

@@ -5,6 +5,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
+from optuna.trial import TrialState
 import pytest
 
 from optuna_evo.samplers._belief import believe
@@ -14,6 +15,7 @@ from optuna_evo.samplers._candidates import make_candidates
 from optuna_evo.samplers._candidates import unseen
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
+from optuna_evo.samplers._history import read_space
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._rows import fit_size
 from optuna_evo.samplers._rows import MAX_ROWS
@@ -44,6 +46,25 @@ def test_the_posterior_of_a_long_study_stays_small() -> None:
     belief = believe(_history(600), LastResult[Kernel]())
     assert len(belief.units) == 600
     assert len(belief.posterior.features) == MAX_ROWS
+
+
+def test_no_ask_of_a_long_study_fits_two_models() -> None:
+    sizes = range(40, 2_000)
+    kernel = {n for n in sizes if fit_size(n) != fit_size(n - 1)}
+    learner = {n for n in sizes if fit_size(n, between=True) != fit_size(n - 1, between=True)}
+    assert kernel and learner and not kernel & learner
+
+
+def test_the_space_alone_is_that_of_the_history() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for number in range(6):
+        trial = study.ask({f"x{number}": FloatDistribution(0, 1), "one": IntDistribution(1, 1)})
+        if number != 2:
+            failed = TrialState.FAIL if number == 4 else None
+            study.tell(trial, None if failed else 1.0, state=failed)
+    asking = study.trials[2]
+    assert read_space(study, asking) == read_history(study, asking).space
+    assert read_space(study, asking).keys() == {"x0", "x1", "x3", "x5"}
 
 
 def test_a_joint_draw_is_over_a_short_list() -> None:

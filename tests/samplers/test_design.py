@@ -11,6 +11,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.distributions import FloatDistribution
 from optuna.distributions import IntDistribution
 from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
 import pytest
 
 from optuna_evo.errors import UsageError
@@ -144,6 +145,22 @@ def test_a_configuration_that_does_not_fit_is_refused_in_one_line(make: Make) ->
 def test_what_is_no_list_of_configurations_is_refused(make: Make, first: Any) -> None:
     with pytest.raises(ValueError, match="^`first` must "):
         make(first=first)
+
+
+def test_a_generation_holds_only_so_many_of_a_users_configurations() -> None:
+    with pytest.raises(ValueError, match="`first` must hold at most `population_size`"):
+        GASampler(population_size=2, first=[{"x": 1}] * 3)
+
+
+def test_a_configuration_that_failed_is_not_tried_again() -> None:
+    study = optuna.create_study(
+        study_name="s", sampler=GASampler(population_size=4, first=[{"rate": 0.1}], seed=0)
+    )
+    trial = study.ask()
+    assert trial.suggest_float("rate", 1e-6, 1.0, log=True) == 0.1
+    study.tell(trial, state=TrialState.FAIL)
+    rates = [study.ask().suggest_float("rate", 1e-6, 1.0, log=True) for _ in range(4)]
+    assert 0.1 not in rates
 
 
 @pytest.mark.parametrize(

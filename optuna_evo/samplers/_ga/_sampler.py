@@ -216,7 +216,7 @@ class GASampler(BaseGASampler):
         self._lists = lists if isinstance(lists, str) else dict(lists)
         self._reevaluate_elites = reevaluate_elites
         self._seed = seed
-        self._start = Start(entropy(seed), read_first(first))
+        self._start = Start(entropy(seed), read_first(first, at_most=population_size))
         self._cache = PopulationCache()
 
     def reseed_rng(self) -> None:
