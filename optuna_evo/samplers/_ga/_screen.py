@@ -75,7 +75,7 @@ class Screen:
         space: dict[str, BaseDistribution] = {}
         for _, distributions, _ in trials:
             space.update(distributions)
-        params = [trials[k][0] for k in seen]
+        params = [trials[k][0] for k in seen.tolist()]
         self._encoding = _BagEncoding(space, specs, params)
         units = self._encoding.units(params)
         self._rules = learn_rules(units)
