@@ -37,7 +37,10 @@ def with_a_source(study: optuna.Study) -> BaseSampler:
 
 
 SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
-    "GA": lambda: GASampler(population_size=5, reevaluate_elites=True, seed=0),
+    "GA": lambda: GASampler(population_size=4, n_startup_trials=8, reevaluate_elites=True, seed=0),
+    "GA-annealed": lambda: GASampler(
+        population_size=5, reevaluate_elites=True, operators="annealed", seed=0
+    ),
     "Thompson": lambda: ThompsonSampler(n_startup_trials=5, seed=0),
     "Hybrid": lambda: HybridSampler(population_size=3, n_generations=2, seed=0),
     "Recurrence": lambda: RecurrenceSampler(population_size=4, anneal={"x": 0.9}, seed=0),

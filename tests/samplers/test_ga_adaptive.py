@@ -12,8 +12,10 @@ import pytest
 from optuna_evo.samplers import GASampler
 from optuna_evo.samplers._ga._adaptive import breed_adaptive
 from optuna_evo.samplers._ga._adaptive import draw_step
+from optuna_evo.samplers._ga._heritage import best_of_each
 from optuna_evo.samplers._ga._heritage import donors
 from optuna_evo.samplers._ga._heritage import latest_successes
+from optuna_evo.samplers._ga._heritage import structure
 from optuna_evo.samplers._ga._lists import ListSpec
 from optuna_evo.samplers._ga._operators import Rates
 from optuna_evo.samplers._ga._screen import Screen
@@ -129,6 +131,25 @@ def test_successes_are_children_better_than_their_mothers_the_last_ones_first() 
 def test_donors_are_the_best_trials_that_have_a_parameter() -> None:
     best = [{"a": 1}, {"a": 2, "b": 1}, {"a": 3}, {"a": 4, "b": 2}]
     assert donors(best, 2) == {"a": [1, 2, 3], "b": [1, 2]}
+
+
+def test_the_first_of_each_structure_comes_before_copies_of_the_best() -> None:
+    pairs = [(1, "a"), (2, "a"), (3, "b"), (4, "a"), (5, "c"), (6, "b")]
+    assert best_of_each(pairs, 3) == [1, 3, 5]
+    assert best_of_each(pairs, 5) == [1, 3, 5, 2, 4]
+    assert best_of_each([(1, "a")], 4) == [1]
+
+
+def test_a_structure_is_the_set_of_kinds_and_categories() -> None:
+    one, other = genome([("a", 1.0), ("b", 2.0)]), genome([("b", -3.0), ("a", 0.0)], lr=1e-2)
+    first, same, flag, fewer = (
+        structure(
+            optuna.trial.create_trial(value=0.0, params=p, distributions={n: SPACE[n] for n in p})
+        )
+        for p in (one, other, {**one, "flag": False}, genome([("a", 1.0)]))
+    )
+    assert first == same
+    assert len({first, flag, fewer}) == 3
 
 
 def trials(n: int) -> list[Any]:

@@ -391,12 +391,15 @@ def test_a_study_keeps_its_operators_when_the_arguments_no_longer_say_them() -> 
     assert named == ["adaptive"] * 14
 
 
-def test_parents_of_an_adaptive_study_are_the_best_of_all_generations() -> None:
-    study = run(adaptive(), 40)
-    generation = study.sampler.get_trial_generation(study, study.get_trials()[-1])
-    pool = study.sampler.select_parent(study, generation)
-    before = [
-        t for t in study.get_trials() if study.sampler.get_trial_generation(study, t) < generation
-    ]
-    best = sorted(before, key=lambda t: t.value)[:4]
-    assert {t.number for t in pool} == {t.number for t in best}
+def test_parents_of_an_adaptive_study_are_the_best_of_each_structure_of_all_generations() -> None:
+    study = run(adaptive(), 60)
+    generation_of = study.sampler.get_trial_generation
+    last = generation_of(study, study.get_trials()[-1])
+    pool = study.sampler.select_parent(study, last)
+    best: dict[frozenset[object], FrozenTrial] = {}
+    before = [t for t in study.get_trials() if generation_of(study, t) < last]
+    for trial in sorted(before, key=lambda t: t.value):
+        kinds = frozenset(v for n, v in trial.params.items() if n.startswith("term"))
+        best.setdefault(kinds, trial)
+    assert len(pool) == 8 and len(best) == 3  # {a}, {b}, {a, b}
+    assert {t.number for t in best.values()} < {t.number for t in pool}

@@ -106,14 +106,14 @@ def breed_adaptive(
 
 def _crossed(
     scalars: Params,
-    lists: Mapping[str, Sequence[Item]],
+    lists: Mapping[str, list[Item]],
     father: Params,
     space: Space,
     specs: Sequence[ListSpec],
     rng: Generator,
-) -> tuple[dict[str, Any], dict[str, Sequence[Item]]]:
+) -> tuple[dict[str, Any], dict[str, list[Item]]]:
     other_scalars, other_lists = split(father, specs)
-    crossed: dict[str, Sequence[Item]] = {**other_lists, **lists}
+    crossed: dict[str, list[Item]] = {**other_lists, **lists}
     for spec in specs:
         if spec.length in lists and spec.length in other_lists:
             ours, theirs = lists[spec.length], other_lists[spec.length]

@@ -26,9 +26,12 @@ from optuna.trial import TrialState
 
 from optuna_evo.samplers._ga._assignment import read_assignment
 from optuna_evo.samplers._ga._assignment import SlotAssignment
+from optuna_evo.samplers._ga._heritage import best_of_each
 from optuna_evo.samplers._ga._heritage import donors
 from optuna_evo.samplers._ga._heritage import Heritage
 from optuna_evo.samplers._ga._heritage import latest_successes
+from optuna_evo.samplers._ga._heritage import PARENTS
+from optuna_evo.samplers._ga._heritage import structure
 from optuna_evo.samplers._ga._lists import find_lists
 from optuna_evo.samplers._ga._lists import ListSpec
 from optuna_evo.samplers._ga._screen import KernelMemory
@@ -166,9 +169,9 @@ class Population:
     def pool(self, generation: int) -> list[Member]:
         """Return the candidates for parents of a generation, in a reproducible order.
 
-        These are the members of the generation before and the elites; where fewer than two of them
-        have finished, also the members before these. Equal parameters appear once, with the mean
-        of their values.
+        Adaptive, these are the best of each structure. Annealed, and where fewer than two have
+        ended well: the members of the generation before and the elites, and if need be the members
+        before these. Equal parameters appear once, with the mean of their values.
         """
         if self._pool is None or self._pool[0] != generation:
             self._pool = generation, self._make_pool(generation)
@@ -177,7 +180,10 @@ class Population:
 
     def elites(self, generation: int) -> list[Member]:
         """Return the best different complete members of all generations before this one."""
-        return self._best_before(generation, self.way.n_elites)
+        n = self.way.n_elites
+        candidates = _different(self._best_first(generation), 4 * n)
+        averaged = [self._averaged(member, generation) for member in candidates]
+        return sorted(averaged, key=lambda member: member.rank)[:n]
 
     def heritage(self, generation: int) -> Heritage:
         """Return what children of a generation inherit beside the values of their parents."""
@@ -196,16 +202,6 @@ class Population:
             trials = [(m.trial.params, m.trial.distributions, m.rank) for m in earlier]
             self._screen = *key, Screen(trials, specs, self._kernels)
         return self._screen[2]
-
-    def _best_before(self, generation: int, n: int) -> list[Member]:
-        earlier = (
-            self._by_number[number]
-            for _, number in self._best
-            if self._by_number[number].generation < generation
-        )
-        candidates = _different(earlier, 4 * n)
-        averaged = [self._averaged(member, generation) for member in candidates]
-        return sorted(averaged, key=lambda member: member.rank)[:n]
 
     def lists(self, generation: int) -> tuple[ListSpec, ...]:
         """Return the lists found in the parents of a generation and in generation 0."""
@@ -294,6 +290,8 @@ class Population:
         return next((generation for generation in earlier if generation is not None), _SEEDS)
 
     def _make_pool(self, generation: int) -> list[Member]:
+        if self.way.keeps_best and len(varied := self._make_varied_pool(generation)) >= 2:
+            return sorted(varied, key=_by_slot)
         members: list[Member] = []
         for earlier in range(generation - 1, -1, -1):
             members += self.members(earlier)
@@ -302,17 +300,22 @@ class Population:
         members.sort(key=lambda member: (member.rank.is_pruned, *_by_slot(member)))
         averaged = (self._averaged(member, generation) for member in members)
         pool = [*self.elites(generation), *averaged]
-        if self.way.keeps_best and len(best := self._best_before(generation, self.size)) >= 2:
-            pool = best
         return sorted(_different(iter(pool), len(pool)), key=_by_slot)
 
+    def _best_first(self, generation: int) -> Iterator[Member]:
+        """Yield the complete members before a generation, the best first."""
+        members = (self._by_number[number] for _, number in self._best)
+        return (member for member in members if member.generation < generation)
+
+    def _make_varied_pool(self, generation: int) -> list[Member]:
+        pairs = ((m, structure(m.trial)) for m in self._best_first(generation))
+        varied = best_of_each(pairs, PARENTS * self.size)
+        return [self._averaged(member, generation) for member in varied]
+
     def _make_heritage(self, generation: int) -> Heritage:
-        best = (self._by_number[number] for _, number in self._best)
         before = {n: m.rank for n, m in self._by_number.items() if m.generation < generation}
-        return Heritage(
-            latest_successes(self._steps, before),
-            donors((m.trial.params for m in best if m.generation < generation), len(self.space)),
-        )
+        best = (member.trial.params for member in self._best_first(generation))
+        return Heritage(latest_successes(self._steps, before), donors(best, len(self.space)))
 
     def _averaged(self, member: Member, generation: int) -> Member:
         """Rank a member by the mean over the trials with its parameters before a generation."""

@@ -51,12 +51,12 @@ class GASampler(BaseGASampler):
     changed as lists. Generation 0 is a design: each choice of a category equally often, numbers
     evenly over their ranges, in each branch. After it there are two ways:
 
-    * "adaptive": parents are the best of all trials so far. Items of lists are matched by kind,
-      which is what their categories say. A few numbers of a child move, by one step size: most of
-      these are near those that have lately made a child better than its mother, the others of any
-      size. A parameter that neither parent has, and a new category asks for, begins with its value
-      in a good trial. In every second slot, of `n_offspring` such children the one is evaluated
-      that a Gaussian process on all trials before the generation expects to improve most.
+    * "adaptive": parents are the best trials of each structure, which is what categories say.
+      Items of lists are matched by kind, their categories. A few numbers of a child move, by one
+      step size: most are near those that have lately made a child better than its mother, others
+      of any size. A parameter that neither parent has begins with its value in a good trial. In
+      every second slot, of `n_offspring` such children the one is evaluated that a Gaussian
+      process on all trials before the generation expects to improve most.
     * "annealed": parents are the generation before and the elites, and mutation rates fall over
       `n_generations`, as published. Every study of earlier versions goes on so.
 
@@ -93,8 +93,7 @@ class GASampler(BaseGASampler):
             Generation at which the mutation rates have fallen to one half, annealed only; None:
             50. No limit: later generations keep the low rates.
         tournament_size:
-            Number of candidates among which the best becomes a parent, at least 1; None: 3,
-            annealed 4.
+            Number of candidates among which the best becomes a parent, at least 1; None: 4.
         n_elites:
             Number of best earlier trials that are evaluated again if `reevaluate_elites`;
             annealed, that stay among the parents in any case.

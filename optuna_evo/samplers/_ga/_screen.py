@@ -47,6 +47,7 @@ _MAX_KINDS: Final = 32  # of more, the columns of a bag are mostly empty
 _REFIT_GROWTH: Final = 1.3
 _MAX_FIT_ROWS: Final = 80  # trials that lengths are fitted to, and on which the process
 _MAX_ROWS: Final = 200  # is conditioned: a generation then takes some milliseconds
+_MAX_SEEN: Final = 512  # trials up to which conditions are learned from all of them
 
 
 class Screen:
@@ -65,23 +66,25 @@ class Screen:
         specs: Sequence[ListSpec],
         memory: KernelMemory,
     ) -> None:
-        params = [each for each, _, _ in trials]
+        losses = _losses([rank for _, _, rank in trials])
+        targets, first = warp(losses), warp(losses[: _fit_size(len(trials))])
+        rows, fit_rows = spread_rows(targets, _MAX_ROWS), spread_rows(first, _MAX_FIT_ROWS)
+        seen = np.arange(len(trials))
+        if len(trials) > _MAX_SEEN:
+            seen = np.union1d(rows, fit_rows)
         space: dict[str, BaseDistribution] = {}
         for _, distributions, _ in trials:
             space.update(distributions)
+        params = [trials[k][0] for k in seen.tolist()]
         self._encoding = _BagEncoding(space, specs, params)
         units = self._encoding.units(params)
         self._rules = learn_rules(units)
-        features, losses = self._encoding.features(units), _losses([rank for _, _, rank in trials])
-        targets = warp(losses)
-        n = _fit_size(len(trials))
-        first, groups = warp(losses[:n]), self._encoding.groups
-        rows = spread_rows(first, _MAX_FIT_ROWS)
-        inputs = features[rows], first[rows], groups
+        features, groups = self._encoding.features(units), self._encoding.groups
+        inputs = features[np.searchsorted(seen, fit_rows)], first[fit_rows], groups
         with one_blas_thread():
             kernel = memory.of(lambda: fit_kernel(*inputs), *inputs)
-            rows = spread_rows(targets, _MAX_ROWS)
-            self._posterior = condition(kernel, features[rows], targets[rows], groups)
+            known = features[np.searchsorted(seen, rows)]
+            self._posterior = condition(kernel, known, targets[rows], groups)
         self._best = float(targets.min())
 
     def best_of(self, children: Sequence[Params]) -> int:

@@ -17,7 +17,7 @@ _DEFAULTS: Final[Mapping[str, Mapping[str, int | float]]] = {
     ADAPTIVE: {
         "population_size": 10,
         "n_startup": 3,  # generations' worth
-        "tournament_size": 3,
+        "tournament_size": 4,
         "crossover_prob": 0.6,
         "structure_prob": 0.15,
         "flag_prob": 0.06,
@@ -50,7 +50,7 @@ class Way:
 
     @property
     def keeps_best(self) -> bool:
-        """Whether the parents are the best of all generations rather than of the last."""
+        """Whether parents are of all generations rather than of the last."""
         return self.operators == ADAPTIVE
 
 
