@@ -192,7 +192,7 @@ def test_a_base_proposes_more_and_more(make: Callable[[], BaseSampler]) -> None:
 
 
 def test_trials_of_the_prior_are_parents_of_a_genetic_base() -> None:
-    base = GASampler(population_size=4, seed=0)
+    base = GASampler(population_size=4, n_startup_trials=4, seed=0)
     study = started(MetaPriorSampler([old()], base=base, seed=0), bowl(1e-3), 12)
     assert [t.number for t in base.get_population(study, 0)] == [0, 1, 2, 3]
     assert proposers(study)[:3] == ["portfolio", "base", "portfolio"]
