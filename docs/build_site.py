@@ -46,7 +46,7 @@ MENU = {
 }
 FIRST_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "studies/README.md")
 COPIED = (".png", ".svg")
-_LINK = re.compile(r"(?P<before>\]\()(?P<target>[^)#:\s]+)(?P<after>(#[^)\s]*)?\))")
+_LINK = re.compile(r"(?P<before>\]\(|src=\")(?P<target>[^)\"#:\s]+)(?P<after>(#[^)\s]*)?[)\"])")
 
 
 def build(folder: Path) -> None:

@@ -26,7 +26,7 @@ __all__ = ["optimizer"]
 
 @click.group()
 def optimizer() -> None:
-    """Train and show learned optimizers, show and simplify update rules."""
+    """Train learned optimizers; show and simplify update rules."""
 
 
 optimizer.add_command(optimizer_simplify)

@@ -233,7 +233,7 @@ def study_show(name: str, storage: str | None) -> None:
     print_next("show", stored)
 
 
-@study.command("delete")
+@study.command("delete", short_help="Delete a study with all that belongs to it.")
 @click.argument("name")
 @storage_option
 @checkpoints_option

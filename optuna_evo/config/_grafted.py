@@ -1,19 +1,16 @@
 """One optimizer's direction with another one's step size, as data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from typing import Self
-from typing import TYPE_CHECKING
 
 from optuna_evo.config._digest import digest
+from optuna_evo.config._plain import plain_from_dict
+from optuna_evo.config._plain import plain_to_dict
+from optuna_evo.config._plain import PlainOptimizer
 from optuna_evo.errors import UsageError
 
-
-if TYPE_CHECKING:
-    from optuna_evo.config._training import OptimizerConfig
 
 __all__ = ["GraftedOptimizer"]
 
@@ -34,8 +31,8 @@ class GraftedOptimizer:
         >>> GraftedOptimizer(direction=catalog["lion"], magnitude=catalog["adamw"])
     """
 
-    direction: OptimizerConfig
-    magnitude: OptimizerConfig
+    direction: PlainOptimizer
+    magnitude: PlainOptimizer
 
     def equation(self) -> str:
         """Return both, one below the other."""
@@ -50,11 +47,9 @@ class GraftedOptimizer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` gives an equal one back."""
-        from optuna_evo.config._training import optimizer_to_dict
-
         return {
-            "direction": optimizer_to_dict(self.direction),
-            "magnitude": optimizer_to_dict(self.magnitude),
+            "direction": plain_to_dict(self.direction),
+            "magnitude": plain_to_dict(self.magnitude),
         }
 
     @classmethod
@@ -64,12 +59,10 @@ class GraftedOptimizer:
         Raises:
             UsageError: If it is none of ours (a ValueError).
         """
-        from optuna_evo.config._training import optimizer_from_dict
-
         try:
             return cls(
-                direction=optimizer_from_dict(data["direction"]),
-                magnitude=optimizer_from_dict(data["magnitude"]),
+                direction=plain_from_dict(data["direction"]),
+                magnitude=plain_from_dict(data["magnitude"]),
             )
         except (KeyError, TypeError, RecursionError) as error:
             raise UsageError(

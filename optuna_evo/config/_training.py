@@ -8,10 +8,13 @@ from typing import Any
 from typing import Protocol
 from typing import Self
 
-from optuna_evo.config._controller import ControllerConfig
 from optuna_evo.config._digest import digest
 from optuna_evo.config._grafted import GraftedOptimizer
-from optuna_evo.config._named import NamedOptimizer
+from optuna_evo.config._plain import kind_in
+from optuna_evo.config._plain import plain_from_dict
+from optuna_evo.config._plain import PLAIN_KINDS
+from optuna_evo.config._plain import plain_to_dict
+from optuna_evo.config._plain import PlainOptimizer
 from optuna_evo.errors import UsageError
 from optuna_evo.rules import Genome
 
@@ -25,25 +28,17 @@ __all__ = [
     "TrainingConfig",
 ]
 
-OptimizerConfig = Genome | NamedOptimizer | ControllerConfig | GraftedOptimizer
-"""What optimizer a training has. Each kind is frozen data with `to_dict`, `from_dict`,
-`fingerprint` and `equation`; `_KINDS` names it in stored configurations."""
+OptimizerConfig = PlainOptimizer | GraftedOptimizer
+"""What optimizer a training has."""
 
-_KINDS: Mapping[
-    str,
-    type[Genome] | type[NamedOptimizer] | type[ControllerConfig] | type[GraftedOptimizer],
-] = {
-    "controller": ControllerConfig,
-    "genome": Genome,
-    "grafted": GraftedOptimizer,
-    "torch": NamedOptimizer,
-}
+_GRAFTED = "grafted"
 
 
 def optimizer_to_dict(optimizer: OptimizerConfig) -> dict[str, Any]:
     """Return plain JSON types under the name of the optimizer's kind."""
-    (kind,) = (key for key, each in _KINDS.items() if isinstance(optimizer, each))
-    return {kind: optimizer.to_dict()}
+    if isinstance(optimizer, GraftedOptimizer):
+        return {_GRAFTED: optimizer.to_dict()}
+    return plain_to_dict(optimizer)
 
 
 def optimizer_from_dict(data: Mapping[str, Any]) -> OptimizerConfig:
@@ -52,13 +47,9 @@ def optimizer_from_dict(data: Mapping[str, Any]) -> OptimizerConfig:
     Raises:
         UsageError: If there is not one optimizer of a known kind (a ValueError).
     """
-    kinds = [key for key in _KINDS if isinstance(data, Mapping) and key in data]
-    if len(kinds) != 1:
-        raise UsageError(
-            f"An optimizer must be one of {[*_KINDS]}, in a table under that name; got "
-            f"{', '.join(kinds) or 'none'}."
-        )
-    return _KINDS[kinds[0]].from_dict(data[kinds[0]])
+    if kind_in(data, sorted([*PLAIN_KINDS, _GRAFTED])) == _GRAFTED:
+        return GraftedOptimizer.from_dict(data[_GRAFTED])
+    return plain_from_dict(data)
 
 
 class Config(Protocol):
@@ -87,6 +78,7 @@ class TrainingConfig:
     Example:
         >>> from optuna_evo import catalog
         >>> TrainingConfig(genome=catalog["adamw"], batch_size=64, model={"dropout": 0.5})
+        >>> from optuna_evo.config import NamedOptimizer
         >>> TrainingConfig(optimizer=NamedOptimizer.of("NAdam", lr=1e-3))
     """
 
@@ -165,7 +157,9 @@ class TrainingConfig:
             UsageError: If there is not one optimizer of a known kind, or another key is unknown.
         """
         optimizer = optimizer_from_dict(data)
-        settings = {str(key): value for key, value in data.items() if key not in _KINDS}
+        settings = {
+            str(key): value for key, value in data.items() if key not in (*PLAIN_KINDS, _GRAFTED)
+        }
         try:
             return cls(optimizer=optimizer, **settings)
         except TypeError as error:  # an unknown key, or a value that is no number

@@ -341,10 +341,7 @@ def _rule_of(config: TrainingConfig) -> tuple[Controller | None, Any]:
         return controller, learned
     rule = config.genome.rule
     if rule.tail:
-        raise UsageError(
-            'A genome with `tail_average` cannot be valued by the objective "meta_loss", which '
-            "looks at weights as they are: leave it out."
-        )
+        raise UsageError('Objective "meta_loss" values weights as they are: no `tail_average`.')
 
     def constant(n_members: int) -> UpdateRule:
         return ConstantRule([rule] * n_members)

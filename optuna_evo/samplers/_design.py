@@ -160,7 +160,7 @@ def _last_category(
     That is the slot of the first round in which the choice was made. Without a category: one
     choice, of which every slot is a round.
     """
-    for name in reversed(before):
+    for name in reversed([*before]):
         distribution, value = before[name]
         if isinstance(distribution, CategoricalDistribution) and not distribution.single():
             n_choices = len(distribution.choices)
