@@ -196,17 +196,8 @@ class EvolvedOptimizer(torch.optim.Optimizer):
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Hold the averages of a genome's `tail_average` in the place of the weights meanwhile.
 
-        Before the tail of the run they are what they are.
-
-        Example:
-            >>> import torch
-            >>> from optuna_evo import EvolvedOptimizer, Genome
-            >>> weight = torch.nn.Parameter(torch.ones(2))
-            >>> genome = Genome(terms=[("GRAD", 1.0)], tail_average=0.5)
-            >>> optimizer = EvolvedOptimizer([weight], genome, total_steps=10)
-            >>> with optimizer.averaged():
-            ...     weight.sum().item()
-            2.0
+        As in `with optimizer.averaged(): loss = evaluate(model)`. Before the tail of the run they
+        are what they are.
         """
         return swapped(self.state if self._rule is not None and self._rule.tail else {})
 
