@@ -186,7 +186,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             for bucket in of_group:
                 self._update(group, bucket, plan)
                 bucket.count(on_device=self._capturable)
-                if self._rule is not None:
+                if self._rule is not None and self._rule.tail:
                     average_tail(self._rule, group, bucket)
             if not self._capturable:
                 group["schedule_step"] = int(group["schedule_step"])
@@ -331,7 +331,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         if group["maximize"]:
             plain = type(grads[0]) is Tensor
             grads = list(torch._foreach_neg(grads)) if plain else [-g for g in grads]
-        if self._rule is not None:
+        if self._rule is not None and self._rule.is_dense:
             directions = directions_of(self._rule, group, bucket, grads)
         update_tensors(
             *(params, grads, bucket.averages, numbers, directions),

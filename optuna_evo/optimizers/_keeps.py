@@ -30,6 +30,7 @@ class Keeps:
 
     def __init__(self, rule: Rule | UpdateRule) -> None:
         self._rule = rule
+        self._has_matrix = isinstance(rule, Rule) and rule.has_matrix
 
     def averages(self, *, hidden: bool) -> Needs:
         """Return the averages of a parameter."""
@@ -50,8 +51,7 @@ class Keeps:
 
     def hidden(self, groups: Sequence[Mapping[str, Any]]) -> set[int]:
         """Return the ids of the parameters that matrix terms move."""
-        has_matrix = isinstance(self._rule, Rule) and self._rule.has_matrix
-        return hidden_in_groups(groups) if has_matrix else set()
+        return hidden_in_groups(groups) if self._has_matrix else set()
 
     def names(self, groups: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         """Return the names of what each parameter of the groups has."""
