@@ -194,13 +194,14 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         return loss
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Hold the averages of a genome's `tail_average` in the place of the weights meanwhile.
-
-        Before the tail of the run they are what they are.
+        """Hold the averages of `tail_average`, once they began, in the place of weights meanwhile.
 
         Example:
+            >>> from optuna_evo import catalog
+            >>> model = torch.nn.Linear(4, 1)
+            >>> optimizer = EvolvedOptimizer(model.parameters(), catalog["adamw"])
             >>> with optimizer.averaged():
-            ...     loss = evaluate(model)
+            ...     outputs = model(torch.ones(2, 4))
         """
         return swapped(self.state if self._rule is not None and self._rule.tail else {})
 
