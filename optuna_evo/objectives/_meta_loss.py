@@ -342,8 +342,7 @@ def _rule_of(config: TrainingConfig) -> tuple[Controller | None, Any]:
     rule = config.genome.rule
     if rule.tail:
         raise UsageError(
-            'A genome with `tail_average` cannot be valued by the objective "meta_loss", which '
-            "looks at weights as they are: leave it out."
+            'The objective "meta_loss" averages no weights: leave out `tail_average`.'
         )
 
     def constant(n_members: int) -> UpdateRule:

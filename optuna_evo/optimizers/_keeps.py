@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch import Tensor
 
 from optuna_evo.optimizers._buckets import STATES
@@ -45,6 +46,11 @@ class Keeps:
             for symbol in self.averages(hidden=hidden)
         }
         if isinstance(self._rule, Rule) and needs_basis(self._rule, hidden=hidden):
+            if type(p) not in (Tensor, nn.Parameter):
+                raise RuntimeError(
+                    f"SOAP needs whole matrices, got a {type(p).__name__}: give its parameter "
+                    'group `role`="elementwise", or shard no hidden matrices.'
+                )
             basis = basis_of(p.shape, torch.empty(0, dtype=wide, device=p.device))
             kept |= {BASIS[key]: value for key, value in basis.items()}
         return kept
