@@ -106,7 +106,7 @@ def buckets_of(
         kind = None if kind in _PLAIN else (kind, getattr(p, "device_mesh", None))
         if g.dtype is not dtype or type(g) is not Tensor:
             kind = (kind, g.dtype, type(g))
-        inner = bool(hidden) and id(p) in hidden
+        inner = id(p) in hidden if hidden else False
         key = (steps, dtype, p.device, kind, inner, turns.get(id(p), 0) if repeats else 0)
         bucket = buckets.get(key)
         if bucket is None:

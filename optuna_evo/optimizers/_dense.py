@@ -25,10 +25,9 @@ from optuna_evo.rules import orthogonalised
 from optuna_evo.rules import rms_normalised
 from optuna_evo.rules import rotated_update
 from optuna_evo.rules import Rule
-from optuna_evo.rules import TermType
 
 
-__all__ = ["BASIS", "basis_of", "dense_direction", "needs_basis", "present", "structure_of"]
+__all__ = ["BASIS", "basis_of", "dense_direction", "needs_basis", "structure_of"]
 
 BASIS: Final = {
     "left": "basis_left",
@@ -98,7 +97,7 @@ def dense_direction(
         u = _matrix_update(rule, x, matrix, step - 1, basis)
     else:
         u = torch.zeros_like(g)
-        for term, number, c in zip(DIRECTIONS, numbers, present(rule), strict=False):
+        for term, number, c in zip(DIRECTIONS, numbers, rule.present, strict=False):
             if c:  # 0 * inf is NaN
                 assert term.row.expression is not None
                 u += number * term.row.expression(x)
@@ -114,19 +113,13 @@ def dense_direction(
 def structure_of(rule: Rule) -> tuple[Any, ...]:
     """Return what rules must have in common for their members to be computed at once."""
     return (
-        tuple(present(rule)),
+        tuple(c != 0 for c in rule.present),
         tuple(c != 0 for c in rule.matrix),
         rule.cautious,
         rule.rms_normalised,
         rule.norm_bound is None,
         rule.needs,
     )
-
-
-def present(rule: Rule) -> list[bool]:
-    """Tell which directions have a number."""
-    nadam = (TermType.ADAM_TERM, TermType.RMS_NORM) if rule.nadam else ()
-    return [bool(c) or t in nadam for t, c in zip(DIRECTIONS, rule.coefficients, strict=True)]
 
 
 def _matrix_update(

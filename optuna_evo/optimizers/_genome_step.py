@@ -9,7 +9,6 @@ from torch import Tensor
 from optuna_evo.optimizers._buckets import Bucket
 from optuna_evo.optimizers._dense import BASIS
 from optuna_evo.optimizers._dense import dense_direction
-from optuna_evo.optimizers._dense import present
 from optuna_evo.optimizers._groups import merge_betas
 from optuna_evo.optimizers._groups import settings_of
 from optuna_evo.optimizers._reference import average_dtype
@@ -22,6 +21,8 @@ from optuna_evo.rules import unit_numbers
 
 
 __all__ = ["check_genome", "directions_of", "numbers_of", "terms_of"]
+
+_DENSE = (*(0.0,) * len(DIRECTIONS), 1.0)
 
 
 def check_genome(rule: Rule, total_steps: int | None, *, capturable: bool) -> None:
@@ -42,8 +43,8 @@ def check_genome(rule: Rule, total_steps: int | None, *, capturable: bool) -> No
 def terms_of(rule: Rule, *, hidden: bool) -> tuple[float, ...]:
     """Return numbers that are 0 where those of a step are, of terms and the dense direction."""
     if is_outside(rule, hidden=hidden):
-        return (*(0.0,) * len(DIRECTIONS), 1.0)
-    return (*map(float, present(rule)), 0.0)
+        return _DENSE
+    return rule.present
 
 
 def numbers_of(

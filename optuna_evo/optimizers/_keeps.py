@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch import Tensor
 
 from optuna_evo.optimizers._buckets import STATES
@@ -30,6 +31,7 @@ class Keeps:
 
     def __init__(self, rule: Rule | UpdateRule) -> None:
         self._rule = rule
+        self._has_matrix = isinstance(rule, Rule) and rule.has_matrix
 
     def averages(self, *, hidden: bool) -> Needs:
         """Return the averages of a parameter."""
@@ -44,14 +46,18 @@ class Keeps:
             for symbol in self.averages(hidden=hidden)
         }
         if isinstance(self._rule, Rule) and needs_basis(self._rule, hidden=hidden):
+            if type(p) not in (Tensor, nn.Parameter):
+                raise RuntimeError(
+                    f"SOAP needs whole matrices, got a {type(p).__name__}: give its parameter "
+                    'group `role`="elementwise", or shard no hidden matrices.'
+                )
             basis = basis_of(p.shape, torch.empty(0, dtype=wide, device=p.device))
             kept |= {BASIS[key]: value for key, value in basis.items()}
         return kept
 
     def hidden(self, groups: Sequence[Mapping[str, Any]]) -> set[int]:
         """Return the ids of the parameters that matrix terms move."""
-        has_matrix = isinstance(self._rule, Rule) and self._rule.has_matrix
-        return hidden_in_groups(groups) if has_matrix else set()
+        return hidden_in_groups(groups) if self._has_matrix else set()
 
     def names(self, groups: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         """Return the names of what each parameter of the groups has."""

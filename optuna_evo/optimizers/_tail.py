@@ -31,8 +31,6 @@ def average_tail(rule: Rule, group: Mapping[str, Any], bucket: Bucket) -> None:
             are averaged, too.
         bucket: Parameters that stepped.
     """
-    if not rule.tail:
-        return
     n = int(group["schedule_step"]) + 1 - rule.tail_start(group["total_steps"])
     if n < 1:
         return

@@ -88,14 +88,27 @@ class Rule:
 
     def needs_of(self, *, hidden: bool) -> Needs:
         """Return the averages that the update of a hidden matrix, or of all else, keeps."""
-        return frozenset(self._items(hidden=hidden) & AVERAGES.keys())
+        return self._needs[hidden]
+
+    @functools.cached_property
+    def _needs(self) -> tuple[Needs, Needs]:
+        both = (self._items(hidden=hidden) & AVERAGES.keys() for hidden in (False, True))
+        elementwise, matrix = map(frozenset, both)
+        return elementwise, matrix
+
+    @functools.cached_property
+    def present(self) -> tuple[float, ...]:
+        """Numbers that are 0 where those of an elementwise step are, of each term and "dense"."""
+        in_nadam = (TermType.ADAM_TERM, TermType.RMS_NORM) if self.nadam else ()
+        pairs = zip(self.coefficients, DIRECTIONS, strict=True)
+        return (*(c or float(term in in_nadam) for c, term in pairs), 0.0)
 
     @functools.cached_property
     def has_matrix(self) -> bool:
         """Whether hidden matrices move otherwise than all else."""
         return any(self.matrix)
 
-    @property
+    @functools.cached_property
     def has_basis(self) -> bool:
         """Whether hidden matrices have a basis of SOAP."""
         return self.matrix[MATRIX_TERMS.index(TermType.SOAP)] != 0
@@ -105,12 +118,12 @@ class Rule:
         """Whether the update of a tensor is modified as a whole."""
         return self.cautious or self.rms_normalised or self.norm_bound is not None
 
-    @property
+    @functools.cached_property
     def is_dense(self) -> bool:
         """Whether an update of some tensor is no elementwise function of gradient and averages."""
         return self.has_matrix or self.is_modified
 
-    @property
+    @functools.cached_property
     def needs_length(self) -> bool:
         """Whether there is no step without the length of the run."""
         return self.cosine or bool(self.decay or self.warmup_share or self.tail)

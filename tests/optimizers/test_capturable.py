@@ -8,8 +8,8 @@ from torch import Tensor
 from optuna_evo import catalog
 from optuna_evo import EvolvedOptimizer
 from optuna_evo import Genome
+from tests.optimizers.test_evolved import CAPTURABLE
 from tests.optimizers.test_evolved import EVERYTHING
-from tests.optimizers.test_evolved import GENOMES
 from tests.optimizers.test_evolved import parameters
 from tests.optimizers.test_evolved import run
 from tests.optimizers.test_evolved import saved
@@ -25,9 +25,9 @@ def both(genome: Genome) -> list[tuple[list[nn.Parameter], EvolvedOptimizer]]:
     return pairs
 
 
-@pytest.mark.parametrize("name", GENOMES)
+@pytest.mark.parametrize("name", CAPTURABLE)
 def test_a_capturable_step_is_the_ordinary_one(name: str) -> None:
-    ordinary, capturable = (run(o, params, range(9)) for params, o in both(GENOMES[name]))
+    ordinary, capturable = (run(o, params, range(9)) for params, o in both(CAPTURABLE[name]))
     torch.testing.assert_close(capturable, ordinary, rtol=1e-13, atol=1e-13)
 
 
@@ -104,19 +104,19 @@ def captured(genome: Genome, n_steps: int) -> list[Tensor]:
 @pytest.mark.parametrize("name", ["everything", "sign", "adamw"])
 def test_a_step_in_a_cuda_graph_is_the_ordinary_one(name: str) -> None:
     params = parameters((300, 20), (4,))
-    optimizer = EvolvedOptimizer(params, GENOMES[name], total_steps=9, foreach=False)
+    optimizer = EvolvedOptimizer(params, CAPTURABLE[name], total_steps=9, foreach=False)
     expected = run(optimizer, params, range(9))
-    torch.testing.assert_close(captured(GENOMES[name], 9), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(captured(CAPTURABLE[name], 9), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", GENOMES)
+@pytest.mark.parametrize("name", CAPTURABLE)
 def test_the_gpu_kernel_is_the_readable_loop(name: str) -> None:
     outcomes = []
     for way in ({"fused": True}, {"foreach": False}):
         shapes = ((3001, 7), (4,), (), (0,))
         params = [nn.Parameter(p.detach().cuda()) for p in parameters(*shapes)]
-        optimizer = EvolvedOptimizer(params, GENOMES[name], total_steps=9, **way)
+        optimizer = EvolvedOptimizer(params, CAPTURABLE[name], total_steps=9, **way)
         for step in range(9):
             fresh = parameters(*shapes)
             set_gradients(fresh, step)

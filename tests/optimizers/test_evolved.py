@@ -43,6 +43,8 @@ EVERYTHING = Genome(
 )
 SIGN = Genome(terms=[("SIGN_GRAD", 1.0)])
 GENOMES = {"everything": EVERYTHING, "sign": SIGN, **catalog}
+LATER = ("nadamw", "cautious_adamw", "muon", "soap")
+CAPTURABLE = {name: genome for name, genome in GENOMES.items() if name not in LATER}
 
 
 def parameters(*shapes: tuple[int, ...], dtype: torch.dtype = torch.float64) -> list[nn.Parameter]:

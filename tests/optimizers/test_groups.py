@@ -13,8 +13,8 @@ from optuna_evo import EvolvedOptimizer
 from optuna_evo import Genome
 from tests.optimizers.rules import Orthogonal
 from tests.optimizers.test_evolved import assert_equal
+from tests.optimizers.test_evolved import CAPTURABLE
 from tests.optimizers.test_evolved import EVERYTHING
-from tests.optimizers.test_evolved import GENOMES
 from tests.optimizers.test_evolved import parameters
 from tests.optimizers.test_evolved import run
 from tests.optimizers.test_evolved import set_gradients
@@ -103,7 +103,7 @@ def test_a_group_of_another_rule_has_no_settings_of_genomes(settings: dict[str, 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
 @pytest.mark.parametrize("capturable", [True, False])
-@pytest.mark.parametrize("name", GENOMES)
+@pytest.mark.parametrize("name", CAPTURABLE)
 def test_settings_in_tensors_of_one_element_are_numbers(
     name: str, capturable: bool, shape: tuple[int, ...]
 ) -> None:
@@ -112,9 +112,9 @@ def test_settings_in_tensors_of_one_element_are_numbers(
 
     expected, ours = parameters((3, 2), (4,)), parameters((3, 2), (4,))
     way = {"total_steps": 9, "capturable": capturable}
-    run(EvolvedOptimizer(group_of(expected, **OWN), GENOMES[name], **way), expected, range(4))
+    run(EvolvedOptimizer(group_of(expected, **OWN), CAPTURABLE[name], **way), expected, range(4))
     own = {**OWN, "lr": tensor(0.05), "betas": (tensor(0.5), tensor(0.7))}
-    run(EvolvedOptimizer(group_of(ours, **own), GENOMES[name], **way), ours, range(4))
+    run(EvolvedOptimizer(group_of(ours, **own), CAPTURABLE[name], **way), ours, range(4))
     torch.testing.assert_close(ours, expected, rtol=1e-13, atol=1e-13)
 
 
