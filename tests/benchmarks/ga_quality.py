@@ -55,11 +55,13 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "NSGA-II": lambda seed: NSGAIISampler(seed=seed),
     "NSGA-II, 10": lambda seed: NSGAIISampler(population_size=10, seed=seed),
     "Random": lambda seed: RandomSampler(seed=seed),
-    "GA annealed": lambda seed: GASampler(operators="annealed", seed=seed),
-    "GA annealed, 10": lambda seed: GASampler(population_size=10, n_generations=40, seed=seed),
-    "GA unscreened": lambda seed: GASampler(n_offspring=1, seed=seed),
+    "GA, 10": lambda seed: GASampler(population_size=10, n_generations=40, seed=seed),
+    "GA adaptive": lambda seed: GASampler(operators="adaptive", seed=seed),
+    "GA adaptive, unscreened": lambda seed: GASampler(
+        operators="adaptive", n_offspring=1, seed=seed
+    ),
 }
-DEFAULT = (FIRST, "TPE", "NSGA-II", "GA annealed", "GA unscreened")
+DEFAULT = (FIRST, "GA adaptive", "TPE", "NSGA-II", "Random")
 
 
 @click.command()

@@ -19,6 +19,10 @@ SAMPLERS = [
         partial(GASampler, population_size=4, reevaluate_elites=True, seed=1),
         id="GA-4-reevaluated",
     ),
+    pytest.param(
+        partial(GASampler, operators="adaptive", population_size=4, n_startup_trials=4),
+        id="GA-4-adaptive-unseeded",
+    ),
     pytest.param(partial(RecurrenceSampler, population_size=3, seed=0), id="Recurrence-3"),
     pytest.param(RecurrenceSampler.plain, id="Recurrence-plain"),
     pytest.param(RecurrenceSampler.published, id="Recurrence-published-unseeded"),

@@ -88,7 +88,7 @@ def test_a_conditional_parameter_of_a_pruned_branch_does_not_hide_others() -> No
 def test_a_shrunken_range_is_respected_and_keeps_what_fits() -> None:
     sampler = GASampler(population_size=5, seed=0)
     study = optuna.create_study(study_name="shrunken", sampler=sampler)
-    study.optimize(lambda t: (t.suggest_float("x", 0, 10) - 9) ** 2, n_trials=40)
+    study.optimize(lambda t: (t.suggest_float("x", 0, 10) - 9) ** 2, n_trials=20)
     study.optimize(lambda t: (t.suggest_float("x", 0, 5) - 9) ** 2, n_trials=5)
     values = [trial.params["x"] for trial in study.trials[-5:]]
     assert max(values) <= 5.0 and min(values) > 3.0  # drawn anew, most would be below 3
@@ -110,18 +110,14 @@ def test_the_objective_sees_how_often_its_parameters_were_evaluated() -> None:
         seen.append(REPETITION.read(trial.user_attrs, 0))
         return trial.suggest_float("x", 0, 1)
 
-    sampler = GASampler(
-        population_size=4, n_startup_trials=4, n_elites=1, reevaluate_elites=True, seed=0
-    )
+    sampler = GASampler(population_size=4, n_elites=1, reevaluate_elites=True, seed=0)
     optuna.create_study(sampler=sampler).optimize(objective, n_trials=12)
     assert seen[4] == 1 and sum(count > 0 for count in seen) == 2
 
 
 def test_repeated_parameters_are_ranked_by_their_mean() -> None:
     study = optuna.create_study(
-        sampler=GASampler(
-            population_size=4, n_elites=1, tournament_size=9, operators="annealed", seed=0
-        )
+        sampler=GASampler(population_size=4, n_elites=1, tournament_size=9, seed=0)
     )
     for x, value in [(0.1, 0.0), (0.1, 10.0), (0.2, 4.0), (0.3, 6.0)]:
         study.enqueue_trial({"x": x, "value": value})

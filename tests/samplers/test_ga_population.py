@@ -262,7 +262,7 @@ def test_a_copied_study_goes_on_like_the_original() -> None:
 
 
 def test_one_sampler_serves_two_studies_without_mixing_them() -> None:
-    sampler = GASampler(population_size=SIZE, n_generations=50, seed=7)
+    sampler = GASampler(population_size=SIZE, seed=7)
     first = optuna.create_study(study_name="population", sampler=sampler)
     second = optuna.create_study(study_name="other", sampler=sampler)
     for _ in range(2 * SIZE):
@@ -339,6 +339,7 @@ def test_another_population_size_applies_from_the_next_generation_on() -> None:
 
 def adaptive(storage: str | None = None, **options: object) -> optuna.Study:
     arguments = {"population_size": 4, "n_startup_trials": 9, "n_offspring": 3, "seed": 7}
+    arguments |= {"operators": "adaptive"}
     return optuna.create_study(
         study_name="population",
         storage=storage,

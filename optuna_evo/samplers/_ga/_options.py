@@ -39,9 +39,9 @@ def check_sizes(
     _check_at_least("seed", seed, 0)
 
 
-def check_elites(n_elites: int, ways: tuple[Way, Way], *, reevaluate_elites: bool) -> None:
+def check_elites(n_elites: int, way: Way, *, reevaluate_elites: bool) -> None:
     """Raise ValueError if elites that are evaluated again would fill a generation."""
-    population_size = min(way.population_size for way in ways)
+    population_size = way.population_size
     if reevaluate_elites and n_elites >= population_size:
         raise ValueError(
             "`n_elites` must be below `population_size` to evaluate elites again, "
@@ -75,9 +75,7 @@ def check_operators(
     }
     given = [name for name, value in fixed.items() if value is not None]
     if operators == ADAPTIVE and given:
-        raise ValueError(
-            f'`{given[0]}` goes with operators="annealed": leave it out, or the operators.'
-        )
+        raise ValueError(f'`{given[0]}` goes with operators="annealed": leave it out.')
 
 
 def _check_at_least(name: str, value: int | None, low: int) -> None:

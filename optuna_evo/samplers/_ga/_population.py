@@ -72,7 +72,7 @@ class Population:
     Args:
         study: The name under which slots of this study are assigned.
         maximize: Whether a higher value is better.
-        ways: The way of a new study, and that of one whose trials do not name theirs.
+        ways: The way of a new study, and the other, in which its trials may have been begun.
     """
 
     def __init__(self, *, study: str, maximize: bool, ways: tuple[Way, Way]) -> None:

@@ -51,14 +51,14 @@ class GASampler(BaseGASampler):
     changed as lists. Generation 0 is a design: each choice of a category equally often, numbers
     evenly over their ranges, in each branch. After it there are two ways:
 
+    * "annealed", the default: parents are the generation before and the elites, and mutation rates
+      fall over `n_generations`, as published.
     * "adaptive": parents are the best trials of each structure, which is what categories say.
       Items of lists are matched by kind, their categories. A few numbers of a child move, by one
       step size: most are near those that have lately made a child better than its mother, others
       of any size. A parameter that neither parent has begins with its value in a good trial. In
       every second slot, of `n_offspring` such children the one is evaluated that a Gaussian
       process on all trials before the generation expects to improve most.
-    * "annealed": parents are the generation before and the elites, and mutation rates fall over
-      `n_generations`, as published. Every study of earlier versions goes on so.
 
     Nothing but a cache is kept in the sampler. A trial's parameters are a function of the seed,
     its slot in the population and its parents. So a study goes on in any process exactly where
@@ -84,11 +84,11 @@ class GASampler(BaseGASampler):
 
     Args:
         population_size:
-            Number of trials per generation, from 2 to 100,000; None: 10, annealed 50. Another size
+            Number of trials per generation, from 2 to 100,000; None: 50, adaptive 10. Another size
             than the study had so far applies from the next generation on.
         n_startup_trials:
-            Number of random trials, generation 0, from 2 to 100,000; None: three times the
-            population size, annealed once.
+            Number of random trials, generation 0, from 2 to 100,000; None: the population size,
+            adaptive three times that.
         n_generations:
             Generation at which the mutation rates have fallen to one half, annealed only; None:
             50. No limit: later generations keep the low rates.
@@ -98,7 +98,7 @@ class GASampler(BaseGASampler):
             Number of best earlier trials that are evaluated again if `reevaluate_elites`;
             annealed, that stay among the parents in any case.
         crossover_prob:
-            Probability that a child has two parents, in [0, 1]; None: 0.6, annealed 0.9.
+            Probability that a child has two parents, in [0, 1]; None: 0.9, adaptive 0.6.
         crossover:
             "uniform" takes every value from either parent, "single_point" (annealed only) those up
             to a random one, by name, from one parent and the others from the other. Annealed,
@@ -111,7 +111,7 @@ class GASampler(BaseGASampler):
         structure_prob:
             Probability that a list gains, loses or renews an item, in [0, 1]; None: 0.15.
         flag_prob:
-            Probability that a categorical parameter changes, in [0, 1]; None: 0.06, annealed 0.1.
+            Probability that a categorical parameter changes, in [0, 1]; None: 0.1, adaptive 0.06.
         lists:
             "auto" finds lists in the trials: an integer parameter and families of names whose
             indices count from 0 (or 1) up to it. A mapping declares them, as in
@@ -127,10 +127,9 @@ class GASampler(BaseGASampler):
             `[{"lr": 1e-3}]`. Parameters that one does not name are those of the design.
         n_offspring:
             Number of children of which one is evaluated, at least 1, adaptive only; None: 24. 1
-            leaves out the process: an ask then takes 0.8 ms at 1,000 trials rather than 5.
+            leaves out the process: an ask then takes 0.8 ms at 1,000 trials, not up to 5.
         operators:
-            "adaptive" or "annealed" (see above); None: the way in which the study was begun. A new
-            study is adaptive, unless an argument that only annealed operators have is given.
+            "annealed" or "adaptive" (see above); None: the way in which the study was begun.
         seed:
             Seed of the random numbers; None draws a new one for every trial.
 
@@ -210,7 +209,7 @@ class GASampler(BaseGASampler):
             flag_prob=flag_prob,
             n_offspring=n_offspring,
         )
-        check_elites(n_elites, self._ways, reevaluate_elites=reevaluate_elites)
+        check_elites(n_elites, self._ways[0], reevaluate_elites=reevaluate_elites)
         super().__init__(population_size=self._ways[0].population_size)
         self._lists = lists if isinstance(lists, str) else dict(lists)
         self._reevaluate_elites = reevaluate_elites

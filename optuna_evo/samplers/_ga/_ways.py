@@ -70,12 +70,7 @@ def ways(
     flag_prob: float | None,
     n_offspring: int | None,
 ) -> tuple[Way, Way]:
-    """Return the way of a new study, and that of one whose first trials do not name theirs.
-
-    Earlier versions had one way, the annealed one: a study that they began goes on in it.
-    """
-    is_annealed = any(v is not None for v in (n_generations, mutation_prob, mutation_scale))
-    new = operators or (ANNEALED if is_annealed or single_point else ADAPTIVE)
+    """Return the way of a new study, and the other one, which a study may have been begun in."""
 
     def way(name: str) -> Way:
         defaults = _DEFAULTS[name]
@@ -103,4 +98,4 @@ def ways(
             ),
         )
 
-    return way(new), way(operators or ANNEALED)
+    return way(operators or ANNEALED), way(operators or ADAPTIVE)

@@ -71,7 +71,7 @@ def run(storage: BaseStorage, batch_size: int) -> list[FrozenTrial]:
                 study_name="s",
                 storage=storage,
                 load_if_exists=True,
-                sampler=GASampler(population_size=2, n_startup_trials=2, seed=1),
+                sampler=GASampler(population_size=2, seed=1),
                 pruner=optuna.pruners.NopPruner(),
             )
             search(

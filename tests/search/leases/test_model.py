@@ -43,7 +43,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 def new_sampler(name: str) -> BaseSampler:
     if name == "ga":
-        return GASampler(population_size=SIZE, n_startup_trials=SIZE, seed=1)
+        return GASampler(population_size=SIZE, seed=1)
     if name == "hybrid":
         return HybridSampler(population_size=SIZE, n_generations=9, n_offspring=1, seed=1)
     return RecurrenceSampler(population_size=SIZE, seed=1)

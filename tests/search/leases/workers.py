@@ -39,7 +39,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 Worker = multiprocessing.process.BaseProcess
 SIZE = 10
 SAMPLERS: Mapping[str, Callable[[], BaseSampler]] = {
-    "ga": lambda: GASampler(population_size=SIZE, n_startup_trials=SIZE, seed=3),
+    "ga": lambda: GASampler(population_size=SIZE, seed=3),
     "hybrid": lambda: HybridSampler(population_size=SIZE, n_generations=20, n_offspring=1, seed=3),
     "recurrence": lambda: RecurrenceSampler(population_size=SIZE, seed=3),
 }
