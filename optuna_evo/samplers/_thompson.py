@@ -52,8 +52,8 @@ class ThompsonSampler(BaseSampler):
             configurations are always searched whole.
         cost:
             What a trial costs: a user attribute with a positive number, or "seconds", its
-            duration. Then a draw's best candidate is the one of the largest gain per predicted
-            cost, see `HybridSampler`. None: all trials cost the same.
+            duration. Then a draw's best candidate is the one of the largest gain by the root of
+            its predicted cost. None: all trials cost the same.
         seed:
             Seed of all draws; None takes a new one.
 
