@@ -5,8 +5,8 @@
 Where cost is known, a candidate's worth is its expected improvement divided by its predicted cost
 to a power: 1 is "expected improvement per second" (Snoek, Larochelle and Adams 2012, section 3.2),
 0 ignores cost. Lee, Perrone, Archambeau and Seeger 2020 cool the power from 1 to 0 as a budget is
-used up. A sampler knows no budget, and a fixed power between the two was better on recorded tables
-than 1, than one that falls with the cost spent, and than 1 and 0 in turn.
+used up. A sampler knows no budget; a fixed power between the two did at least as well on recorded
+tables as 1, as one that falls with the cost spent, and as 1 and 0 in turn.
 """
 
 from dataclasses import dataclass

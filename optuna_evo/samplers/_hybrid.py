@@ -88,8 +88,8 @@ class HybridSampler(BaseSampler):
             [-1, 1]; 1 leaves it out.
         cost:
             What a trial costs: a user attribute with a positive number, or "seconds", its
-            duration. Then what counts is the expected improvement per predicted cost, the more so
-            the earlier; trials without it tell nothing of cost. None: all trials cost the same.
+            duration. Then what counts is the expected improvement divided by the root of the
+            predicted cost; trials without it tell nothing of cost. None: all cost the same.
         first:
             Configurations of the first trials, such as the defaults of a library:
             `[{"lr": 1e-3}]`. Parameters that one does not name are those of the design.

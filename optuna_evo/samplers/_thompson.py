@@ -60,8 +60,8 @@ class ThompsonSampler(BaseSampler):
             configurations are always searched whole.
         cost:
             What a trial costs: a user attribute with a positive number, or "seconds", its
-            duration. Then a draw's best candidate is the one of the largest gain per predicted
-            cost, see `HybridSampler`. None: all trials cost the same.
+            duration. Then a draw's best candidate is the one of the largest gain by the root of
+            its predicted cost. None: all trials cost the same.
         first:
             Configurations of the first trials, such as the defaults of a library:
             `[{"lr": 1e-3}]`. Parameters that one does not name are those of the design.
