@@ -249,9 +249,7 @@ def _check_built(optimizer: OptimizerConfig, workload: Workload) -> None:
     from optuna_evo.optimizers import build_named
 
     if isinstance(optimizer, NamedOptimizer):
-        build_named(
-            optimizer, workload.task.build_model(**workload.model), total_steps=workload.steps
-        )
+        build_named(optimizer, workload.build_model(), total_steps=workload.steps)
 
 
 def _choose(
