@@ -151,8 +151,9 @@ def judge(
 
     Example:
         >>> from optuna_evo import catalog, judge
-        >>> found = judge(catalog["lion"], ["two_moons"], steps=60, seeds=3, budget=4)
-        >>> for line in found.main.lines(found.sets["unseen"]):
+        >>> small = {"steps": 20, "seeds": 2, "budget": 2, "schedules": True}
+        >>> found = judge(catalog["lion"], ["two_moons"], unseen=[], against=["adam"], **small)
+        >>> for line in found.main.lines(found.sets["search"]):
         ...     print(line.row.label, line.loss, line.difference)
     """
     terms = Terms(
