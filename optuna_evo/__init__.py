@@ -14,7 +14,7 @@ Optimizers as data:
 * `NamedOptimizer`, `ParamGroup`: optimizers of torch by name, routed by names and shapes.
 * `ControllerConfig`: a learned optimizer in a configuration.
 * `MetaTrainingConfig`: a learned optimizer that is to be meta-trained.
-* `judge`: a genome beside classic optimizers, default and tuned, on test data.
+* `judge`: an optimizer beside others, all tuned alike, on tasks and test rows that it never saw.
 
 Samplers, for any Optuna study:
 

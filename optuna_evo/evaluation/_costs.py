@@ -78,8 +78,7 @@ def state_bytes(optimizer: OptimizerConfig, workload: Workload, **options: Any) 
         **{**options, "trainer": "sequential"},
     )
     cohort.train(1)
-    model = workload.task.build_model(**workload.model)
-    n_parameters = sum(p.numel() for p in model.parameters())
+    n_parameters = sum(p.numel() for p in workload.build_model().parameters())
     return _bytes(cohort.checkpoints()[0].optimizer) / n_parameters
 
 

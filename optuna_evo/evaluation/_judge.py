@@ -151,8 +151,9 @@ def judge(
 
     Example:
         >>> from optuna_evo import catalog, judge
-        >>> found = judge(catalog["lion"], ["two_moons"], steps=60, seeds=3, budget=4)
-        >>> for line in found.main.lines(found.sets["unseen"]):
+        >>> small = {"steps": 20, "seeds": 2, "budget": 2, "schedules": True}
+        >>> found = judge(catalog["lion"], ["two_moons"], unseen=[], against=["adam"], **small)
+        >>> for line in found.main.lines(found.sets["search"]):
         ...     print(line.row.label, line.loss, line.difference)
     """
     terms = Terms(
@@ -249,9 +250,7 @@ def _check_built(optimizer: OptimizerConfig, workload: Workload) -> None:
     from optuna_evo.optimizers import build_named
 
     if isinstance(optimizer, NamedOptimizer):
-        build_named(
-            optimizer, workload.task.build_model(**workload.model), total_steps=workload.steps
-        )
+        build_named(optimizer, workload.build_model(), total_steps=workload.steps)
 
 
 def _choose(

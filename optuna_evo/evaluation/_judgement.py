@@ -222,7 +222,7 @@ class Judgement:
         winner: How the winner was chosen among the best of the search; None: there was one only.
 
     Example:
-        >>> judgement = judge(catalog["published_2025"], ["digits"], steps=100, seeds=3, budget=4)
+        >>> judgement = judge(catalog["lion"], ["two_moons"], unseen=[], steps=20, budget=2)
         >>> judgement.valid.answer, judgement.better.answer
     """
 

@@ -26,6 +26,8 @@ from optuna_evo.errors import UsageError
 
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from optuna_evo.tasks import Task
 
 __all__ = [
@@ -66,12 +68,19 @@ class Workload:
             optimizer=optimizer, batch_size=self.batch_size, model=dict(self.model)
         )
 
+    def build_model(self) -> "nn.Module":
+        """Return a model to look at; the global generator stays as it was."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            return self.task.build_model(**self.model)
+
     @functools.cached_property
     def hidden(self) -> tuple[str, ...]:
         """Names of the hidden matrices: of two dimensions, no embedding, not the last one."""
         from torch import nn
 
-        model = self.task.build_model(**self.model)
+        model = self.build_model()
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
         matrices = [(n, p) for n, p in model.named_parameters() if p.ndim == 2]
         return tuple(n for n, p in matrices[:-1] if id(p) not in embeddings)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from optuna_evo.errors import UsageError
 from optuna_evo.evaluation import parse_workload
@@ -60,3 +61,9 @@ def test_tasks_that_differ_in_what_is_better_are_not_judged_together() -> None:
 def test_hidden_matrices_are_all_but_the_last() -> None:
     assert parse_workload("digits", steps=5).hidden == ("0.weight", "2.weight")
     assert parse_workload("quadratic", steps=5).hidden == ()
+
+
+def test_looking_at_a_model_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    assert parse_workload("digits", steps=5).hidden
+    assert torch.equal(before, torch.get_rng_state())
