@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optuna.trial import TrialState
-
 from optuna_evo.attributes import JUDGEMENT
 from optuna_evo.names import file_stem
 from optuna_evo.names import quoted
 from optuna_evo.objectives import kind_of
+from optuna_evo.reports import best_trials
+from optuna_evo.search import FINISHED
 from optuna_evo.study._stored import StoredStudy
 
 
 __all__ = ["controller_lines", "next_lines", "state_of", "StudyState"]
 
 _MOST_LINES = 3
-_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +49,11 @@ class StudyState:
 def state_of(stored: StoredStudy) -> StudyState:
     """Return what of a study decides which commands make sense now."""
     kind, spec = kind_of(stored.spec), stored.spec
-    trials = stored.study.get_trials(deepcopy=False, states=_FINISHED)
+    trials = stored.study.get_trials(deepcopy=False, states=FINISHED)
     return StudyState(
         name=spec.name,
         n_left=max(0, spec.n_trials - len(trials)),
-        has_best=any(trial.state == TrialState.COMPLETE for trial in trials),
+        has_best=bool(best_trials(stored.study, 1)),  # a feasible one
         compares_optimizers=kind.compares_optimizers,
         is_judged=bool(JUDGEMENT.read(stored.study.user_attrs)),
         has_lineages=kind.has_lineages,

@@ -77,7 +77,7 @@ def test_a_script_runs_and_is_shown_without_genomes(
     best = json.loads(call(capsys, "study", "export", "quadratic/objective")[1])
     assert set(best) == {"x", "y"}
     code, out, _ = call(capsys, "study", "report", "quadratic/objective")
-    assert code == 0 and (folder / "quadratic_objective.png").stat().st_size > 10_000
+    assert code == 0 and (folder / "quadratic_objective.html").stat().st_size > 10_000
 
 
 def test_a_script_that_prunes_is_pruned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,7 +223,8 @@ def test_the_studies_run_in_small(name: str, tmp_path: Path, monkeypatch: Any) -
         cli, ["study", "run", str(STUDIES / f"{name}.toml"), "--storage", url, *arguments]
     )
     assert done.exit_code == 0, done.output
-    done = runner.invoke(cli, ["study", "report", name, "--storage", url])
+    out = str(tmp_path / f"{name}.png")
+    done = runner.invoke(cli, ["study", "report", name, "--storage", url, "--out", out])
     assert done.exit_code == 0, done.output
     assert (tmp_path / f"{name}.png").exists()
     done = runner.invoke(

@@ -200,7 +200,8 @@ def test_workers_get_gpus_and_threads_and_only_as_many_trials_as_asked_for(folde
     done = study_run(folder, "f/gpus", *more, **env)
     assert done.returncode == 0, done.stderr
     found = complete("f/gpus")
-    assert "trials are left: optuna_evo study run f/gpus" in done.stdout
+    assert "trials are left." in done.stdout
+    assert "  optuna_evo study run f/gpus" in done.stdout
     assert {t.user_attrs["gpus"] for t in found if "gpus" in t.user_attrs} >= {"5", "7"}
     assert {t.user_attrs["threads"] for t in found[-8:]} == {str(max(1, os.cpu_count() // 4))}  # type: ignore[operator]
     assert 8 <= len(found) <= 8 + 4 + 1  # each may have one on its way, and the first run's
