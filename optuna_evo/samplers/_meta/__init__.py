@@ -4,8 +4,6 @@
 * `_source`: an old study as a plain value.
 * `_user_prior`: what a user believes, as a density.
 * `_belief`: sources in the target's space, and a posterior that knows them.
-* `_trust`: whether the sources are of use, judged by the results.
 * `_portfolio`: which of their configurations to try first.
-* `_turns`: whose turn it is.
 * `_choice`: the configuration that a belief finds worth trying.
 """

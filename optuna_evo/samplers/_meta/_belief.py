@@ -28,8 +28,6 @@ from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._meta._source import Source
-from optuna_evo.samplers._meta._trust import Trust
-from optuna_evo.samplers._meta._trust import trust
 from optuna_evo.samplers._rows import fit_size
 from optuna_evo.samplers._rows import MAX_FIT_ROWS
 from optuna_evo.samplers._rows import MAX_ROWS
@@ -52,7 +50,7 @@ Array = NDArray[np.float64]
 MAX_SOURCE_ROWS = 50  # observations of a source that its model is fitted to
 MIN_SOURCE_ROWS = 3
 CHANCE = 1.5  # by sqrt(n): correlation that n values without meaning reach in one case of fifteen
-N_BEST = 10  # configurations of a source that are candidates
+N_BEST = 5  # configurations of a source that are candidates
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,6 @@ class Knowledge:
         models: Their posterior means.
         best: The best configurations of each, the best first, as units with NaN for parameters
             that the source lacks: S arrays (n, d).
-        results: What the source found there, on the scale of its model, one after another.
         configurations: The same as they were suggested, the sources one after another.
         shares: How much each is believed before any evidence, (S,), sum 1.
     """
@@ -74,7 +71,6 @@ class Knowledge:
     names: tuple[str, ...]
     models: SourceModels
     best: tuple[Array, ...]
-    results: Array
     configurations: tuple[Mapping[str, Any], ...]
     shares: Array
 
@@ -92,7 +88,6 @@ def understand(
     """Fit the sources in the target's space; None if none of them says anything about it."""
     rows: list[SourceRows] = []
     best: list[NDArray[np.intp]] = []
-    results: list[Array] = []
     kept: list[Source] = []
     for source in sources:
         units = encoding.units(source.configurations)
@@ -109,29 +104,25 @@ def understand(
         shared = np.asarray(~np.isnan(units).all(axis=0))
         seen = encoding.features(units[told[chosen]])
         rows.append(SourceRows(seen, targets[chosen], shared))
-        ranked = np.argsort(order, kind="stable")[:N_BEST]
-        best.append(told[ranked])
-        results.append(targets[ranked])
+        best.append(told[np.argsort(order, kind="stable")[:N_BEST]])
         kept.append(source)
     if not rows:
         return None
-    while True:  # the sources share their lengths, so each is judged again without the others
-        models = fit_sources(rows, encoding.groups)
-        chance = np.array([CHANCE / math.sqrt(len(row.targets)) for row in rows])
-        good = np.flatnonzero(models.reliability > chance)
-        if len(good) == len(rows):
-            break
-        if len(good) == 0:
-            return None
+    models = fit_sources(rows, encoding.groups)
+    chance = np.array([CHANCE / math.sqrt(len(row.targets)) for row in rows])
+    good = np.flatnonzero(models.reliability > chance)
+    if len(good) == 0:
+        return None
+    if len(good) < len(rows):
         rows, best = [rows[i] for i in good], [best[i] for i in good]
-        kept, results = [kept[i] for i in good], [results[i] for i in good]
+        kept = [kept[i] for i in good]
+        models = fit_sources(rows, encoding.groups)
     configurations = [[s.configurations[i] for i in b] for s, b in zip(kept, best, strict=True)]
     return Knowledge(
         encoding,
         tuple(source.name for source in kept),
         models,
         tuple(encoding.units(part) for part in configurations),
-        np.concatenate(results),
         tuple(itertools.chain.from_iterable(configurations)),
         _similarity(kept, meta_features),
     )
@@ -203,28 +194,10 @@ def believe_informed(
     )
 
 
-def judge(history: History, knowledge: Knowledge, latest: int = 0) -> list[Trust]:
-    """Return how far results speak for the sources: the first 0, 1, ..., `latest` - 1, and all."""
-    observations = history.observations
-    features = knowledge.encoding.features(
-        knowledge.encoding.units([o.params for o in observations])
-    )
-    losses = bound(np.array([o.loss for o in observations]))
-    order = merits(losses, history.violations)
-    means = knowledge.models.means(features)
-    counts = {*range(min(len(order), latest)), len(order)}
-    return [trust(means[:k], order[:k], knowledge.shares) for k in sorted(counts)]
-
-
-def expected_weights(belief: InformedBelief, useful: float) -> dict[str, float]:
-    """Return the weight of each source in what is expected, by name, each in [0, 1].
-
-    Args:
-        belief: What is expected if the sources are of use.
-        useful: The probability that they are.
-    """
+def expected_weights(belief: InformedBelief) -> dict[str, float]:
+    """Return the weight of each source in what is expected, by name, each in [0, 1]."""
     assert isinstance(belief.posterior, InformedPosterior)
-    coefficients = useful * np.clip(belief.posterior.coefficients(), 0.0, 1.0)
+    coefficients = np.clip(belief.posterior.coefficients(), 0.0, 1.0)
     return dict(zip(belief.knowledge.names, coefficients.round(3).tolist(), strict=True))
 
 

@@ -27,17 +27,13 @@ from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._meta._belief import believe_informed
 from optuna_evo.samplers._meta._belief import expected_weights
 from optuna_evo.samplers._meta._belief import InformedBelief
-from optuna_evo.samplers._meta._belief import judge
 from optuna_evo.samplers._meta._belief import Knowledge
 from optuna_evo.samplers._meta._belief import understand
 from optuna_evo.samplers._meta._choice import choose
-from optuna_evo.samplers._meta._source import check_usable
+from optuna_evo.samplers._meta._portfolio import next_of_portfolio
 from optuna_evo.samplers._meta._source import read_meta_features
 from optuna_evo.samplers._meta._source import read_source
 from optuna_evo.samplers._meta._source import Source
-from optuna_evo.samplers._meta._turns import ask
-from optuna_evo.samplers._meta._turns import is_stuck
-from optuna_evo.samplers._meta._turns import Turn
 from optuna_evo.samplers._meta._user_prior import draw_prior
 from optuna_evo.samplers._meta._user_prior import read_priors
 from optuna_evo.samplers._streams import entropy
@@ -52,8 +48,9 @@ Array = NDArray[np.float64]
 Params = dict[str, Any]
 
 WEIGHTS_AFTER = frozenset({5, 10, 20, 40, 80, 160, 320})  # trials: the attribute is written then
+PORTFOLIO = 2  # trials; what they show is worth more than a longer list that ignores it
+PATIENCE = 3  # trials without a better one after which the search without sources has a turn
 STARTUP = 8  # random trials of a study without sources
-N_DRAWN = 4  # random configurations of which the sources say which one tells most
 OWN_TRIALS = 40.0  # evidence at which the prior and the search without sources have equal turns
 PRIOR_TRIALS = 10.0  # the same beside another sampler as the base
 COUNTS = Counts(everywhere=250, local=250, crossed=60)
@@ -76,13 +73,8 @@ class MetaPriorSampler(BaseSampler):
     value; parameters that no source has are drawn and learned as in a study without sources. A
     source of the other direction is turned around.
 
-    * The **portfolio**, most of the first trials, and up to the fifteenth where results do not
-      get better or are on a plateau: a greedy, complementary set of configurations that did well
-      in the sources, at least half of them from different ones.
-    * The **control**, the second trial, and the more of the next ones the less the sources are
-      trusted: of a few random configurations the one that they expect least of. The order in which
-      results come out, against the order that the sources expect, decides how likely they are of
-      use, or upside down. Below one half they have no turn until results speak for them.
+    * The **portfolio**, the first two trials: a greedy, complementary set of configurations that
+      did well in the sources.
     * The **prior**: a Gaussian process whose mean and covariance hold what the sources predict
       and whose lengths are learned from them. The results so far decide how far it believes the
       sources, and which: unrelated ones get weight 0, and evidence takes over.
@@ -94,7 +86,7 @@ class MetaPriorSampler(BaseSampler):
     that a source is remembered for are its best feasible ones.
 
     Which of them proposed a trial is its user attribute `optuna_evo.attributes.PROPOSED_BY`:
-    "portfolio", "prior", "base", or "random", which a control is, too. All state is in the
+    "portfolio", "prior", "base", or "random" where there is nothing to go by. All state is in the
     study, as far as the base keeps none: with the same seed a trial is a function of the sources
     and the trials before.
 
@@ -117,8 +109,8 @@ class MetaPriorSampler(BaseSampler):
             Seed of all draws; None takes a new one. The base has its own.
 
     Raises:
-        UsageError: If a source has several objectives, none of them has a usable trial, or a
-            belief is wrong; one that does not fit its parameter is refused when that is suggested.
+        UsageError: If a source has several objectives or a belief is wrong; a belief that does not
+            fit its parameter is refused when that is suggested.
         ValueError: If the study has several objectives.
 
     Example:
@@ -143,7 +135,6 @@ class MetaPriorSampler(BaseSampler):
         seed: int | None = None,
     ) -> None:
         read = [s if isinstance(s, Source) else read_source(s) for s in sources]
-        check_usable(read)
         self._sources = _with_own_names(read)
         self._base = base
         self._priors = read_priors(priors)
@@ -183,8 +174,7 @@ class MetaPriorSampler(BaseSampler):
             return weights | dict(zip(knowledge.names, shares.round(3).tolist(), strict=True))
         with one_blas_thread():
             belief = believe_informed(history, knowledge, LastResult())
-            useful = judge(history, knowledge)[-1].useful
-            return weights | expected_weights(belief, useful)
+            return weights | expected_weights(belief)
 
     def reseed_rng(self) -> None:
         """Reseed the base; the sampler's own streams belong to the trials."""
@@ -267,35 +257,41 @@ class MetaPriorSampler(BaseSampler):
     def _make_plan(self, study: Study, trial: FrozenTrial) -> Plan:
         history = read_history(study, trial, self._cost)
         rng = stream(self._seed, study, trial, "meta")
-        n_results = len(history.observations)
-        n_tried = n_results + len(history.running)
         knowledge = self._understand(study, history)
-        advice = None
-        if knowledge is not None:
-            advice = ask(knowledge, history, _n_open(study, trial))
-            if advice.turn is Turn.PORTFOLIO:
-                drawn = draw_prior(self._priors, knowledge.encoding, 1, rng)[0]
-                units = advice.next_of_portfolio(history)
-                units = np.where(np.isnan(units), drawn, units)
-                return Plan("portfolio", knowledge.values(units))
-        heard = knowledge if advice is not None and advice.turn is Turn.INFORMED else None
-        if self._base is not None and not self._prior_has_turn(heard, n_tried, rng):
+        n_tried = len(history.observations) + len(history.running)
+        n_open = _n_open(study, trial)
+        if knowledge is not None and n_tried + n_open < PORTFOLIO:
+            units = self._next_of_portfolio(knowledge, history, n_open)
+            drawn = draw_prior(self._priors, knowledge.encoding, 1, rng)[0]
+            units = np.where(np.isnan(units), drawn, units)
+            return Plan("portfolio", knowledge.values(units))
+        if self._base is not None and not self._prior_has_turn(knowledge, n_tried, rng):
             return Plan("base", {}, from_base=True)
-        if (heard is None and n_results < STARTUP) or not history.space:
+        needed = STARTUP if knowledge is None else 2
+        if len(history.observations) < needed or not history.space:
             encoding = SpaceEncoding(history.space)
             drawn = draw_prior(self._priors, encoding, 1, rng)[0]
-            if advice is not None and history.space:
-                more = draw_prior(self._priors, advice.knowledge.encoding, N_DRAWN - 1, rng)
-                drawn = advice.own_start(np.concatenate([drawn[None], more]))
             return Plan("prior" if self._priors else "random", encoding.values(drawn))
         fades = rng.random() < n_tried / (n_tried + OWN_TRIALS)
-        if heard is None or fades or is_stuck(history):
+        if knowledge is None or fades or _is_stuck(history):
             belief = believe(history, self._kernels, self._constraints)
         else:
-            belief = believe_informed(history, heard, self._informed, self._constraints)
+            belief = believe_informed(history, knowledge, self._informed, self._constraints)
         units = choose(belief, COUNTS, self._priors, n_tried, rng)
         informed = isinstance(belief, InformedBelief) or bool(self._priors)
         return Plan("prior" if informed else "base", belief.values(units))
+
+    def _next_of_portfolio(self, knowledge: Knowledge, history: History, n_open: int) -> Array:
+        """Return the next configuration that no earlier trial has or is about to get."""
+        encoding = knowledge.encoding
+        known = encoding.units(
+            [*(o.params for o in history.observations), *history.running, *history.failed]
+        )
+        units = next_of_portfolio(knowledge, known)
+        for _ in range(n_open):
+            known = np.concatenate([known, units[None]])
+            units = next_of_portfolio(knowledge, known)
+        return units
 
     def _prior_has_turn(
         self, knowledge: Knowledge | None, n_tried: int, rng: np.random.Generator
@@ -339,6 +335,13 @@ def _with_own_names(sources: Sequence[Source]) -> tuple[Source, ...]:
             name, copy = f"{source.name} ({copy})", copy + 1
         by_name.setdefault(name, replace(source, name=name))
     return tuple(by_name.values())
+
+
+def _is_stuck(history: History) -> bool:
+    """Whether results have not got better for a whole number of times the patience."""
+    ranks = [(o.violation, o.loss) for o in history.observations]
+    since = len(ranks) - 1 - ranks.index(min(ranks))
+    return since > 0 and since % PATIENCE == 0
 
 
 def _n_open(study: Study, trial: FrozenTrial) -> int:

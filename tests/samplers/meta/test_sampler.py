@@ -14,7 +14,6 @@ import pytest
 from optuna_evo.attributes import META_FEATURES
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.attributes import SOURCE_WEIGHTS
-from optuna_evo.errors import UsageError
 from optuna_evo.samplers import GASampler
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
@@ -27,22 +26,16 @@ def proposers(study: Study) -> list[str]:
     return [PROPOSED_BY.read(t.user_attrs) for t in study.trials]
 
 
-def best_ten(source: Study) -> list[dict[str, object]]:
+def best_five(source: Study) -> list[dict[str, object]]:
     maximise = source.direction == optuna.study.StudyDirection.MAXIMIZE
     trials = sorted(source.trials, key=lambda t: t.values[0], reverse=maximise)
-    return [t.params for t in trials[:10]]
+    return [t.params for t in trials[:5]]
 
 
-def upside_down(center: float) -> Callable[[Trial], float]:
-    return lambda trial: -bowl(center)(trial)
-
-
-def test_the_first_trials_are_among_the_best_of_a_source_but_for_a_control() -> None:
+def test_the_first_trials_are_among_the_best_of_a_source() -> None:
     source = old()
-    study = started(MetaPriorSampler([source], seed=0), bowl(1e-3), 3)
-    from_source = [t.params in best_ten(source) for t in study.trials]
-    assert from_source == [True, False, True]
-    assert study.trials[1].value == max(t.value for t in study.trials)
+    study = started(MetaPriorSampler([source], seed=0), bowl(1e-3), 2)
+    assert all(t.params in best_five(source) for t in study.trials)
 
 
 def test_sources_help_on_a_moved_objective() -> None:
@@ -56,8 +49,8 @@ def test_sources_help_on_a_moved_objective() -> None:
 
 def test_each_trial_says_who_proposed_it() -> None:
     study = started(MetaPriorSampler([old()], seed=0), bowl(1e-3), 20)
-    assert proposers(study)[:3] == ["portfolio", "random", "portfolio"]
-    assert set(proposers(study)) == {"portfolio", "random", "prior", "base"}
+    assert proposers(study)[:3] == ["portfolio", "portfolio", "prior"]
+    assert set(proposers(study)) == {"portfolio", "prior", "base"}
     assert proposers(started(MetaPriorSampler(seed=0), bowl(1e-3), 10))[7:] == [
         "random",
         "base",
@@ -66,13 +59,13 @@ def test_each_trial_says_who_proposed_it() -> None:
 
 
 def test_a_source_of_the_other_direction_is_turned_around() -> None:
-    source = old(objective=upside_down(1e-3), direction="maximize")
+    source = old(objective=lambda t: -bowl(1e-3)(t), direction="maximize")
     study = started(MetaPriorSampler([source], seed=0), bowl(1e-3), 1)
-    assert study.trials[0].params in best_ten(source)
+    assert study.trials[0].params in best_five(source)
 
 
 def test_a_right_source_weighs_more_than_an_inverted_one() -> None:
-    right, wrong = old("right"), old("wrong", upside_down(1e-3))
+    right, wrong = old("right"), old("wrong", lambda t: -bowl(1e-3)(t))
     sampler = MetaPriorSampler([right, wrong], seed=0)
     study = started(sampler, bowl(1e-3), 12)
     weights = sampler.source_weights(study)
@@ -123,54 +116,6 @@ def test_a_trial_depends_on_the_study_alone() -> None:
     assert [t.params for t in whole.trials] == [t.params for t in halves.trials]
 
 
-def test_sources_that_are_upside_down_lose_their_turn_and_cost_little() -> None:
-    wrong = [read_source(old(str(c), upside_down(c))) for c in (1e-3, 1e-4)]
-    studies = [started(MetaPriorSampler(wrong, seed=k), bowl(1e-3), 8) for k in range(6)]
-    cold = [started(MetaPriorSampler(seed=k), bowl(1e-3), 8).best_value for k in range(6)]
-    assert all(proposers(s).count("portfolio") <= 2 for s in studies)
-    assert np.mean([s.best_value for s in studies]) < 1.1 * np.mean(cold)
-    weights = MetaPriorSampler(wrong, seed=0).source_weights(studies[0])
-    assert max(weights.values()) < 0.1
-
-
-def test_a_tie_with_the_best_sends_the_next_trial_to_the_portfolio() -> None:
-    sources = [read_source(old(str(c), bowl(c))) for c in (1e-2, 1e-3, 1e-4)]
-    for n_trials in (5, 6):
-        after = []
-        for more in (0.0, 1e-3):
-            study = started(MetaPriorSampler(sources, seed=0), bowl(1e-3), n_trials)
-            study.add_trial(
-                optuna.trial.create_trial(
-                    params=study.trials[1].params | {"depth": 1},
-                    distributions=study.trials[1].distributions,
-                    value=study.best_value + more,
-                )
-            )
-            study.optimize(bowl(1e-3), n_trials=1)
-            after.append(proposers(study)[-1])
-        assert after == ["portfolio", "prior"]
-
-
-def test_half_of_the_portfolio_are_from_different_sources() -> None:
-    sources = [old(str(c), bowl(c), n_trials=20) for c in (1e-2, 1e-3, 1e-4, 1e-5)]
-    study = optuna.create_study(sampler=MetaPriorSampler(sources, seed=0))
-    trials = [study.ask() for _ in range(4)]  # together, so nothing is known of them
-    for trial in trials:
-        bowl(1e-3)(trial)
-    given = [t.params for t in study.trials if PROPOSED_BY.read(t.user_attrs) == "portfolio"]
-    owners = [next(s.study_name for s in sources if p in best_ten(s)) for p in given]
-    assert len(given) >= 2
-    assert len(set(owners)) >= len(given) / 2
-
-
-def test_sources_without_a_single_usable_trial_are_refused() -> None:
-    empty, failed = optuna.create_study(study_name="empty"), optuna.create_study(study_name="f")
-    failed.optimize(lambda t: t.suggest_float("x", 0, 1) * np.nan, n_trials=2)
-    with pytest.raises(UsageError, match=r"No source has a complete trial .*'empty', 'f'"):
-        MetaPriorSampler([empty, failed])
-    assert len(MetaPriorSampler([empty, old()]).sources) == 2  # one may be read again later
-
-
 def test_trials_asked_together_differ() -> None:
     sources = [old(str(c), bowl(c)) for c in (1e-2, 1e-3, 1e-4)]
     study = optuna.create_study(sampler=MetaPriorSampler(sources, seed=0))
@@ -195,7 +140,7 @@ def test_trials_of_the_prior_are_parents_of_a_genetic_base() -> None:
     base = GASampler(population_size=4, n_startup_trials=4, seed=0)
     study = started(MetaPriorSampler([old()], base=base, seed=0), bowl(1e-3), 12)
     assert [t.number for t in base.get_population(study, 0)] == [0, 1, 2, 3]
-    assert proposers(study)[:3] == ["portfolio", "base", "portfolio"]
+    assert proposers(study)[:2] == ["portfolio", "portfolio"]
     assert 0 in {t.number for t in base.select_parent(study, 2)}
 
 
@@ -204,8 +149,7 @@ def test_a_source_that_arrives_later_is_used() -> None:
     study = started(sampler, bowl(1e-3), 2)
     sampler.add_source(old())
     study.optimize(bowl(1e-3), n_trials=1)
-    assert proposers(study)[:2] == ["random", "random"]
-    assert sampler.source_weights(study)["old"] > 0
+    assert proposers(study) == ["random", "random", "prior"]
 
 
 def test_studies_of_the_same_name_are_told_apart_and_copies_dropped() -> None:
