@@ -11,12 +11,14 @@ figure at a budget is the best so far, its mean over tables of the means over se
 is 1.96 standard errors over seeds of the mean over tables. Ranks are taken on each table's mean
 over seeds and averaged over tables. Results are kept a line each in `results.jsonl` of the cache
 folder, so that a run can be stopped and continued. Adaboost, DeepAR and LCBench take part with
-five targets each, and with all their other data sets as sources.
+five targets each, and with all their other data sets as sources. Seeds from 100 on have sources of
+their own: choices are made on them, never on those that are reported.
 """
 
 import argparse
 from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -123,10 +125,10 @@ def ask_and_tell(
 
 
 def jobs(
-    methods: Sequence[str], targets: Sequence[str], seeds: int
+    methods: Sequence[str], targets: Sequence[str], seeds: Iterable[int]
 ) -> Iterator[tuple[str, str, int]]:
     """Yield what is to be run, seed by seed, so that a stopped run is even over the methods."""
-    for seed in range(seeds):
+    for seed in seeds:
         for target in targets:
             for method in methods:
                 yield method, target, seed
@@ -170,15 +172,20 @@ def regrets(records: Sequence[Record], data: Path) -> dict[str, dict[str, Array]
 def print_report(records: Sequence[Record], data: Path, title: str) -> None:
     """Print regret with intervals, ranks, trials to reach cold TPE, regret by family."""
     regret = regrets(records, data)
-    at = [b - 1 for b in BUDGETS]
+    budgets = [b for b in BUDGETS if b <= min(len(r.values) for r in records)]
+    at = [b - 1 for b in budgets]
     tables = sorted(next(iter(regret.values())))
     curves = {m: np.stack([of[t] for t in tables]) for m, of in regret.items()}  # (t, seeds, n)
     cube = np.stack([c.mean(axis=1)[:, at] for c in curves.values()])
     ranks = dict(zip(curves, rankdata(np.round(cube, 9), axis=0).mean(axis=1), strict=True))
     order = sorted(curves, key=lambda m: -curves[m].mean(axis=(0, 1))[at[-1]])
-    goals = [curves["TPE"].mean(axis=(0, 1))[b - 1] for b in (25, 100)] if "TPE" in curves else []
+    goals = [
+        curves["TPE"].mean(axis=(0, 1))[b - 1]
+        for b in (25, 100)
+        if "TPE" in curves and max(budgets) == 100
+    ]
     print(f"\n{title}: {len(tables)} tables\n")
-    heads = [f"regret@{b}" for b in BUDGETS] + [f"rank@{b}" for b in BUDGETS]
+    heads = [f"regret@{b}" for b in budgets] + [f"rank@{b}" for b in budgets]
     heads += ["trials to TPE@25 / @100"] * bool(goals) + ["ms/ask"]
     print("| method | " + " | ".join(heads) + " |\n|---|" + "---|" * len(heads))
     for method in order:
@@ -196,7 +203,7 @@ def print_report(records: Sequence[Record], data: Path, title: str) -> None:
         cells.append(f"{np.mean([r.ms_per_ask for r in records if r.method == method]):.1f}")
         print(f"| {method} | " + " | ".join(cells) + " |")
     families = [f for f in FAMILIES if any(t.startswith(f) for t in tables)]
-    shown = (5, 10, 25, 100)
+    shown = [b for b in (5, 10, 25, 100) if b in budgets]
     print(
         "\n| regret by family | "
         + " | ".join(f"{f} @{'/'.join(map(str, shown))}" for f in families)
@@ -247,6 +254,7 @@ def main() -> None:
     parser.add_argument("--methods", default="", help="comma separated; empty: all")
     parser.add_argument("--targets", default="", help="name prefixes, comma separated; empty: all")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0, help="100 and on: for choices")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--report-only", action="store_true", help="only what is there")
     args = parser.parse_args()
@@ -256,13 +264,14 @@ def main() -> None:
     prefixes = tuple(args.targets.split(","))
     families = [f for f in FAMILIES if any(p.startswith(f) or f.startswith(p) for p in prefixes)]
     targets = [t for f in families for t in target_names(args.data, f) if t.startswith(prefixes)]
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
     if args.report_only:
         found = read_results(args.cache / "results.jsonl")
         records = [
-            r for r in found if r.method in methods and r.table in targets and r.seed < args.seeds
+            r for r in found if r.method in methods and r.table in targets and r.seed in seeds
         ]
     else:
-        wanted = list(jobs(methods, targets, args.seeds))
+        wanted = list(jobs(methods, targets, seeds))
         records = run_all(wanted, args.data, args.cache, args.trials)
     for title, part in blocks(records, targets):
         print_report(part, args.data, title)

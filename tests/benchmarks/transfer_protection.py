@@ -1,12 +1,13 @@
 """What do bad sources cost, and what do sources of another space give?
 
     python -m tests.benchmarks.transfer_protection --data DIR --cache DIR [--seeds 5]
-        [--targets hpobench,hpolib,nas201] [--report-only]
+        [--first-seed 0] [--targets hpobench,hpolib,nas201] [--report-only]
 
 The target tables and the old studies are those of `transfer`, changed before they are read:
 
     random      the values of each source are drawn anew from a normal distribution
     inverted    the values of each source are negated: the best becomes the worst
+    foreign     studies of another family, each parameter read as one of the target's
     elsewhere   parameters keep their names, but each trial's values belong to other parameters
     half        every second parameter of the sources is taken away
     ranges      numbers of the sources cover only the upper two thirds of the target's range
@@ -19,6 +20,7 @@ interval comes from 1,000 resamplings of the seeds.
 
 import argparse
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
 import json
@@ -36,6 +38,7 @@ from optuna.distributions import IntDistribution
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
 from optuna_evo.samplers import Source
+from optuna_evo.surrogates import SpaceEncoding
 from tests.benchmarks.sample_efficiency import Record
 from tests.benchmarks.tables import FAMILIES
 from tests.benchmarks.transfer import ask_and_tell
@@ -47,6 +50,18 @@ from tests.benchmarks.transfer_sources import target_names
 
 BUDGETS = (5, 10, 25, 100)
 Rng = np.random.Generator
+MAX_FOREIGN = 8  # sources
+OTHERS = {  # the family that the foreign studies of a target are of
+    "hpobench": "taskset",
+    "hpolib": "hpobench",
+    "nas201": "taskset",
+    "adaboost": "deepar",
+    "deepar": "lcbench",
+    "lcbench": "hpobench",
+    "taskset": "lcbench",
+    "nmt": "hpobench",
+    "glmnet": "taskset",
+}
 
 
 def randomised(source: Source, rng: Rng) -> Source:
@@ -106,11 +121,32 @@ def other_choices(source: Source, _: Rng) -> Source:
     return replace(source, params=params, losses=source.losses[keep], distributions=space)
 
 
+def renamed(source: Source, space: Mapping[str, BaseDistribution]) -> Source:
+    """Return a source of another space, its parameters read as those of `space`, in turns."""
+    encoding = SpaceEncoding(dict(source.distributions))
+    units = np.nan_to_num(encoding.units(source.configurations), nan=0.5)
+    for j, axis in enumerate(encoding.axes):
+        if axis.is_category and axis.n_levels is not None:
+            units[:, j] = (units[:, j] + 0.5) / axis.n_levels
+    params: dict[str, NDArray[np.float64]] = {}
+    for j, name in enumerate(sorted(space)):
+        column, dist = units[:, j % units.shape[1]], space[name]
+        if isinstance(dist, CategoricalDistribution):
+            n = len(dist.choices)
+            params[name] = np.minimum(np.floor(column * n), n - 1)
+        else:
+            own = SpaceEncoding({name: dist})
+            rows = own.snap(column[:, None])
+            params[name] = np.array([float(own.values(row)[name]) for row in rows])
+    return Source(source.name, dict(space), params, source.losses)
+
+
 CHANGES: dict[str, Callable[[Source, Rng], Source] | None] = {
     "none": None,
     "random": randomised,
     "inverted": inverted,
     "elsewhere": elsewhere,
+    "foreign": None,
     "half": half,
     "ranges": narrower,
     "categories": other_choices,
@@ -122,6 +158,10 @@ def run(change: str, target: str, seed: int, data: Path, cache: Path, n_trials: 
     table = family_tables(data, target.split("/")[0])[target]
     apply = CHANGES[change]
     sources: list[Source] = []
+    if change == "foreign":
+        other = target_names(data, OTHERS[table.family])[0]
+        studies = source_studies(data, cache, other, seed)[:MAX_FOREIGN]
+        sources = [renamed(read_source(study), table.space) for study in studies]
     if apply is not None:
         rng = np.random.default_rng(crc32(f"{change}/{target}/{seed}".encode()))
         studies = source_studies(data, cache, target, seed)
@@ -135,7 +175,8 @@ def print_report(records: Sequence[Record], data: Path) -> None:
     changes = [c for c in CHANGES if any(r.method == c for r in records)]
     shared = set.intersection(*({r[1:3] for r in records if r.method == c} for c in changes))
     seeds = sorted({seed for _, seed in shared})
-    at = [b - 1 for b in BUDGETS]
+    budgets = [b for b in BUDGETS if b <= min(len(r.values) for r in records)]
+    at = [b - 1 for b in budgets]
 
     def by_seed(change: str) -> NDArray[np.float64]:
         rows: dict[int, list[NDArray[np.float64]]] = {seed: [] for seed in seeds}
@@ -149,7 +190,7 @@ def print_report(records: Sequence[Record], data: Path) -> None:
     cold = by_seed("none")
     picks = np.random.default_rng(0).integers(len(seeds), size=(1_000, len(seeds)))
     print(f"\n{len(shared)} pairs of table and seed, {len(seeds)} seeds\n")
-    heads = [f"regret@{b}" for b in BUDGETS] + [f"ratio@{b} (95 %)" for b in BUDGETS]
+    heads = [f"regret@{b}" for b in budgets] + [f"ratio@{b} (95 %)" for b in budgets]
     print("| sources | " + " | ".join(heads) + " |\n|---|" + "---|" * len(heads))
     for change in changes:
         own = by_seed(change)
@@ -173,6 +214,7 @@ def main() -> None:
     parser.add_argument("--targets", default="hpobench,hpolib,nas201")
     parser.add_argument("--changes", default=",".join(CHANGES))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0, help="100 and on: for choices")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--report-only", action="store_true", help="only what is there")
     args = parser.parse_args()
@@ -184,7 +226,7 @@ def main() -> None:
     known = {r[:3]: r for r in read_results(file) if len(r.values) >= args.trials}
     wanted = [
         (change, target, seed)
-        for seed in range(args.seeds)
+        for seed in range(args.first_seed, args.first_seed + args.seeds)
         for target in targets
         for change in args.changes.split(",")
     ]
