@@ -186,7 +186,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
             for bucket in of_group:
                 self._update(group, bucket, plan)
                 bucket.count(on_device=self._capturable)
-                if self._rule is not None:
+                if self._rule is not None and self._rule.tail:
                     average_tail(self._rule, group, bucket)
             if not self._capturable:
                 group["schedule_step"] = int(group["schedule_step"])
@@ -194,10 +194,14 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         return loss
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Hold the averages of a genome's `tail_average` in the place of the weights meanwhile.
+        """Hold the averages of `tail_average`, once they began, in the place of weights meanwhile.
 
-        As in `with optimizer.averaged(): loss = evaluate(model)`. Before the tail of the run they
-        are what they are.
+        Example:
+            >>> from optuna_evo import catalog
+            >>> model = torch.nn.Linear(4, 1)
+            >>> optimizer = EvolvedOptimizer(model.parameters(), catalog["adamw"])
+            >>> with optimizer.averaged():
+            ...     outputs = model(torch.ones(2, 4))
         """
         return swapped(self.state if self._rule is not None and self._rule.tail else {})
 
@@ -328,7 +332,7 @@ class EvolvedOptimizer(torch.optim.Optimizer):
         if group["maximize"]:
             plain = type(grads[0]) is Tensor
             grads = list(torch._foreach_neg(grads)) if plain else [-g for g in grads]
-        if self._rule is not None:
+        if self._rule is not None and self._rule.is_dense:
             directions = directions_of(self._rule, group, bucket, grads)
         update_tensors(
             *(params, grads, bucket.averages, numbers, directions),

@@ -31,6 +31,7 @@ from optuna_evo.samplers._meta._belief import Knowledge
 from optuna_evo.samplers._meta._belief import understand
 from optuna_evo.samplers._meta._choice import choose
 from optuna_evo.samplers._meta._portfolio import next_of_portfolio
+from optuna_evo.samplers._meta._source import check_usable
 from optuna_evo.samplers._meta._source import read_meta_features
 from optuna_evo.samplers._meta._source import read_source
 from optuna_evo.samplers._meta._source import Source
@@ -82,8 +83,7 @@ class MetaPriorSampler(BaseSampler):
       has a turn whenever three trials in a row were no better. Another sampler proposes a share of
       the trials that grows with evidence.
 
-    Constraints (`trial.set_constraint`) are learned as by `ThompsonSampler`; the configurations
-    that a source is remembered for are its best feasible ones.
+    Constraints are learned as by `ThompsonSampler`; a source's best are its feasible ones.
 
     Which of them proposed a trial is its user attribute `optuna_evo.attributes.PROPOSED_BY`:
     "portfolio", "prior", "base", or "random" where there is nothing to go by. All state is in the
@@ -103,14 +103,13 @@ class MetaPriorSampler(BaseSampler):
             parameter `spread` is the factor within which the value is expected to lie, else a
             standard deviation in its units. For categories `{"center": "adam"}`, or relative
             weights: `{"weights": {"adam": 3, "sgd": 1}}`.
-        cost:
-            What a trial costs, see `HybridSampler`. The base, if it is another, has its own.
+        cost: What a trial costs, see `HybridSampler`; another base has its own.
         seed:
             Seed of all draws; None takes a new one. The base has its own.
 
     Raises:
-        UsageError: If a source has several objectives or a belief is wrong; a belief that does not
-            fit its parameter is refused when that is suggested.
+        UsageError: If a source has several objectives, none of them has a usable trial, or a
+            belief is wrong; one that does not fit its parameter is refused when that is suggested.
         ValueError: If the study has several objectives.
 
     Example:
@@ -135,6 +134,7 @@ class MetaPriorSampler(BaseSampler):
         seed: int | None = None,
     ) -> None:
         read = [s if isinstance(s, Source) else read_source(s) for s in sources]
+        check_usable(read)
         self._sources = _with_own_names(read)
         self._base = base
         self._priors = read_priors(priors)

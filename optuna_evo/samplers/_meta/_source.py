@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cached_property
@@ -167,6 +168,21 @@ def read_sources(storage: str | BaseStorage, names: Iterable[str] | None = None)
     studies = (optuna.load_study(study_name=name, storage=storage) for name in wanted)
     sources = [read_source(study) for study in studies]
     return sources if names is not None else [s for s in sources if len(s.losses)]
+
+
+def check_usable(sources: Sequence[Source]) -> None:
+    """Raise if there are sources, and nothing to learn from them.
+
+    Raises:
+        UsageError: If none of them has a complete trial with a finite value.
+    """
+    if sources and not any(len(source.losses) for source in sources):
+        names = ", ".join(repr(source.name) for source in sources[:3])
+        more = ", …" if len(sources) > 3 else ""
+        raise UsageError(
+            f"No source has a complete trial with a finite value ({names}{more}): there is "
+            "nothing to start from. Leave them out, or finish a trial of one."
+        )
 
 
 def read_meta_features(user_attrs: Mapping[str, Any]) -> dict[str, float]:

@@ -14,6 +14,7 @@ import pytest
 from optuna_evo.attributes import META_FEATURES
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.attributes import SOURCE_WEIGHTS
+from optuna_evo.errors import UsageError
 from optuna_evo.samplers import GASampler
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
@@ -114,6 +115,14 @@ def test_a_trial_depends_on_the_study_alone() -> None:
     halves.sampler = MetaPriorSampler([source], seed=3)
     halves.optimize(bowl(1e-3), n_trials=7)
     assert [t.params for t in whole.trials] == [t.params for t in halves.trials]
+
+
+def test_sources_without_a_single_usable_trial_are_refused() -> None:
+    empty, failed = optuna.create_study(study_name="empty"), optuna.create_study(study_name="f")
+    failed.optimize(lambda t: t.suggest_float("x", 0, 1) * np.nan, n_trials=2)
+    with pytest.raises(UsageError, match=r"No source has a complete trial .*'empty', 'f'"):
+        MetaPriorSampler([empty, failed])
+    assert len(MetaPriorSampler([empty, old()]).sources) == 2  # one may be read again later
 
 
 def test_trials_asked_together_differ() -> None:
