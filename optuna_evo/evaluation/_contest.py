@@ -289,8 +289,10 @@ def median(values: Sequence[float]) -> float:
 
 def graft(direction: OptimizerConfig, magnitude: OptimizerConfig) -> OptimizerConfig:
     """Return an optimizer with another one's step sizes; itself where the two are one."""
-    if direction == magnitude:
+    # a contestant that is grafted already has step sizes of its own
+    if direction == magnitude or isinstance(direction, GraftedOptimizer):
         return direction
+    assert not isinstance(magnitude, GraftedOptimizer)
     return GraftedOptimizer(direction=direction, magnitude=magnitude)
 
 
