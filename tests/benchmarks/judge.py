@@ -8,9 +8,9 @@ was published, against Adam as it is usually used and against Adam tuned over --
 Untuned Adam must lose to the published winner, and tuned Adam must win.
 
 Controls: AdamW tuned against the same AdamW at a thirtieth of its learning rate must win. AdamW
-against itself, either tuned over trials of its own, in so many repetitions on tasks of their own,
-should be called better at most twice in 20; and so should it with one tuning for both, tested with
-other seeds.
+against itself, either tuned over trials of its own (--tunings times), in so many repetitions on
+tasks of their own, should be called better at most twice in 20; and so should it with one tuning
+for both, tested with other seeds.
 
 All contestants are genomes, so that tuning trains them in stacks. Trainings are stored in DIR: the
 same command goes on where it was stopped.
@@ -157,7 +157,7 @@ def known_better(run: Judge, n_tasks: int, steps: int) -> list[str]:
             f"p {line.p_value:.4f}, better: {line.verdict.answer}"]  # fmt: skip
 
 
-def no_better(run: Judge, repetitions: int, steps: int) -> list[str]:
+def no_better(run: Judge, repetitions: int, steps: int, tunings: int) -> list[str]:
     """Return how often an optimizer was called better than itself."""
     wins = losses = same_wins = same_losses = 0
     for i in range(repetitions):
@@ -168,6 +168,7 @@ def no_better(run: Judge, repetitions: int, steps: int) -> list[str]:
             against=[tuned("AdamW b", catalog["adamw"])],
             budget=16,
             seeds=20,
+            tunings=tunings,
             name=f"same {i}",
         )
         ours, theirs = found.main.rows
@@ -182,7 +183,7 @@ def no_better(run: Judge, repetitions: int, steps: int) -> list[str]:
         same_wins += better(pair).answer == "yes"
         same_losses += better(pair).answer == "no"
     return [
-        f"AdamW against itself, {repetitions} repetitions: tuned apart, called better {wins} "
+        f"AdamW against itself, {repetitions} repetitions, {tunings} tunings: tuned apart, called better {wins} "
         f"times and worse {losses} times; tuned once and tested with other seeds, better "
         f"{same_wins} times and worse {same_losses} times."
     ]
@@ -199,9 +200,16 @@ def shown(interval: Interval) -> str:
 @click.option("--steps", default=1000, show_default=True)
 @click.option("--budget", default=16, show_default=True, help="Trials that tune Adam.")
 @click.option("--repetitions", default=20, show_default=True)
+@click.option("--tunings", default=10, show_default=True, help="Of AdamW against itself.")
 @click.option("--only", type=click.Choice(["reversal", "better", "same"]), multiple=True)
 def main(
-    out: Path, n_tasks: int, steps: int, budget: int, repetitions: int, only: Sequence[str]
+    out: Path,
+    n_tasks: int,
+    steps: int,
+    budget: int,
+    repetitions: int,
+    tunings: int,
+    only: Sequence[str],
 ) -> None:
     """Run what was asked for, and write DIR/judge.md."""
     out.mkdir(parents=True, exist_ok=True)
@@ -217,7 +225,7 @@ def main(
     parts = {
         "reversal": lambda: reversal(run, n_tasks, steps, budget),
         "better": lambda: known_better(run, 4, steps // 5),
-        "same": lambda: no_better(run, repetitions, steps // 5),
+        "same": lambda: no_better(run, repetitions, steps // 5, tunings),
     }
     text = ""
     for name, part in parts.items():
