@@ -183,8 +183,8 @@ def no_better(run: Judge, repetitions: int, steps: int, tunings: int) -> list[st
         same_wins += better(pair).answer == "yes"
         same_losses += better(pair).answer == "no"
     return [
-        f"AdamW against itself, {repetitions} repetitions, {tunings} tunings: tuned apart, called better {wins} "
-        f"times and worse {losses} times; tuned once and tested with other seeds, better "
+        f"AdamW against itself, {repetitions} repetitions, {tunings} tunings: tuned apart, "
+        f"called better {wins} times and worse {losses} times; tuned once and tested with other seeds, better "
         f"{same_wins} times and worse {same_losses} times."
     ]
 
