@@ -184,8 +184,8 @@ def no_better(run: Judge, repetitions: int, steps: int, tunings: int) -> list[st
         same_losses += better(pair).answer == "no"
     return [
         f"AdamW against itself, {repetitions} repetitions, {tunings} tunings: tuned apart, "
-        f"called better {wins} times and worse {losses} times; tuned once and tested with other seeds, better "
-        f"{same_wins} times and worse {same_losses} times."
+        f"called better {wins} times and worse {losses} times; tuned once and tested with other "
+        f"seeds, better {same_wins} times and worse {same_losses} times."
     ]
 
 
