@@ -65,7 +65,7 @@ PARTS = {
 }
 # After which line of a file the recipe of a term means its line to stand.
 PLACES = {
-    "optuna_evo/rules/_terms.py": r"folds=\[\(_m_is_g, \"GRAD\"\)\],\n        \),\n    \)",
+    "optuna_evo/rules/_terms.py": r"    SOAP = .*",
     "optuna_evo/optimizers/_foreach.py": r"_LINES: .* = \{",
     "optuna_evo/optimizers/_kernel.cpp": r"#define MORE_TERMS\(X\) +\\",
     "optuna_evo/optimizers/_triton.py": r" *step \+= _share\(numbers, KIND\.n\.sign_grad,.*\)",

@@ -86,11 +86,9 @@ __all__ = ["study_judge"]
 )
 @click.option(
     "--tunings",
-    default=1,
-    show_default=True,
     type=click.IntRange(1, 10_000),
     help="Tune everybody so often anew, each time for a share of the seeds: the luck of tuning is "
-    "then in the intervals (8 or more).",
+    "then in the intervals. 1 is quick, and says less. [default: 8, at most --seeds]",
 )
 @click.option(
     "--tuning-share",
@@ -119,7 +117,7 @@ def study_judge(
     goal: float | None,
     predecessor: str | None,
     top: int,
-    tunings: int,
+    tunings: int | None,
     tuning_share: float,
     out: Path | None,
     quick: bool,

@@ -142,7 +142,7 @@ class Contest:
             return propose(slot, known, space, first, words=words)
 
         return Job(
-            study=self.book.open(
+            study=self.book.study(
                 "tune",
                 workload.name,
                 who.key,
@@ -174,7 +174,7 @@ class Contest:
         course = Course(tests=True, points=min(self.terms.points, workload.steps))
         trainings = [workload.config(optimizer) for optimizer in optimizers]
         return Job(
-            study=self.book.open(
+            study=self.book.study(
                 "test",
                 workload.name,
                 name,
@@ -207,7 +207,7 @@ class Contest:
             )
 
         return Job(
-            study=self.book.open(
+            study=self.book.study(
                 "rates",
                 workload.name,
                 who.key,
@@ -236,7 +236,7 @@ class Contest:
             return SeededConfig(training, (CHOOSING_SEED + params["seed"],))
 
         return Job(
-            study=self.book.open(
+            study=self.book.study(
                 "choose",
                 workload.name,
                 identity=[

@@ -55,7 +55,7 @@ class Book:
     storage: BaseStorage
     of: str
 
-    def open(self, role: str, *parts: str, identity: Any) -> optuna.Study:
+    def study(self, role: str, *parts: str, identity: Any) -> optuna.Study:
         """Return a study, made if it is not there.
 
         Args:

@@ -341,9 +341,7 @@ def _rule_of(config: TrainingConfig) -> tuple[Controller | None, Any]:
         return controller, learned
     rule = config.genome.rule
     if rule.tail:
-        raise UsageError(
-            'The objective "meta_loss" averages no weights: leave out `tail_average`.'
-        )
+        raise UsageError('Objective "meta_loss" averages no weights: leave out `tail_average`.')
 
     def constant(n_members: int) -> UpdateRule:
         return ConstantRule([rule] * n_members)

@@ -29,7 +29,10 @@ sampler = { name = "ga", population_size = 4, n_generations = 2 }
 trainer = { steps = 4 }
 judge = { seeds = 2, tuning_trials = 1 }
 """
-SMALL = ("--tasks", "two_moons+width=8", "--against", "adamw", "--budget", "2", "--seeds", "2")
+SMALL = (
+    *("--tasks", "two_moons+width=8", "--against", "adamw"),
+    *("--budget", "2", "--seeds", "2", "--tunings", "1"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from optuna_evo.tasks import Split
 
 
 STEPS = 6
-SMALL: Mapping[str, Any] = {"steps": STEPS, "budget": 2, "seeds": 2, "device": "cpu"}
+SMALL: Mapping[str, Any] = {"steps": STEPS, "budget": 2, "seeds": 2, "tunings": 1, "device": "cpu"}
 
 
 def adam(key: str = "adam") -> Contestant:

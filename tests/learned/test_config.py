@@ -8,11 +8,11 @@ import torch
 
 from optuna_evo import catalog
 from optuna_evo import ControllerConfig
-from optuna_evo import judge
 from optuna_evo import tasks
 from optuna_evo import trainers
 from optuna_evo import TrainingConfig
 from optuna_evo.errors import UsageError
+from optuna_evo.evaluation import quick_judge
 from optuna_evo.learned import MLPController
 from optuna_evo.learned import save_controller
 from optuna_evo.objectives import FitnessObjective
@@ -122,7 +122,7 @@ def test_genomes_and_controllers_train_side_by_side(folder: Path) -> None:
 
 def test_the_judge_takes_a_controller(folder: Path) -> None:
     objective = FitnessObjective(tasks=[tasks.get("two_moons")], seeds=[0], steps=10)
-    rows = judge(ControllerConfig(controller=str(folder)), objective, seeds=2, tuning_trials=1)
+    rows = quick_judge(ControllerConfig(controller=str(folder)), objective, seeds=2, tuning_trials=1)
     assert rows[0].name == "learned mine" and rows[0].setting == "given"
     assert len(rows[0].by_seed) == 2
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from optuna_evo import catalog
-from optuna_evo import judge
 from optuna_evo import tasks
 from optuna_evo.config import NamedOptimizer
 from optuna_evo.config import ParamGroup
@@ -20,6 +19,7 @@ from optuna_evo.curves import ReduceOnPlateau
 from optuna_evo.errors import CheckpointError
 from optuna_evo.errors import SpecError
 from optuna_evo.evaluation import JudgeRow
+from optuna_evo.evaluation import quick_judge
 from optuna_evo.objectives import CurveObjective
 from optuna_evo.objectives import FitnessObjective
 from optuna_evo.objectives import SegmentObjective
@@ -109,7 +109,7 @@ def test_a_checkpoint_of_another_kind_of_optimizer_is_refused() -> None:
 
 def test_the_judge_judges_it_and_its_row_comes_back() -> None:
     objective = FitnessObjective(tasks=[MOONS], seeds=range(1), steps=40)
-    rows = judge(MUON, objective, seeds=2, tuning_trials=2)
+    rows = quick_judge(MUON, objective, seeds=2, tuning_trials=2)
     assert (rows[0].name, rows[0].setting) == ("torch Muon + AdamW", "given")
     assert rows[0].overall.mean > 0.8
     again = [JudgeRow.from_dict(row.to_dict()) for row in rows]

@@ -43,19 +43,19 @@ def train(
             m_hat = m / (1 - beta1 ** (step + 1))
         if seed["use_bias_correction"] and seed["use_v"]:
             v_hat = v / (1 - beta2 ** (step + 1))
-        terms = (
-            g,
-            m_hat,
-            g / (np.sqrt(v_hat) + eps),
-            m_hat / (np.sqrt(v_hat) + eps),
-            np.sign(g),
-            g / (np.abs(g) + eps),
-            m_hat + (1 - seed.get("nesterov_beta", 0.1)) * (g - m_hat),
-            m_hat / (np.abs(g) + eps),
-            np.sign(m_hat),
-            np.sign(beta1 * s + (1 - beta1) * g) if seed["use_m"] else np.sign(g),
-            np.where(np.sign(g) == np.sign(m_hat), m_hat, 0.0),
-        )
+        terms = {
+            0: g,
+            1: m_hat,
+            2: g / (np.sqrt(v_hat) + eps),
+            3: m_hat / (np.sqrt(v_hat) + eps),
+            4: np.sign(g),
+            5: g / (np.abs(g) + eps),
+            6: m_hat + (1 - seed.get("nesterov_beta", 0.1)) * (g - m_hat),
+            7: m_hat / (np.abs(g) + eps),
+            8: np.sign(m_hat),
+            9: np.sign(beta1 * s + (1 - beta1) * g) if seed["use_m"] else np.sign(g),
+            10: np.where(np.sign(g) == np.sign(m_hat), m_hat, 0.0),
+        }
         for kind, alpha in zip(seed["term_types"], seed["alphas"], strict=True):
             w = w - lr * alpha * terms[kind]
         s = beta2 * s + (1 - beta2) * g

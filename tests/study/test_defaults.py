@@ -9,20 +9,9 @@ import optuna_evo
 
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "GASampler": {
-        "population_size": 50,
-        "n_generations": 50,
-        "tournament_size": 4,
-        "n_elites": 3,
-        "crossover_prob": 0.9,
-        "mutation_prob": 0.35,
-        "mutation_scale": 0.3,
-        "structure_prob": 0.15,
-        "flag_prob": 0.1,
-        "lists": "auto",
-        "reevaluate_elites": False,
-    },
-    "ThompsonSampler": {"n_startup_trials": 10, "n_candidates": 675},
+    "GASampler": {"n_elites": 3, "lists": "auto", "reevaluate_elites": False},
+    # 10 startup trials before designs took the place of random ones; see the changelog
+    "ThompsonSampler": {"n_startup_trials": 5, "n_candidates": 675},
     "HybridSampler": {
         "population_size": 10,
         "n_generations": 3,
@@ -64,3 +53,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 def test_defaults_are_those_that_stored_studies_were_made_with(name: str) -> None:
     parameters = inspect.signature(getattr(optuna_evo, name)).parameters
     assert DEFAULTS[name].items() <= {key: p.default for key, p in parameters.items()}.items()
+
+
+def test_what_a_genetic_sampler_leaves_open_is_what_it_was() -> None:
+    (way, *_) = optuna_evo.GASampler()._ways
+    assert (way.operators, way.population_size, way.n_startup_trials) == ("annealed", 50, 50)
+    assert (way.n_generations, way.tournament_size, way.n_elites) == (50, 4, 3)
+    rates = way.rates
+    assert (rates.crossover, rates.number, rates.scale) == (0.9, 0.35, 0.3)
+    assert (rates.structure, rates.flag) == (0.15, 0.1)

@@ -300,10 +300,10 @@ def test_a_copy_has_the_same_pages(storage: Any) -> None:
 def test_a_study_that_is_deleted_and_made_again_has_no_old_notes(storage: Any) -> None:
     study_of(storage)
     server = Server(storage)
-    first = server.study()["trials"][0]["note"]["body"]
+    first = server.study()["trials"][1]["note"]["body"]
     optuna.delete_study(study_name="fitness", storage=storage)
     study_of(storage, seed=3)
-    second = server.study(1)["trials"][0]["note"]["body"]
+    second = server.study(1)["trials"][1]["note"]["body"]
     assert second.split("```")[1] != first.split("```")[1]
 
 
