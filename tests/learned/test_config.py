@@ -122,7 +122,8 @@ def test_genomes_and_controllers_train_side_by_side(folder: Path) -> None:
 
 def test_the_judge_takes_a_controller(folder: Path) -> None:
     objective = FitnessObjective(tasks=[tasks.get("two_moons")], seeds=[0], steps=10)
-    rows = quick_judge(ControllerConfig(controller=str(folder)), objective, seeds=2, tuning_trials=1)
+    config = ControllerConfig(controller=str(folder))
+    rows = quick_judge(config, objective, seeds=2, tuning_trials=1)
     assert rows[0].name == "learned mine" and rows[0].setting == "given"
     assert len(rows[0].by_seed) == 2
 

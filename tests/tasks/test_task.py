@@ -24,7 +24,8 @@ def test_the_image_and_text_tasks_are_registered() -> None:
 
 
 def test_an_unknown_task_names_the_allowed_ones() -> None:
-    with pytest.raises(ValueError, match="must be one of ag_news, breast_cancer, char_lm, .*got 'digitz'"):
+    allowed = "must be one of ag_news, breast_cancer, char_lm, .*got 'digitz'"
+    with pytest.raises(ValueError, match=allowed):
         tasks.get("digitz")
 
 
