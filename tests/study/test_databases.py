@@ -278,11 +278,9 @@ def test_a_database_of_others_in_mariadb_is_left_alone_until_it_is_upgraded(
     study = optuna.load_study(study_name="theirs", storage=storage)
     with pytest.raises(StorageError, match="refused: Data too long for column 'value_json'"):
         study.set_user_attr("long", "x" * 70_000)
-    assert call(capsys, "study", "upgrade", "--storage", url) == (
-        0,
-        "Texts of any length, exact names and times.\n",
-        "",
-    )
+    code, out, err = call(capsys, "study", "upgrade", "--storage", url)
+    assert (code, err) == (0, "")
+    assert out.startswith("Texts of any length, exact names and times.\n")
     study.set_user_attr("long", "x" * 70_000)
     storage.close()
 
