@@ -68,7 +68,7 @@ COMMANDS = (
     ("export", "s", "--schedule", "a.json"),
     ("sources", "s"),
     ("sources", "s", "--refresh"),
-    ("judge", "s", "--device", "cpu"),
+    tuple("judge s --tasks two_moons+width=8 --against adam --budget 1 --seeds 2".split()),
     ("lineage", "s"),
     ("copy", "s", "copied"),
     ("create", "s", "s.toml"),
