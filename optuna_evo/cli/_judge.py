@@ -152,20 +152,13 @@ def study_judge(
         show_in_dashboard(stored)
         print_next("judge", stored)
         return
-    from rich.progress import BarColumn
-    from rich.progress import MofNCompleteColumn
-    from rich.progress import Progress
-    from rich.progress import TextColumn
-    from rich.progress import TimeRemainingColumn
-
     from optuna_evo.reports import judgement_view
+    from optuna_evo.reports import JudgeProgress
     from optuna_evo.study import judge_stored
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     terms = {} if against is None else {"against": _names(against)}
-    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("judging", total=None)
+    with JudgeProgress(console) as progress:
         found = judge_stored(
             stored,
             what=optimizer,
@@ -181,7 +174,7 @@ def study_judge(
             tuning_share=tuning_share,
             device=device,
             data_dir=data_dir,
-            on_run=lambda done, total: progress.update(bar, completed=done, total=total),
+            on_run=progress.count,
             **terms,
         )
     console.print(judgement_view(found))

@@ -71,9 +71,8 @@ def print_judgement(
     afresh: bool,
 ) -> None:
     """Print the stored judgement; without one, or afresh, make it if a device is named."""
-    from rich.progress import Progress
-
     from optuna_evo.reports import judge_table
+    from optuna_evo.reports import JudgeProgress
     from optuna_evo.search import FINISHED
     from optuna_evo.study import judge_study
     from optuna_evo.study import stored_judgement
@@ -82,13 +81,12 @@ def print_judgement(
     if rows is None:
         if device is None:
             return
-        with Progress(console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("judging on test data", total=None)
+        with JudgeProgress(console) as progress:
             rows = judge_study(
                 stored,
                 device=device,
                 data_dir=data_dir,
-                on_run=lambda done, n: progress.update(task, completed=done, total=n),
+                on_run=progress.count,
             )
     n_trials = len(stored.study.get_trials(deepcopy=False, states=FINISHED))
     console.print(judge_table(rows, n_trials=n_trials, steps=stored.spec.trainer.steps))

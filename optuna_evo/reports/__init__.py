@@ -40,6 +40,7 @@ from optuna_evo.reports._page_figures import population_figure
 from optuna_evo.reports._page_figures import tasks_figure
 from optuna_evo.reports._page_figures import usage_figure
 from optuna_evo.reports._progress import ComparisonProgress
+from optuna_evo.reports._progress import JudgeProgress
 from optuna_evo.reports._progress import SearchProgress
 from optuna_evo.reports._report_files import write_report
 from optuna_evo.reports._simplified import simplified_table
@@ -120,6 +121,7 @@ __all__ = [
     "generation_of",
     "judge_table",
     "judgement_view",
+    "JudgeProgress",
     "lineage_figure",
     "lineage_tree",
     "LineageNode",

@@ -19,7 +19,7 @@ from optuna_evo.search import FINISHED
 from optuna_evo.spec import StudySpec
 
 
-__all__ = ["ComparisonProgress", "SearchProgress"]
+__all__ = ["ComparisonProgress", "JudgeProgress", "SearchProgress"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -101,6 +101,22 @@ class SearchProgress(Bar):
 
 def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+class JudgeProgress(Bar):
+    """Draw the trainings of a judgement and the time left.
+
+    Args:
+        console: Where to draw; nothing is drawn if it is no terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._task = self._progress.add_task("judging on test data", total=None)
+
+    def count(self, done: int, total: int) -> None:
+        """Show the trainings done and of all trainings."""
+        self._progress.update(self._task, completed=done, total=total)
 
 
 class ComparisonProgress(Bar):

@@ -42,6 +42,7 @@ from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import read_source
 from optuna_evo.samplers import Source
 from optuna_evo.samplers import ThompsonSampler
+from tests.benchmarks.source_tables import open_model
 from tests.benchmarks.tables import load_family
 from tests.benchmarks.tables import load_tables
 from tests.benchmarks.tables import Table
@@ -171,14 +172,8 @@ def _nas201(folder: Path) -> list[Costed]:
 
 
 def _lcbench(folder: Path) -> list[Costed]:
-    import onnxruntime
-
     root = folder / "yahpo" / "lcbench"
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(root / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_model(root)
     columns = json.loads((root / "columns.json").read_text())
     codes = json.loads((root / "encoding.json").read_text())["OpenML_task_id"]
     time = columns["y_names"].index("time")

@@ -67,19 +67,24 @@ def nmt(folder: Path) -> list[Records]:
     return [(f"nmt/{task}", codes[i].astype(float), -bleu[i], space) for task, i in rows.items()]
 
 
+def open_model(folder: Path) -> Any:
+    """Return the network of a YAHPO model, on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+
+
 def glmnet(
     folder: Path,
 ) -> list[tuple[str, dict[str, BaseDistribution], Callable[[Rows], NDArray[np.float64]]]]:
     """Return name, space and model of each data set: rows of the space's order to losses."""
-    import onnxruntime
-
     root = folder / "yahpo" / "iaml_glmnet"
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(root / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_model(root)
     columns = json.loads((root / "columns.json").read_text())
     codes = json.loads((root / "encoding.json").read_text())["task_id"]
     spec = json.loads((root / "config_space.json").read_text())["hyperparameters"]

@@ -276,15 +276,8 @@ def _smooth_table(
 
 def load_lcbench(folder: Path, tasks: tuple[str, ...] = LCBENCH_TASKS) -> list[Table]:
     """Return tables of the LCBench surrogate."""
-    import onnxruntime
-
     root = folder / "yahpo" / "lcbench"
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(root / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
+    session = source_tables.open_model(root)
     columns = json.loads((root / "columns.json").read_text())
     codes = json.loads((root / "encoding.json").read_text())["OpenML_task_id"]
     spec = json.loads((root / "config_space.json").read_text())["hyperparameters"]
