@@ -74,7 +74,8 @@ def test_no_value_is_one_rounding_beside_an_observed_one(make: Callable[[], Base
             }
             assert not near or value in near, (name, value, near)
             n_repeated += value in near
-    assert n_repeated > 0  # or this would test nothing
+    # or this would test nothing; the hybrid climbs, and so repeats few values
+    assert n_repeated > (0 if isinstance(study.sampler, HybridSampler) else 10)
 
 
 def test_the_best_member_keeps_exactly_what_it_has() -> None:
