@@ -32,7 +32,7 @@ def _data(n: int = 30) -> tuple[Array, Array]:
 def test_the_gradient_of_the_fit_is_that_of_its_objective() -> None:
     x, y = _data(15)
     distances = np.stack([squared_distances(x[:, [j]], x[:, [j]]) for j in range(2)])
-    mean, spread = _priors(2, (1e-3, 1.0))
+    mean, spread = _priors(np.full(2, 2.0), (1e-3, 1.0))
     for seed in range(3):
         theta = mean + 0.5 * np.random.default_rng(seed).standard_normal(4)
         args = (distances, y, mean, spread)
