@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from optuna_evo.samplers._belief import Belief
 from optuna_evo.samplers._candidates import MAX_GRID
 from optuna_evo.samplers._candidates import small_steps
+from optuna_evo.samplers._plateau import off_plateau
 from optuna_evo.surrogates import TrainedMetaLearner
 
 
@@ -33,15 +34,21 @@ def most_promising(
     candidates: Array,
     learner: TrainedMetaLearner | None,
     rng: np.random.Generator,
+    *,
+    elsewhere: bool = False,
 ) -> Array:
     """Return the units to try, (d,); those of a posterior draw as long as nothing is feasible.
 
     Args:
         belief: What is known.
-        candidates: Where the climb begins, new ones, (m, d).
+        candidates: Where the climb begins, (m, d).
         learner: A trusted meta-learner has a share in what is expected; None without one.
         rng: Source of randomness.
+        elsewhere: Whether to keep off a plateau of the best value.
     """
+    candidates = candidates[belief.fresh(candidates)]
+    if elsewhere:
+        candidates = candidates[off_plateau(belief, candidates)]
     if belief.best_target is None:
         # The probability of being feasible would be highest where least is known.
         listed = belief.shortlist(candidates)
@@ -52,7 +59,10 @@ def most_promising(
     for size in STEP_SIZES:
         starts = candidates[np.argsort(-scores, kind="stable")[:N_STARTS]]
         steps = small_steps(belief.encoding, starts, N_STEPS, size, rng)
-        candidates = np.concatenate([starts, steps[belief.fresh(steps)]])
+        steps = steps[belief.fresh(steps)]
+        if elsewhere:
+            steps = steps[off_plateau(belief, steps)]
+        candidates = np.concatenate([starts, steps])
         scores = promise(belief, candidates, learner)
     return np.asarray(candidates[scores.argmax()])
 
