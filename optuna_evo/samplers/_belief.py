@@ -168,7 +168,7 @@ def believe(
     losses = bound(np.array([o.loss for o in history.observations]))
     violations = history.violations
     features, targets = encoding.features(units), learning_targets(losses, violations)
-    kernel = _fit(encoding, features, losses, violations, memory)
+    kernel = _fit(encoding, units, features, losses, violations, memory)
     rows = spread_rows(merits(targets, violations), MAX_ROWS)
     running, failed = (complete_rows(encoding, part) for part in (history.running, history.failed))
     posterior = _with_unknown(
@@ -233,6 +233,7 @@ def merits(targets: Array, violations: Array) -> Array:
 
 def _fit(
     encoding: SpaceEncoding,
+    units: Array,
     features: Array,
     losses: Array,
     violations: Array,
@@ -242,7 +243,15 @@ def _fit(
     targets = learning_targets(losses[:size], violations[:size])
     rows = spread_rows(merits(targets, violations[:size]), MAX_FIT_ROWS)
     inputs = features[:size][rows], targets[rows], encoding.groups
-    return memory.of(lambda: fit_kernel(*inputs, noise=ROUGHNESS), *inputs)
+    active = n_active(units[:size])
+    return memory.of(lambda: fit_kernel(*inputs, noise=ROUGHNESS, active=active), *inputs, active)
+
+
+def n_active(units: Array) -> Array:
+    """Return how many parameters a configuration has that has this one, on average, (d,)."""
+    there = ~np.isnan(units)
+    count, total = there.sum(axis=0), there.T.astype(np.float64) @ there.sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), float(there.shape[1]))
 
 
 def complete_rows(encoding: SpaceEncoding, configurations: Sequence[Mapping[str, Any]]) -> Array:

@@ -5,6 +5,7 @@ best observations: local steps of many sizes that change few parameters, and cro
 ones. Everything is in the units of `SpaceEncoding`, (n, d).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 
@@ -144,6 +145,23 @@ def unseen(candidates: Array, known: Array) -> NDArray[np.intp]:
             taken.add(key)
             fresh.append(i)
     return np.array(fresh or range(len(candidates)), dtype=np.intp)
+
+
+def apart(
+    candidates: Array, known: Array, distance: float, is_category: Sequence[bool]
+) -> NDArray[np.intp]:
+    """Return the indices of candidates that are beside no known configuration; all if none is.
+
+    Beside it is what has the same parameters and categories, and every number nearer than
+    `distance`, in units.
+    """
+    beside = np.ones((len(candidates), len(known)), dtype=bool)
+    for j, category in enumerate(is_category):
+        a, b = candidates[:, j, None], known[None, :, j]
+        near = np.abs(a - b) < (0.5 if category else distance)
+        beside &= near | (np.isnan(a) & np.isnan(b))
+    off = np.flatnonzero(~beside.any(axis=1))
+    return off if len(off) else np.arange(len(candidates), dtype=np.intp)
 
 
 def _keys(units: Array) -> list[bytes]:

@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optuna_evo.samplers._belief import Belief
+from optuna_evo.samplers._candidates import apart
 from optuna_evo.samplers._candidates import MAX_GRID
 from optuna_evo.samplers._candidates import small_steps
+from optuna_evo.samplers._plateau import off_plateau
+from optuna_evo.surrogates import deactivate
 from optuna_evo.surrogates import TrainedMetaLearner
 
 
@@ -25,6 +28,9 @@ Array = NDArray[np.float64]
 STEP_SIZES: Final = (0.1, 0.03, 0.01)  # of a unit, one round each
 N_STEPS: Final = 150  # a round
 N_STARTS: Final = 5
+APART: Final = 0.0025  # of a unit, for each trial since the best one
+MAX_APART: Final = 0.025
+MAX_KNOWN: Final = 100  # configurations to keep away from, the latest
 LEARNER_SHARE: Final = 0.3  # of the expected result: the posterior alone orders them worse
 
 
@@ -33,15 +39,19 @@ def most_promising(
     candidates: Array,
     learner: TrainedMetaLearner | None,
     rng: np.random.Generator,
+    *,
+    elsewhere: bool = False,
 ) -> Array:
     """Return the units to try, (d,); those of a posterior draw as long as nothing is feasible.
 
     Args:
         belief: What is known.
-        candidates: Where the climb begins, new ones, (m, d).
+        candidates: Where the climb begins, (m, d).
         learner: A trusted meta-learner has a share in what is expected; None without one.
         rng: Source of randomness.
+        elsewhere: Whether to keep off a plateau of the best value.
     """
+    candidates = _new(belief, candidates, elsewhere)
     if belief.best_target is None:
         # The probability of being feasible would be highest where least is known.
         listed = belief.shortlist(candidates)
@@ -52,9 +62,29 @@ def most_promising(
     for size in STEP_SIZES:
         starts = candidates[np.argsort(-scores, kind="stable")[:N_STARTS]]
         steps = small_steps(belief.encoding, starts, N_STEPS, size, rng)
-        candidates = np.concatenate([starts, steps[belief.fresh(steps)]])
+        candidates = np.concatenate([starts, _new(belief, steps, elsewhere)])
         scores = promise(belief, candidates, learner)
     return np.asarray(candidates[scores.argmax()])
+
+
+def _new(belief: Belief, candidates: Array, elsewhere: bool) -> Array:
+    """Return the candidates that would tell something new.
+
+    Beside a good result the process expects another one, again and again. The longer nothing was
+    better, the farther from all results the next one has to be.
+    """
+    candidates = candidates[belief.fresh(candidates)]
+    if elsewhere:
+        candidates = candidates[off_plateau(belief, candidates)]
+    if belief.best_target is None:
+        return np.asarray(candidates)
+    feasible = np.where(belief.violations == 0.0, belief.losses, np.inf)
+    n_since = len(feasible) - 1 - int(feasible.argmin())
+    distance = min(APART * n_since, MAX_APART)
+    latest = belief.known[-MAX_KNOWN:]
+    is_category = [axis.is_category for axis in belief.encoding.axes]
+    placed = deactivate(candidates, belief.rules)
+    return np.asarray(candidates[apart(placed, latest, distance, is_category)])
 
 
 def promise(belief: Belief, candidates: Array, learner: TrainedMetaLearner | None) -> Array:

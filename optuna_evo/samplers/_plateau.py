@@ -10,13 +10,17 @@ from optuna_evo.surrogates import squared_distances
 Array = NDArray[np.float64]
 
 
+WIDER = 2.0  # by how much farther than the last step on a plateau the next one is
+MAX_REACH = 0.1  # of the range in each parameter
+
+
 def off_plateau(belief: Belief, candidates: Array) -> NDArray[np.intp]:
     """Return the indices of candidates that need not give the best value once more.
 
     Accuracies on few rows, and whatever is rounded or looked up, have plateaus: if different
-    configurations gave exactly the best value, one whose nearest neighbour is among them, no
-    farther than they typically are from each other, is expected to give it too. All, if none is
-    left.
+    configurations gave exactly the best value, one whose nearest neighbour is among them is
+    expected to give it too, up to twice as far as it reached from one to the next so far. So a
+    plateau of any width is left after few trials. All, if none is left.
     """
     everyone = np.arange(len(candidates), dtype=np.intp)
     feasible = belief.violations == 0.0
@@ -27,7 +31,8 @@ def off_plateau(belief: Belief, candidates: Array) -> NDArray[np.intp]:
     best = seen[tied]
     between = squared_distances(best, best)
     between[np.diag_indices_from(between)] = np.inf
-    reach = np.median(between.min(axis=1))
+    reach = WIDER**2 * between.min(axis=1).max()
+    reach = min(reach, MAX_REACH**2 * len(belief.encoding.axes))
     away = squared_distances(belief.features(candidates), seen)
     nearest = away.argmin(axis=1)
     off = ~(tied[nearest] & (away.min(axis=1) <= reach))

@@ -21,7 +21,6 @@ from optuna_evo.samplers._history import History
 from optuna_evo.samplers._improve import most_promising
 from optuna_evo.samplers._improve import promise
 from optuna_evo.samplers._memory import LastResult
-from optuna_evo.samplers._plateau import off_plateau
 from optuna_evo.samplers._rows import fit_size
 from optuna_evo.samplers._rows import spread_rows
 from optuna_evo.surrogates import Kernel
@@ -75,8 +74,8 @@ class ThompsonStage:
             fresh = belief.fresh(children)
             chosen = int(fresh[promise(belief, children[fresh], None).argmax()])
             return offspring[chosen], "offspring"
-        drafted = np.concatenate([children, _draft(history, belief, rng)])
-        row = most_promising(belief, drafted[belief.fresh(drafted)], None, rng)
+        drafted = np.concatenate([children, _draft(belief, rng)])
+        row = most_promising(belief, drafted, None, rng, elsewhere=_turns_away(history))
         born = np.flatnonzero((np.nan_to_num(children, nan=-1.0) == row).all(axis=1))
         if len(born):
             return offspring[int(born[0])], "offspring"
@@ -87,9 +86,10 @@ class ThompsonStage:
         if not history.space or len(history.observations) < 2:
             return {}, "random"
         belief = believe(history, self._kernels, self._constraints)
-        drafted = _draft(history, belief, rng)
+        drafted = _draft(belief, rng)
         learner = self._trained(belief)
-        chosen = most_promising(belief, drafted, learner, rng)
+        elsewhere = _turns_away(history)
+        chosen = most_promising(belief, drafted, learner, rng, elsewhere=elsewhere)
         return belief.values(chosen), "thompson" + " + meta-learner" * (learner is not None)
 
     def _trained(self, belief: Belief) -> TrainedMetaLearner | None:
@@ -107,9 +107,10 @@ class ThompsonStage:
         return trained if trained.is_trusted else None
 
 
-def _draft(history: History, belief: Belief, rng: np.random.Generator) -> Array:
-    """Return new candidates, (m, d); every second trial off a plateau of the best value."""
-    drafted = make_candidates(belief.encoding, belief.ranked, COUNTS, rng)
-    drafted = drafted[belief.fresh(drafted)]
-    # not each time, so that nothing is shut out for good
-    return drafted[off_plateau(belief, drafted)] if history.n_earlier % 2 else drafted
+def _draft(belief: Belief, rng: np.random.Generator) -> Array:
+    return make_candidates(belief.encoding, belief.ranked, COUNTS, rng)
+
+
+def _turns_away(history: History) -> bool:
+    """Whether to keep off a plateau: not each time, so that nothing is shut out for good."""
+    return history.n_earlier % 4 > 0

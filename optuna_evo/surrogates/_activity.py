@@ -35,9 +35,8 @@ def learn_rules(units: Array) -> tuple[ActivityCondition, ...]:
     rules: list[ActivityCondition] = []
     for k, child in enumerate(optional):
         found = [_rule(units, child, p) for p in [*always, *optional[:k]]]
-        scored = [(errors, rule) for errors, rule in (f for f in found if f is not None)]
-        if scored:
-            rules.append(min(scored, key=lambda s: (s[0], s[1].parent))[1])
+        if scored := [f for f in found if f is not None]:
+            rules.append(min(scored, key=lambda s: (*s[:2], s[2].parent))[2])
     return tuple(rules)
 
 
@@ -49,8 +48,12 @@ def deactivate(units: Array, rules: Sequence[ActivityCondition]) -> Array:
     return masked
 
 
-def _rule(units: Array, child: int, parent: int) -> tuple[int, ActivityCondition] | None:
-    """Return the number of rows that the best rule with this parent gets wrong, and the rule."""
+def _rule(units: Array, child: int, parent: int) -> tuple[int, int, ActivityCondition] | None:
+    """Return how many rows the best rule with this parent gets wrong, its levels, and the rule.
+
+    Of rules that are equally right the one of fewer levels is meant: a number that was never the
+    same twice foretells everything that was seen, and nothing else.
+    """
     values = units[:, parent]
     levels = np.unique(values)
     if len(levels) > MAX_PARENT_LEVELS or len(levels) < 2:
@@ -62,7 +65,9 @@ def _rule(units: Array, child: int, parent: int) -> tuple[int, ActivityCondition
         errors += int(min(there.sum(), (~there).sum()))
         if 2 * there.sum() < len(there):
             absent.append(float(level))
-    return (errors, ActivityCondition(child, parent, tuple(absent))) if absent else None
+    if not absent:
+        return None
+    return errors, len(levels), ActivityCondition(child, parent, tuple(absent))
 
 
 def _matches(values: Array, wanted: Sequence[float]) -> NDArray[np.bool_]:

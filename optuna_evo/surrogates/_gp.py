@@ -9,7 +9,8 @@ those that were, with their spread, and w_j says how much is pooled between them
 
 Hyperparameters are the maximum of the marginal likelihood times weak priors; the gradient is
 exact. Equation numbers are those of Rasmussen and Williams 2006. The prior of the lengths grows
-with the square root of d (Hvarfner, Hellsten and Nardi 2024).
+with the square root of d (Hvarfner, Hellsten and Nardi 2024), the number of parameters that a
+configuration has: each branch of a conditional space is learned as a space of its own.
 """
 
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ def fit_kernel(
     groups: NDArray[np.intp],
     *,
     noise: tuple[float, float] = (NOISE_MEDIAN, NOISE_SPREAD),
+    active: Array | None = None,
 ) -> Kernel:
     """Return the most probable hyperparameters for standardised targets (n,).
 
@@ -105,12 +107,15 @@ def fit_kernel(
         groups: The parameter of each column, (c,).
         noise: Before anything is seen, the median of the noise variance and the standard deviation
             of its logarithm.
+        active: How many parameters a configuration has that has this one, (d,): the length of a
+            parameter grows with the number of those that it acts with. None: all d.
     """
     n_params = int(groups.max()) + 1
     distances = np.stack(
         [squared_distances(f, f) for f in (features[:, groups == j] for j in range(n_params))]
     )
-    prior_mean, prior_spread = _priors(n_params, noise)
+    together = np.full(n_params, float(n_params)) if active is None else active
+    prior_mean, prior_spread = _priors(together, noise)
     low, high = LOG_BOUNDS
     bounds = [(low, high)] * n_params + [(-4.0, 4.0), NOISE_BOUNDS]
     found = minimize(
@@ -147,11 +152,11 @@ def squared_distances(a: Array, b: Array) -> Array:
     return np.asarray(np.maximum(norms - 2.0 * (a @ b.T), 0.0))
 
 
-def _priors(n_params: int, noise: tuple[float, float]) -> tuple[Array, Array]:
+def _priors(active: Array, noise: tuple[float, float]) -> tuple[Array, Array]:
     """Return mean and spread of [ln w (d,), ln scale, ln noise]."""
-    log_weight = -2.0 * math.log(LENGTH_AT_ONE) - math.log(n_params)
-    mean = np.array([log_weight] * n_params + [0.0, math.log(noise[0])])
-    spread = np.array([2.0 * LENGTH_SPREAD] * n_params + [SCALE_SPREAD, noise[1]])
+    log_weights = -2.0 * math.log(LENGTH_AT_ONE) - np.log(active)
+    mean = np.concatenate([log_weights, [0.0, math.log(noise[0])]])
+    spread = np.array([2.0 * LENGTH_SPREAD] * len(active) + [SCALE_SPREAD, noise[1]])
     return mean, spread
 
 

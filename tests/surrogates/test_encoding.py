@@ -114,3 +114,17 @@ def test_a_rule_reaches_through_a_parameter_that_is_itself_conditional() -> None
     units = np.array([[0.0, nan, nan], [1.0, 0.0, nan], [1.0, 1.0, 0.3]] * 2)
     masked = deactivate(np.array([[0.0, 1.0, 0.5], [1.0, 1.0, 0.5]]), learn_rules(units))
     np.testing.assert_array_equal(np.isnan(masked), [[False, True, True], [False] * 3])
+
+
+def test_a_number_that_was_never_the_same_twice_is_no_reason() -> None:
+    space: dict[str, BaseDistribution] = {
+        "adam_lr": FloatDistribution(0.0, 1.0),
+        "optimizer": CategoricalDistribution(["adam", "sgd"]),
+        "sgd_lr": FloatDistribution(0.0, 1.0),
+    }
+    seen = [
+        {"optimizer": name, f"{name}_lr": lr} for name in ("adam", "sgd") for lr in (0.2, 0.5, 0.7)
+    ]
+    encoding = SpaceEncoding(space, optional=("adam_lr", "sgd_lr"))
+    masked = deactivate(np.array([[0.3, 0.0, 0.3]]), learn_rules(encoding.units(seen)))
+    np.testing.assert_array_equal(np.isnan(masked), [[False, False, True]])

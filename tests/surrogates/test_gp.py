@@ -32,7 +32,7 @@ def _data(n: int = 30) -> tuple[Array, Array]:
 def test_the_gradient_of_the_fit_is_that_of_its_objective() -> None:
     x, y = _data(15)
     distances = np.stack([squared_distances(x[:, [j]], x[:, [j]]) for j in range(2)])
-    mean, spread = _priors(2, (1e-3, 1.0))
+    mean, spread = _priors(np.full(2, 2.0), (1e-3, 1.0))
     for seed in range(3):
         theta = mean + 0.5 * np.random.default_rng(seed).standard_normal(4)
         args = (distances, y, mean, spread)
@@ -116,3 +116,11 @@ def test_infinite_losses_become_the_worst_and_the_best() -> None:
     assert np.isfinite(bounded).all()
     assert bounded.argmax() == 2
     assert bounded.argmin() == 3
+
+
+def test_a_parameter_is_as_long_as_those_that_act_with_it_make_it() -> None:
+    x, y = np.zeros((1, 4)), np.zeros(1)
+    active = np.array([4.0, 2.0, 2.0, 1.0])
+    weights = fit_kernel(x, y, np.arange(4), active=active).weights
+    np.testing.assert_allclose(weights * active, 4.0, rtol=1e-3)
+    np.testing.assert_allclose(fit_kernel(x, y, np.arange(4)).weights, 1.0, rtol=1e-3)
