@@ -1,7 +1,8 @@
 """Which segment the next one goes on from: the member's own last, or that of a better member.
 
-Truncation selection (Jaderberg et al. 2017) that closes in on the best: members are rivals while
-their lineages are short, and train one model in turn afterwards.
+Members are rivals while their lineages are short, and train one model in turn afterwards. Rivals
+are halved (successive halving, Jamieson and Talwalkar 2016), which drops few segments, or chosen
+by truncation selection (Jaderberg et al. 2017) that closes in on the best.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ class Selection:
     exploit_quantile: float
     n_rival_segments: int | None
     tolerance: float
+    way: str | None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -41,10 +43,45 @@ class Selection:
         if n is not None and n < 0:
             raise ValueError(f"`n_rival_segments` must be at least 0, got {n}. None: always.")
 
+    @property
+    def halves(self) -> bool:
+        """Whether rivals are halved: neither stay they rivals for ever, nor go their own ways."""
+        has_end = self.n_rival_segments is not None and self.exploit_quantile > 0.0
+        return self.way == "halving" and has_end
+
     def rivalry(self, index: int) -> float:
         """Return how far members stay apart, from 1 in first segments down to 0."""
         n = self.n_rival_segments
         return 1.0 if n is None else max(1.0 - index / n, 0.0) if n else 0.0
+
+    def n_rivals(self, index: int, size: int) -> int:
+        """Return how many lineages get a segment of this index, of `size` that began.
+
+        So many halvings as leave one are spread evenly over the rival segments: of 8, with 4 rival
+        segments, 4 are left after the first segment, 2 after the third and 1 after the fourth.
+        """
+        n, n_halvings = self.n_rival_segments or 0, math.ceil(math.log2(size))
+        done = sum(round(k * n / n_halvings) <= index for k in range(1, n_halvings + 1))
+        return math.ceil(size / 2**done)
+
+    def survives(self, population: PopulationState, own: Result) -> bool:
+        """Whether the lineage of a member's latest segment is one of the rivals that go on."""
+        rivals = find_rivals(population, own)
+        n_better = sum((r.rank, r.trial.number) < (own.rank, own.trial.number) for r in rivals)
+        return n_better < self.n_rivals(own.segment.index + 1, population.size)
+
+    def dropped(self, population: PopulationState) -> frozenset[int]:
+        """Return the members whose lineages were dropped, while others still are rivals.
+
+        They come after all others: what they train next is the best of those.
+        """
+        if not self.halves:
+            return frozenset()
+        n = self.n_rival_segments or 0
+        rivals = [r for r in population.latest() if r.segment.index < n]
+        members = {r.segment.member for r in rivals}
+        going = {r.segment.member for r in rivals if self.survives(population, r)}
+        return frozenset(members - going if going else ())
 
 
 def choose_parent(
@@ -70,14 +107,18 @@ def _choose_better(
 ) -> Result | None:
     """Return the segment that a member exploits; None if it goes its own way.
 
-    Rivals are compared where they were trained equally far. At rivalry 1 a member among the worst
-    share goes on from one of as many best. As rivalry falls, both shares close in on the very
-    best; at 0 every member goes on from the best of all.
+    Rivals are compared where they were trained equally far. Where they are halved, those that
+    survive go their own ways, and the others on from the best of all. Else, at rivalry 1 a member
+    among the worst share goes on from one of as many best. As rivalry falls, both shares close in
+    on the very best; at 0 every member goes on from the best of all.
     """
     if selection.exploit_quantile == 0.0:
         return None
     rivalry, latest = selection.rivalry(own.segment.index), population.latest()
-    if rivalry > 0.0:
+    if rivalry > 0.0 and selection.halves:
+        if own.has_weights and selection.survives(population, own):
+            return None
+    elif rivalry > 0.0:
         rivals = sorted(find_rivals(population, own), key=lambda rival: rival.rank)
         # truncation selection; the share that exploits grows as rivalry falls
         if rank_among(own, rivals) <= (1.0 - selection.exploit_quantile) * rivalry:

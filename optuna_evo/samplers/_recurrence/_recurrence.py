@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 from typing import Any
+from typing import Self
 
 from optuna.trial import FrozenTrial
 
@@ -11,14 +12,18 @@ from optuna_evo.samplers._recurrence._feedback import Feedback
 from optuna_evo.samplers._recurrence._feedback import read_feedback
 from optuna_evo.samplers._recurrence._parents import choose_parent
 from optuna_evo.samplers._recurrence._parents import Selection
+from optuna_evo.samplers._recurrence._segment import DEFAULTS
 from optuna_evo.samplers._recurrence._segment import SegmentAssignment
 from optuna_evo.samplers._recurrence._state import PopulationState
+from optuna_evo.samplers._recurrence._state import Result
+from optuna_evo.samplers._recurrence._step import cooldown
 from optuna_evo.samplers._recurrence._step import published_annealing
 from optuna_evo.samplers._recurrence._step import published_factors
 from optuna_evo.samplers._recurrence._step import published_step
 from optuna_evo.samplers._recurrence._step import recurrent_step
 from optuna_evo.samplers._recurrence._step import retained
 from optuna_evo.samplers._recurrence._step import StepSettings
+from optuna_evo.samplers._slots import NextSlot
 
 
 __all__ = ["Recurrence"]
@@ -34,13 +39,29 @@ class Recurrence:
         settings: Numbers of the recurrence.
         selection: Who goes on from whom.
         is_published: Whether steps are those of the published rule.
-        anneals_by_rounds: Whether annealed parameters fall as published, every ten rounds.
+        annealing: How annealed parameters fall; None is left open, see `begun_with`.
+        n_trials: Trials that the study will have, if that is known.
     """
 
     settings: StepSettings
     selection: Selection
     is_published: bool
-    anneals_by_rounds: bool = False
+    annealing: str | None
+    n_trials: int | None
+
+    def begun_with(self, defaults: int) -> Self:
+        """Return the recurrence with what was left open as when a study began (`DEFAULTS`)."""
+        is_new = defaults >= DEFAULTS
+        selection, annealing = self.selection, self.annealing
+        if selection.way is None:
+            selection = replace(selection, way="halving" if is_new else "linear")
+        if annealing is None:
+            annealing = "cooldown" if is_new and self.n_trials is not None else "geometric"
+        return replace(self, selection=selection, annealing=annealing)
+
+    def next_slot(self, population: PopulationState, number: int) -> NextSlot:
+        """Return the slot for the running trial `number`."""
+        return population.next_slot(number, self.selection.dropped(population))
 
     def assign(self, blank: SegmentAssignment, population: PopulationState) -> SegmentAssignment:
         """Choose the parent of a segment and draw its hyperparameters.
@@ -49,6 +70,9 @@ class Recurrence:
             blank: The segment's slot and seed.
             population: The segments before it.
         """
+        if self.annealing == "cooldown" and self.n_trials is not None:
+            progress = min(len(population.results) / self.n_trials, 1.0)
+            blank = replace(blank, progress=progress)
         own = population.own(blank.member)
         if own is None:
             return self._start(blank, population)
@@ -63,11 +87,12 @@ class Recurrence:
             rho=retained(self.settings, read_feedback(population, own)),
             exploited=parent.segment.member != blank.member,
         )
+        settings, values = self._annealed(segment, parent)
         before = population.parent(parent)
-        previous = before.trial.params if before is not None else {}
+        previous = self._annealed(segment, before)[1] if before is not None else {}
         scale = segment.temperature * max(self.selection.rivalry(segment.index), _LEAST_NOISE)
         feedback = read_feedback(population, parent)
-        return self._vary(self.settings, segment, parent.trial, previous, feedback, scale)
+        return self._vary(settings, segment, parent.trial, values, previous, feedback, scale)
 
     def _start(self, blank: SegmentAssignment, population: PopulationState) -> SegmentAssignment:
         """Return the segment of a fresh start, near an added trial where there is one."""
@@ -76,26 +101,47 @@ class Recurrence:
         segment = replace(blank, rho=self.settings.retention)
         at_rest = replace(self.settings, anneal={})
         source = population.seeds[blank.member]
-        return self._vary(at_rest, segment, source, {}, Feedback(), segment.temperature)
+        values, scale = source.params, segment.temperature
+        return self._vary(at_rest, segment, source, values, {}, Feedback(), scale)
+
+    def _annealed(
+        self, segment: SegmentAssignment, earlier: Result
+    ) -> tuple[StepSettings, Mapping[str, Any]]:
+        """Return how a segment anneals, and the parameters of an earlier one before annealing.
+
+        What cools down by the end of the study is carried on as it would be without: so neither
+        noise nor a changed number of trials depends on how far it had fallen.
+        """
+        if segment.progress is None:
+            return self.settings, earlier.trial.params
+        before = earlier.segment.progress
+        had = cooldown(segment.progress if before is None else before)
+        values = {
+            name: value / had if name in self.settings.anneal else value
+            for name, value in earlier.trial.params.items()
+        }
+        factors = dict.fromkeys(self.settings.anneal, cooldown(segment.progress))
+        return replace(self.settings, anneal=factors), values
 
     def _vary(
         self,
         settings: StepSettings,
         segment: SegmentAssignment,
         source: FrozenTrial,
+        values: Mapping[str, Any],
         previous: Mapping[str, Any],
         feedback: Feedback,
         noise_scale: float,
     ) -> SegmentAssignment:
-        """Return the segment with the next hyperparameters after those of `source`."""
+        """Return the segment with the next hyperparameters after `values`, those of `source`."""
         genes: dict[str, float] = {}
-        if self.anneals_by_rounds and settings.anneal:
+        if self.annealing == "every_10_rounds" and settings.anneal:
             factor = published_annealing(segment.index)
             settings = replace(settings, anneal=dict.fromkeys(settings.anneal, factor))
         coins = segment.configuration_rng()
         factors = published_factors(settings, coins) if self.is_published else None
         for name, distribution in source.distributions.items():
-            value, rng = source.params[name], segment.variation_rng(name)
+            value, rng = values[name], segment.variation_rng(name)
             if self.is_published:
                 value = published_step(
                     settings, name, distribution, value=value, factors=factors, rng=rng

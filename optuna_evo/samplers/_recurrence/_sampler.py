@@ -39,6 +39,8 @@ from optuna_evo.samplers._slots import settle
 
 __all__ = ["RecurrenceSampler"]
 
+_COOLING = 0.98
+
 
 class RecurrenceSampler(BaseSampler):
     """Hyperparameters that evolve while a model trains.
@@ -147,35 +149,47 @@ class RecurrenceSampler(BaseSampler):
         population_size: int = 8,
         retention: float = 0.5,
         temperature: float = 1.0,
-        cooling: float = 0.98,
+        cooling: float | None = None,
         anneal: Iterable[str] | Mapping[str, float] = (),
         noise: float = 0.05,
         mutation_prob: float = 1.0,
         momentum: float = 0.5,
         exploit_quantile: float = 0.25,
         n_rival_segments: int | None = 4,
+        rivalry: Literal["halving", "linear"] | None = None,
         tolerance: float = 3.0,
         rule: Literal["recurrence", "published"] = "recurrence",
-        annealing: Literal["geometric", "every_10_rounds"] = "geometric",
+        annealing: Literal["cooldown", "geometric", "every_10_rounds"] | None = None,
+        n_trials: int | None = None,
         seed: int | None = None,
     ) -> None:
         check_options(
-            population_size=population_size, temperature=temperature, rule=rule, seed=seed
+            population_size=population_size,
+            temperature=temperature,
+            rule=rule,
+            rivalry=rivalry,
+            annealing=annealing,
+            n_trials=n_trials,
+            seed=seed,
         )
         self._population_size = population_size
         self._temperature = temperature
+        if annealing is None and (cooling is not None or isinstance(anneal, Mapping)):
+            annealing = "geometric"
+        cooling = _COOLING if cooling is None else cooling
         self._recurrence = Recurrence(
             settings=StepSettings(
                 retention=retention,
                 mutation_prob=mutation_prob,
                 noise=noise,
                 momentum=momentum,
-                anneal=anneal_factors(anneal, cooling, annealing),
+                anneal=anneal_factors(anneal, cooling),
                 cooling=cooling,
             ),
-            selection=Selection(exploit_quantile, n_rival_segments, tolerance),
+            selection=Selection(exploit_quantile, n_rival_segments, tolerance, rivalry),
             is_published=rule == "published",
-            anneals_by_rounds=annealing == "every_10_rounds",
+            annealing=annealing,
+            n_trials=n_trials,
         )
         self._seed = seed
 
@@ -206,6 +220,7 @@ class RecurrenceSampler(BaseSampler):
             annealing="every_10_rounds" if cooling is None else "geometric",
             mutation_prob=mutation_rate,
             exploit_quantile=0.0,
+            rivalry="linear",
             rule="published",
             seed=seed,
         )
@@ -217,6 +232,7 @@ class RecurrenceSampler(BaseSampler):
             population_size=population_size,
             noise=0.3,
             n_rival_segments=12,
+            rivalry="linear",
             tolerance=0.0,
             seed=seed,
         )
@@ -313,7 +329,8 @@ class RecurrenceSampler(BaseSampler):
         origin: Mapping[str, Any],
     ) -> SegmentAssignment:
         """Give a trial the next slot, and write its segment to the storage."""
-        member, turn, attempt = population.next_slot(trial.number)
+        rule = self._recurrence.begun_with(origin.get("defaults", 1))
+        member, turn, attempt = rule.next_slot(population, trial.number)
         blank = SegmentAssignment(
             member=member,
             index=0,
@@ -326,7 +343,7 @@ class RecurrenceSampler(BaseSampler):
             entropy=origin["entropy"] if self._seed is None else self._seed,
             study=origin["name"],
         )
-        segment = self._recurrence.assign(blank, population)
+        segment = rule.assign(blank, population)
         storage, trial_id = study._storage, trial._trial_id
         shown = {
             MEMBER.key: segment.member,

@@ -28,6 +28,7 @@ from optuna_evo.samplers._streams import hash_name
 
 
 __all__ = [
+    "DEFAULTS",
     "must_move",
     "origin_of",
     "read_assignment",
@@ -35,6 +36,10 @@ __all__ = [
     "segment_of",
     "SegmentAssignment",
 ]
+
+# Which defaults a study was begun with, so that it goes on with them: 1 has linear rivalry and
+# geometric annealing, and did not say so; 2 is what `RecurrenceSampler` says.
+DEFAULTS = 2
 
 # Set apart the streams of one assignment.
 _SELECTION, _VARIATION, _INDEPENDENT, _CONFIGURATION = range(4)
@@ -74,6 +79,8 @@ class SegmentAssignment(Segment):
         study: Name of the study that it was made in; in another study it means nothing.
         source: Number of the trial whose hyperparameters are carried on; None: drawn afresh.
         genes: The new hyperparameters in Optuna's internal representation.
+        progress: Share of the study's trials that had ended before it; None where the study's
+            number of trials was not known.
     """
 
     turn: int = 0
@@ -82,6 +89,7 @@ class SegmentAssignment(Segment):
     study: str = ""
     source: int | None = None
     genes: Mapping[str, float] = field(default_factory=dict)
+    progress: float | None = None
 
     @property
     def key(self) -> SlotKey:
@@ -159,7 +167,7 @@ def must_move(study: Study, trial: FrozenTrial, name: str) -> bool | None:
 
 
 def origin_of(study: Study) -> Mapping[str, Any]:
-    """Return the name under which segments are assigned, and a seed for no seed.
+    """Return the name under which segments are assigned, a seed for no seed, and what defaults.
 
     A copy of a study goes on with the assignments of the original, whatever its name. Trials that
     were added from another study keep foreign ones, which mean nothing here.
@@ -167,7 +175,11 @@ def origin_of(study: Study) -> Mapping[str, Any]:
     storage, study_id = study._storage, study._study_id
     origin = RECURRENCE_STUDY.read(storage.get_study_system_attrs(study_id))
     if origin is None:
-        origin = {"name": study.study_name, "entropy": secrets.randbits(32)}
+        origin = {
+            "name": study.study_name,
+            "entropy": secrets.randbits(32),
+            "defaults": DEFAULTS,
+        }
         storage.set_study_system_attr(study_id, RECURRENCE_STUDY.key, origin)
     return dict(origin)
 

@@ -26,6 +26,7 @@ from optuna_evo.surrogates import Axis
 
 
 __all__ = [
+    "cooldown",
     "published_annealing",
     "published_factors",
     "published_step",
@@ -39,6 +40,8 @@ MUTATION_FACTORS = (0.9, 1.1)
 DRIFT_FACTORS = (0.95, 1.05)
 ROUNDS_BETWEEN_ANNEALING = 10
 MAX_GRAD_CHANGE = math.log(2.0)
+# Where cooldown begins, as a share of all trials, and the least that is left of a value.
+COOLDOWN_START, LEAST_SHARE = 0.5, 0.02
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,19 @@ def published_step(
         return draw(u, distribution) if factors == MUTATION_FACTORS else value
     low, high = factors or (1.0, 1.0)
     return _anneal(settings, name, distribution, value * (low + (high - low) * u))
+
+
+def cooldown(progress: float) -> float:
+    """Return what a value is multiplied by at a place of the study: 1 at first, then ever less.
+
+    Args:
+        progress: Share of the study's trials that have ended.
+
+    Example:
+        >>> [cooldown(progress) for progress in (0.0, 0.5, 0.75, 1.0)]
+        [1.0, 1.0, 0.5, 0.02]
+    """
+    return max(min(1.0, (1.0 - progress) / (1.0 - COOLDOWN_START)), LEAST_SHARE)
 
 
 def published_annealing(index: int) -> float:
