@@ -27,6 +27,7 @@ from optuna_evo.objectives import kind_of
 from optuna_evo.plugins import load_attribute
 from optuna_evo.samplers import check_first
 from optuna_evo.samplers import check_priors
+from optuna_evo.samplers import fitting_starts
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import RecurrenceSampler
 from optuna_evo.samplers import ReplayedCmaEsSampler
@@ -167,7 +168,8 @@ def build_sampler(
 
     Our samplers derive every draw from the seed and the trial. Optuna's keep their random state in
     the object only, so theirs starts anew from the number of trials there are. With sources or
-    priors, what the spec names is the base of a `MetaPriorSampler`.
+    priors, what the spec names is the base of a `MetaPriorSampler`; lineages begin where those of
+    the sources went best.
     """
     if spec.sampler.name == _META:
         if spec.sampler.options:
@@ -181,12 +183,19 @@ def build_sampler(
     base = _build_plain_sampler(spec, n_trials_so_far)
     if not sources and not spec.priors:
         return base
+    if isinstance(base, RecurrenceSampler) and kind_of(spec).has_lineages:
+        given = spec.sampler.options.get("first", ())
+        room = base.population_size // 2 - len(given)  # the others say whether that is right here
+        starts = fitting_starts(sources, space_parameters(spec) or {})[: max(room, 0)]
+        return _build_plain_sampler(spec, n_trials_so_far, [*given, *starts])
     return MetaPriorSampler(
         sources, base=base, priors=spec.priors, cost=spec.objective.cost, seed=spec.seed
     )
 
 
-def _build_plain_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.samplers.BaseSampler:
+def _build_plain_sampler(
+    spec: StudySpec, n_trials_so_far: int, first: Sequence[Mapping[str, Any]] = ()
+) -> optuna.samplers.BaseSampler:
     build = _resolve(spec.sampler, "sampler", SAMPLERS)
     if build is optuna.samplers.CmaEsSampler:  # which unpickles what it finds in the database
         build = ReplayedCmaEsSampler
@@ -204,7 +213,9 @@ def _build_plain_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.sample
     # of an own sampler it might mean something else
     if spec.objective.cost is not None and "cost" in takes and module.startswith("optuna_evo."):
         given["cost"] = spec.objective.cost
-    options = given | dict(spec.sampler.options)
+    if "n_trials" in takes and module.startswith("optuna_evo."):
+        given["n_trials"] = spec.n_trials
+    options = given | dict(spec.sampler.options) | ({"first": first} if first else {})
     sampler: optuna.samplers.BaseSampler = _build(
         build, options, "sampler", spec.sampler.name, optuna.samplers.BaseSampler
     )
@@ -283,10 +294,11 @@ def _check_optimizer(space: Callable[[Any], Any]) -> None:
 
 def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> None:
     inherit = spec.lineage.inherit
-    if inherit == "parent" and (spec.warm_start or spec.priors):
+    if inherit == "parent" and spec.priors:
         raise SpecError(
-            "`warm_start` and `priors` go with trials that are whole trainings; those of a "
-            'lineage (`lineage.inherit` "parent") are segments: leave them out.'
+            "`priors` go with trials that are whole trainings; those of a lineage "
+            '(`lineage.inherit` "parent") are segments: leave them out, or name what to begin '
+            "with in `first` of [sampler]."
         )
     if inherit == "parent" and not isinstance(sampler, RecurrenceSampler):
         raise SpecError(

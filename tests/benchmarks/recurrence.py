@@ -6,8 +6,8 @@
 All methods train the same GPT-2 (1.4 million parameters) on the same text, or the same CNN on the
 same images, with the same trainer, and may spend the same number of optimizer steps in total. They
 see a validation loss on a few rows after every segment; the table holds the loss of the model they
-end with on all validation rows: its mean over seeds, and the difference to RecurrenceSampler on the
-same seed with a 95 % interval.
+end with on all validation rows: its mean over seeds, and the difference to RecurrenceSampler on
+the same seed with a 95 % interval.
 Trials that are pruned train for at most 1/4 or 1/2 of all steps. Warm-up and clipping are the
 trainer's, for all methods.
 Finished runs are kept in the cache, so a stopped benchmark goes on.

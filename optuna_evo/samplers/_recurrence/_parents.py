@@ -61,8 +61,8 @@ class Selection:
         segments, 4 are left after the first segment, 2 after the third and 1 after the fourth.
         """
         n, n_halvings = self.n_rival_segments or 0, math.ceil(math.log2(size))
-        done = sum(round(k * n / n_halvings) <= index for k in range(1, n_halvings + 1))
-        return math.ceil(size / 2**done)
+        done = sum(max(round(k * n / n_halvings), 1) <= index for k in range(1, n_halvings + 1))
+        return math.ceil(size / (1 << done))
 
     def survives(self, population: PopulationState, own: Result) -> bool:
         """Whether the lineage of a member's latest segment is one of the rivals that go on."""

@@ -41,6 +41,7 @@ class Recurrence:
         is_published: Whether steps are those of the published rule.
         annealing: How annealed parameters fall; None is left open, see `begun_with`.
         n_trials: Trials that the study will have, if that is known.
+        n_first: Members whose first segments are given.
     """
 
     settings: StepSettings
@@ -48,6 +49,7 @@ class Recurrence:
     is_published: bool
     annealing: str | None
     n_trials: int | None
+    n_first: int = 0
 
     def begun_with(self, defaults: int) -> Self:
         """Return the recurrence with what was left open as when a study began (`DEFAULTS`)."""
@@ -96,11 +98,12 @@ class Recurrence:
 
     def _start(self, blank: SegmentAssignment, population: PopulationState) -> SegmentAssignment:
         """Return the segment of a fresh start, near an added trial where there is one."""
-        if blank.turn or blank.member >= len(population.seeds):
+        k = blank.member - self.n_first
+        if blank.turn or not 0 <= k < len(population.seeds):
             return blank
         segment = replace(blank, rho=self.settings.retention)
         at_rest = replace(self.settings, anneal={})
-        source = population.seeds[blank.member]
+        source = population.seeds[k]
         values, scale = source.params, segment.temperature
         return self._vary(at_rest, segment, source, values, {}, Feedback(), scale)
 
@@ -115,13 +118,18 @@ class Recurrence:
         if segment.progress is None:
             return self.settings, earlier.trial.params
         before = earlier.segment.progress
-        had = cooldown(segment.progress if before is None else before)
+        had = self._share(earlier.segment, segment.progress if before is None else before)
         values = {
             name: value / had if name in self.settings.anneal else value
             for name, value in earlier.trial.params.items()
         }
-        factors = dict.fromkeys(self.settings.anneal, cooldown(segment.progress))
-        return replace(self.settings, anneal=factors), values
+        share = self._share(segment, segment.progress)
+        return replace(self.settings, anneal=dict.fromkeys(self.settings.anneal, share)), values
+
+    def _share(self, segment: SegmentAssignment, progress: float) -> float:
+        """Return what is left of an annealed parameter in a segment."""
+        race = self.selection.n_rival_segments
+        return cooldown(progress, (segment.index + 1) / race if race else 1.0)
 
     def _vary(
         self,

@@ -6,6 +6,7 @@ recurrence and the annealing of AEON-GPT.
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import Literal
 from typing import Self
@@ -16,11 +17,8 @@ from optuna.study import Study
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from optuna_evo.attributes import MEMBER
-from optuna_evo.attributes import PARENT
-from optuna_evo.attributes import RECURRENCE_ASSIGNMENT
-from optuna_evo.attributes import SEGMENT
-from optuna_evo.attributes import TEMPERATURE
+from optuna_evo.samplers._first import fitted
+from optuna_evo.samplers._first import read_first
 from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._ga._genes import is_number
@@ -32,6 +30,7 @@ from optuna_evo.samplers._recurrence._segment import must_move
 from optuna_evo.samplers._recurrence._segment import origin_of
 from optuna_evo.samplers._recurrence._segment import read_assignment
 from optuna_evo.samplers._recurrence._segment import SegmentAssignment
+from optuna_evo.samplers._recurrence._segment import write_assignment
 from optuna_evo.samplers._recurrence._state import PopulationState
 from optuna_evo.samplers._recurrence._step import StepSettings
 from optuna_evo.samplers._slots import settle
@@ -63,7 +62,8 @@ class RecurrenceSampler(BaseSampler):
     all members cover it evenly.
 
     At first the members are rivals, then all of them train the best model in turn, with a tenth of
-    the noise: lineages get long, and few steps are spent on what will be dropped.
+    the noise. Half of the rivals are dropped at a time, and those that are left go first: lineages
+    get long, and few steps are spent on what will be dropped.
 
     There is no barrier: an ask takes the member that has waited longest. All state lies in the
     study: any process can go on from any point, several workers share a population. The random
@@ -84,26 +84,22 @@ class RecurrenceSampler(BaseSampler):
     The defaults are for models whose weights are inherited; without weights, see `plain`.
 
     Args:
-        population_size:
-            Number of members, at least 2.
+        population_size: Number of members, at least 2.
         retention:
             rho of a member in the middle of the ranking, in [0, 1]. The best member has rho = 1,
             the worst the square of this.
-        temperature:
-            Temperature of first segments, positive: the scale of the noise.
+        temperature: Temperature of first segments, positive: the scale of the noise.
         cooling:
             alpha, in (0, 1]: the factor of the temperature from a segment to the next of its
-            lineage.
+            lineage; None: 0.98. Where it is given, annealing is geometric.
         anneal:
-            Names of float and integer parameters that cool with the temperature: on top of the
-            recurrence their value is multiplied by `cooling` in every segment, and kept within its
-            range. After t segments, a value that nothing else changed has been multiplied by
-            T_t / T_0. A mapping gives each name a factor of its own, in (0, 1].
+            Names of float and integer parameters that fall during the study, such as the learning
+            rate, on top of the recurrence and kept within their ranges; see `annealing`. A mapping
+            gives each name a factor of its own, in (0, 1], and makes annealing geometric.
         noise:
             Standard deviation of the noise at temperature 1 in units of a parameter's range, at
             least 0.
-        mutation_prob:
-            Probability that a parameter gets noise in a segment.
+        mutation_prob: Probability that a parameter gets noise in a segment.
         momentum:
             How much of its last change a parameter goes on by when that paid best, and goes back
             by when that paid worst; at least 0.
@@ -111,20 +107,32 @@ class RecurrenceSampler(BaseSampler):
             Share of the members, in [0, 0.5], that go on from one of as many best members at
             first. 0: all members go their own ways, always.
         n_rival_segments:
-            Segments over which the members are rivals: the share of members that exploit grows
-            from segment to segment and the share that is exploited shrinks, until all members go
-            on from the best. None: the shares stay as they are, as in population-based training.
+            Segments over which the members are rivals, until all go on from the best. None: they
+            stay rivals, as in population-based training.
+        rivalry:
+            "halving": half of the lineages are dropped at a time, evenly spread over these
+            segments, until one is left. "linear": the share of members that exploit grows from
+            segment to segment and the share that is exploited shrinks. None: "halving", or
+            "linear" in a study that was begun before there was a choice.
         tolerance:
             How much worse than the best a segment that went on from it may be to take its place,
             in standard deviations of the loss's noise along the lineages; at least 0.
-        rule:
-            "recurrence" as above, or "published"; see `published`.
-        annealing: "geometric" as above, or "every_10_rounds" as in `published`.
-        seed:
-            Seed of the random numbers; None draws one for the study.
+        rule: "recurrence" as above, or "published"; see `published`.
+        annealing:
+            "cooldown": after the rivals' segments values fall as the cube root of the lineage's
+            length grows, in the second half of `n_trials` also linearly to 2 %. "geometric": by
+            `cooling` in every segment, as the temperature does. "every_10_rounds": see `published`.
+            None: "cooldown" where `n_trials` is known and neither `cooling` nor factors are given;
+            else, and in a study that was begun before there was a choice, "geometric".
+        n_trials: Trials that the study will have; a study of optuna_evo fills it in.
+        first:
+            Configurations of the first segments of as many members, such as what another training
+            went best with. Parameters that they leave out are drawn.
+        seed: Seed of the random numbers; None draws one for the study.
 
     Raises:
         ValueError: If an argument is out of range, or the study has several objectives.
+        UsageError: If a value of `first` is not in the range of its parameter.
 
     Example:
         >>> import optuna
@@ -161,6 +169,7 @@ class RecurrenceSampler(BaseSampler):
         rule: Literal["recurrence", "published"] = "recurrence",
         annealing: Literal["cooldown", "geometric", "every_10_rounds"] | None = None,
         n_trials: int | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
     ) -> None:
         check_options(
@@ -190,7 +199,9 @@ class RecurrenceSampler(BaseSampler):
             is_published=rule == "published",
             annealing=annealing,
             n_trials=n_trials,
+            n_first=len(first),
         )
+        self._first = read_first(first, at_most=population_size)
         self._seed = seed
 
     @classmethod
@@ -300,6 +311,10 @@ class RecurrenceSampler(BaseSampler):
         if param_name in self._recurrence.settings.anneal and not is_number(param_distribution):
             raise ValueError(f"`{param_name}` cannot be annealed: it is a category, not a number.")
         segment = self._segment(study, trial)
+        if not (segment.turn or segment.attempt) and segment.member < len(self._first):
+            given = self._first[segment.member]
+            if param_name in given:
+                return fitted(given, segment.member, param_name, param_distribution)
         gene = segment.genes.get(param_name)
         if gene is not None and is_number(param_distribution):
             return fit(gene, param_distribution)
@@ -344,17 +359,5 @@ class RecurrenceSampler(BaseSampler):
             study=origin["name"],
         )
         segment = rule.assign(blank, population)
-        storage, trial_id = study._storage, trial._trial_id
-        shown = {
-            MEMBER.key: segment.member,
-            SEGMENT.key: segment.index,
-            PARENT.key: segment.parent,
-            TEMPERATURE.key: segment.temperature,
-        }
-        for key, value in shown.items():
-            storage.set_trial_user_attr(trial_id, key, value)
-        # The assignment last: a trial that has one has all, also if its worker dies in between.
-        storage.set_trial_system_attr(trial_id, RECURRENCE_ASSIGNMENT.key, segment.to_attr())
-        trial.user_attrs.update(shown)
-        trial.system_attrs[RECURRENCE_ASSIGNMENT.key] = segment.to_attr()
+        write_assignment(study, trial, segment)
         return segment

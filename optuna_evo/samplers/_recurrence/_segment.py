@@ -20,8 +20,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import MEMBER
+from optuna_evo.attributes import PARENT
 from optuna_evo.attributes import RECURRENCE_ASSIGNMENT
 from optuna_evo.attributes import RECURRENCE_STUDY
+from optuna_evo.attributes import SEGMENT
+from optuna_evo.attributes import TEMPERATURE
 from optuna_evo.samplers import _slots
 from optuna_evo.samplers._slots import SlotKey
 from optuna_evo.samplers._streams import hash_name
@@ -35,6 +39,7 @@ __all__ = [
     "Segment",
     "segment_of",
     "SegmentAssignment",
+    "write_assignment",
 ]
 
 # Which defaults a study was begun with, so that it goes on with them: 1 has linear rivalry and
@@ -142,6 +147,23 @@ def read_assignment(trial: FrozenTrial, study: str) -> SegmentAssignment | None:
     if attr is None or attr["study"] != study:
         return None
     return SegmentAssignment.from_attr(attr)
+
+
+def write_assignment(study: Study, trial: FrozenTrial, segment: SegmentAssignment) -> None:
+    """Write a trial's segment to the storage, and on the trial."""
+    storage, trial_id = study._storage, trial._trial_id
+    shown = {
+        MEMBER.key: segment.member,
+        SEGMENT.key: segment.index,
+        PARENT.key: segment.parent,
+        TEMPERATURE.key: segment.temperature,
+    }
+    for key, value in shown.items():
+        storage.set_trial_user_attr(trial_id, key, value)
+    # The assignment last: a trial that has one has all, also if its worker dies in between.
+    storage.set_trial_system_attr(trial_id, RECURRENCE_ASSIGNMENT.key, segment.to_attr())
+    trial.user_attrs.update(shown)
+    trial.system_attrs[RECURRENCE_ASSIGNMENT.key] = segment.to_attr()
 
 
 def must_move(study: Study, trial: FrozenTrial, name: str) -> bool | None:

@@ -161,17 +161,25 @@ def published_step(
     return _anneal(settings, name, distribution, value * (low + (high - low) * u))
 
 
-def cooldown(progress: float) -> float:
-    """Return what a value is multiplied by at a place of the study: 1 at first, then ever less.
+def cooldown(progress: float, length: float) -> float:
+    """Return what a value is multiplied by at a place of the study and of its lineage.
+
+    What wins a short race is too high for a long training: the best learning rate falls about as
+    the cube root of the length grows (Bjorck et al. 2024, arXiv:2409.19913). So it follows the
+    length of the lineage, and goes to nearly nothing towards the end of the study.
 
     Args:
         progress: Share of the study's trials that have ended.
+        length: Length of the lineage in units of the race's.
 
     Example:
-        >>> [cooldown(progress) for progress in (0.0, 0.5, 0.75, 1.0)]
+        >>> [cooldown(progress, 1.0) for progress in (0.0, 0.5, 0.75, 1.0)]
         [1.0, 1.0, 0.5, 0.02]
+        >>> round(cooldown(0.5, 8.0), 3)
+        0.5
     """
-    return max(min(1.0, (1.0 - progress) / (1.0 - COOLDOWN_START)), LEAST_SHARE)
+    towards_end = max(min(1.0, (1.0 - progress) / (1.0 - COOLDOWN_START)), LEAST_SHARE)
+    return float(towards_end * max(length, 1.0) ** (-1.0 / 3.0))
 
 
 def published_annealing(index: int) -> float:
