@@ -1,5 +1,6 @@
 """Rivals that are halved, annealing to the end of the study, and first segments that are given."""
 
+import math
 from typing import Any
 
 import optuna
@@ -77,6 +78,38 @@ def test_halvings_are_spread_over_the_rival_segments(size: int, n: int, left: li
     assert [selection.n_rivals(index, size) for index in range(len(left))] == left
 
 
+@pytest.mark.parametrize(
+    ("n_trials", "size", "n_lineages"),
+    [(None, 8, 8), (20, 8, 4), (64, 8, 4), (72, 8, 5), (128, 8, 8), (128, 32, 10), (64, 3, 3)],
+)
+def test_a_short_study_begins_fewer_lineages(
+    n_trials: int | None, size: int, n_lineages: int
+) -> None:
+    study = make_study(population_size=size, n_trials=n_trials)
+    train(study, 2 * size)
+    begun = [t for t in study.get_trials() if segment_of(t).parent is None]  # type: ignore
+    assert len(begun) == n_lineages
+    parts = sorted(int((math.log10(t.params["lr"]) + 5) / 5 * n_lineages) for t in begun)
+    assert parts == list(range(n_lineages))
+
+
+def test_members_without_a_lineage_come_after_the_rivals_and_train_the_best() -> None:
+    study = make_study(n_trials=64)
+    steps = train(study, 30)
+    assert steps[:8] == [(root, index) for index in (0, 1) for root in range(4)]
+    assert steps[8:12] == [(root, index) for index in (2, 3) for root in (0, 1)]
+    assert steps[12:] == [(0, index) for index in range(4, 22)]
+    members = [segment_of(t).member for t in study.get_trials()[12:]]  # type: ignore[union-attr]
+    assert set(members) == set(range(8))
+
+
+def test_workers_begin_more_lineages_while_there_is_nothing_to_go_on_from() -> None:
+    study = make_study(n_trials=64)
+    for _ in range(8):
+        study.ask()
+    assert all(segment_of(t).parent is None for t in study.get_trials())  # type: ignore
+
+
 def test_a_rival_without_weights_is_dropped() -> None:
     study = make_study(population_size=4)
     for k in range(4):
@@ -119,7 +152,7 @@ def test_annealed_parameters_stay_and_then_fall_to_nearly_nothing() -> None:
     for trial in trials[8:]:
         segment = segment_of(trial)
         assert segment is not None
-        length = ((segment.index + 1) / 4) ** (-1 / 3)
+        length = ((segment.index + 1) / 4) ** -0.2
         cold = max(min(1.0, 2.0 * (1.0 - trial.number / 40)), 0.02)
         assert rates[trial.number] == pytest.approx(first * length * cold, rel=1e-6)
 

@@ -7,7 +7,9 @@ by truncation selection (Jaderberg et al. 2017) that closes in on the best.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 import math
+from typing import Self
 
 from numpy.random import Generator
 
@@ -19,7 +21,11 @@ from optuna_evo.samplers._recurrence._state import PopulationState
 from optuna_evo.samplers._recurrence._state import Result
 
 
-__all__ = ["choose_parent", "Selection"]
+__all__ = ["choose_best", "choose_parent", "Selection"]
+
+# How many lineages begin where the length of the study is known: so many that at most one segment
+# of eight is dropped, but no fewer than four.
+DROPPED, LEAST_LINEAGES = 1 / 8, 4
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Selection:
     n_rival_segments: int | None
     tolerance: float
     way: str | None
+    n_lineages: int = 2
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -54,24 +61,43 @@ class Selection:
         n = self.n_rival_segments
         return 1.0 if n is None else max(1.0 - index / n, 0.0) if n else 0.0
 
-    def n_rivals(self, index: int, size: int) -> int:
-        """Return how many lineages get a segment of this index, of `size` that began.
+    def n_rivals(self, index: int, n_lineages: int) -> int:
+        """Return how many lineages get a segment of this index, of `n_lineages` that began.
 
         So many halvings as leave one are spread evenly over the rival segments: of 8, with 4 rival
         segments, 4 are left after the first segment, 2 after the third and 1 after the fourth.
         """
-        n, n_halvings = self.n_rival_segments or 0, math.ceil(math.log2(size))
+        n, n_halvings = self.n_rival_segments or 0, math.ceil(math.log2(n_lineages))
         done = sum(max(round(k * n / n_halvings), 1) <= index for k in range(1, n_halvings + 1))
-        return math.ceil(size / (1 << done))
+        return math.ceil(n_lineages / (1 << done))
+
+    def within(self, n_trials: int | None, size: int, at_least: int = 0) -> Self:
+        """Return the selection that begins so many lineages as a study can afford to drop.
+
+        Args:
+            n_trials: Length of the study; None: not known, all members begin one.
+            size: Number of members.
+            at_least: Lineages that begin anyway.
+        """
+        if not self.halves or n_trials is None:
+            return replace(self, n_lineages=size)
+        rivals = range(self.n_rival_segments or 0)
+
+        def n_dropped(n_lineages: int) -> int:
+            return sum(self.n_rivals(index, n_lineages) - 1 for index in rivals)
+
+        least = min(max(at_least, LEAST_LINEAGES), size)
+        fitting = (n for n in range(least, size) if n_dropped(n + 1) > n_trials * DROPPED)
+        return replace(self, n_lineages=next(fitting, size))
 
     def survives(self, population: PopulationState, own: Result) -> bool:
         """Whether the lineage of a member's latest segment is one of the rivals that go on."""
         rivals = find_rivals(population, own)
         n_better = sum((r.rank, r.trial.number) < (own.rank, own.trial.number) for r in rivals)
-        return n_better < self.n_rivals(own.segment.index + 1, population.size)
+        return n_better < self.n_rivals(own.segment.index + 1, self.n_lineages)
 
     def dropped(self, population: PopulationState) -> frozenset[int]:
-        """Return the members whose lineages were dropped, while others still are rivals.
+        """Return the members without a lineage of their own, while there are rivals.
 
         They come after all others: what they train next is the best of those.
         """
@@ -79,9 +105,18 @@ class Selection:
             return frozenset()
         n = self.n_rival_segments or 0
         rivals = [r for r in population.latest() if r.segment.index < n]
-        members = {r.segment.member for r in rivals}
         going = {r.segment.member for r in rivals if self.survives(population, r)}
-        return frozenset(members - going if going else ())
+        began = {r.segment.member for r in population.latest()}
+        going |= set(range(self.n_lineages)) - began
+        dropped = {r.segment.member for r in rivals} - going
+        return frozenset(
+            dropped | set(range(self.n_lineages, population.size)) - began if going else ()
+        )
+
+
+def choose_best(selection: Selection, population: PopulationState) -> Result | None:
+    """Return the segment that a member without one goes on from; None where none has weights."""
+    return _front(population, population.latest(), selection.tolerance)
 
 
 def choose_parent(

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from optuna_evo.samplers._recurrence._feedback import Feedback
 from optuna_evo.samplers._recurrence._feedback import read_feedback
+from optuna_evo.samplers._recurrence._parents import choose_best
 from optuna_evo.samplers._recurrence._parents import choose_parent
 from optuna_evo.samplers._recurrence._parents import Selection
 from optuna_evo.samplers._recurrence._segment import DEFAULTS
@@ -51,14 +52,20 @@ class Recurrence:
     n_trials: int | None
     n_first: int = 0
 
-    def begun_with(self, defaults: int) -> Self:
-        """Return the recurrence with what was left open as when a study began (`DEFAULTS`)."""
+    def begun_with(self, defaults: int, size: int) -> Self:
+        """Return the recurrence with what was left open as when a study began (`DEFAULTS`).
+
+        Args:
+            defaults: That of the study.
+            size: Number of members.
+        """
         is_new = defaults >= DEFAULTS
         selection, annealing = self.selection, self.annealing
         if selection.way is None:
             selection = replace(selection, way="halving" if is_new else "linear")
         if annealing is None:
             annealing = "cooldown" if is_new and self.n_trials is not None else "geometric"
+        selection = selection.within(self.n_trials if is_new else None, size, self.n_first)
         return replace(self, selection=selection, annealing=annealing)
 
     def next_slot(self, population: PopulationState, number: int) -> NextSlot:
@@ -76,11 +83,15 @@ class Recurrence:
             progress = min(len(population.results) / self.n_trials, 1.0)
             blank = replace(blank, progress=progress)
         own = population.own(blank.member)
-        if own is None:
+        if own is not None:
+            parent = choose_parent(self.selection, population, own, blank.selection_rng())
+        elif blank.member < self.selection.n_lineages:
             return self._start(blank, population)
-        parent = choose_parent(self.selection, population, own, blank.selection_rng())
+        else:
+            parent = choose_best(self.selection, population)
         if parent is None:
             return blank
+        own = own or parent
         segment = replace(
             blank,
             index=parent.segment.index + 1,

@@ -26,6 +26,7 @@ from optuna_evo.samplers._recurrence._options import anneal_factors
 from optuna_evo.samplers._recurrence._options import check_options
 from optuna_evo.samplers._recurrence._parents import Selection
 from optuna_evo.samplers._recurrence._recurrence import Recurrence
+from optuna_evo.samplers._recurrence._segment import DEFAULTS
 from optuna_evo.samplers._recurrence._segment import must_move
 from optuna_evo.samplers._recurrence._segment import origin_of
 from optuna_evo.samplers._recurrence._segment import read_assignment
@@ -119,12 +120,15 @@ class RecurrenceSampler(BaseSampler):
             in standard deviations of the loss's noise along the lineages; at least 0.
         rule: "recurrence" as above, or "published"; see `published`.
         annealing:
-            "cooldown": after the rivals' segments values fall as the cube root of the lineage's
-            length grows, in the second half of `n_trials` also linearly to 2 %. "geometric": by
-            `cooling` in every segment, as the temperature does. "every_10_rounds": see `published`.
+            "cooldown": after the rivals' segments values fall by a power of the lineage's
+            length (-0.2), in the second half of `n_trials` also linearly to 2 %. "geometric": by
+            `cooling` in every segment, as the temperature. "every_10_rounds": see `published`.
             None: "cooldown" where `n_trials` is known and neither `cooling` nor factors are given;
             else, and in a study that was begun before there was a choice, "geometric".
-        n_trials: Trials that the study will have; a study of optuna_evo fills it in.
+        n_trials:
+            Trials that the study will have; a study of optuna_evo fills it in. In a short one
+            fewer lineages begin than there are members, but four at least: so many that an eighth
+            of the trials is dropped.
         first:
             Configurations of the first segments of as many members, such as what another training
             went best with. Parameters that they leave out are drawn.
@@ -186,7 +190,7 @@ class RecurrenceSampler(BaseSampler):
         if annealing is None and (cooling is not None or isinstance(anneal, Mapping)):
             annealing = "geometric"
         cooling = _COOLING if cooling is None else cooling
-        self._recurrence = Recurrence(
+        recurrence = Recurrence(
             settings=StepSettings(
                 retention=retention,
                 mutation_prob=mutation_prob,
@@ -201,6 +205,8 @@ class RecurrenceSampler(BaseSampler):
             n_trials=n_trials,
             n_first=len(first),
         )
+        # with the defaults of old studies and of new ones
+        self._rules = [recurrence.begun_with(since, population_size) for since in (1, DEFAULTS)]
         self._first = read_first(first, at_most=population_size)
         self._seed = seed
 
@@ -308,7 +314,7 @@ class RecurrenceSampler(BaseSampler):
             ValueError: If a category is to be annealed, or the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-        if param_name in self._recurrence.settings.anneal and not is_number(param_distribution):
+        if param_name in self._rules[0].settings.anneal and not is_number(param_distribution):
             raise ValueError(f"`{param_name}` cannot be annealed: it is a category, not a number.")
         segment = self._segment(study, trial)
         if not (segment.turn or segment.attempt) and segment.member < len(self._first):
@@ -318,13 +324,17 @@ class RecurrenceSampler(BaseSampler):
         gene = segment.genes.get(param_name)
         if gene is not None and is_number(param_distribution):
             return fit(gene, param_distribution)
-        return draw(segment.prior(param_name, self._population_size), param_distribution)
+        n_parts = self._rule(origin_of(study)).selection.n_lineages
+        return draw(segment.prior(param_name, n_parts), param_distribution)
 
     def _segment(self, study: Study, trial: FrozenTrial) -> SegmentAssignment:
         """Return the trial's segment; a trial that has none of this study is assigned one."""
         origin = origin_of(study)
         segment = read_assignment(trial, origin["name"])
         return segment or self._assign(study, trial, self._population(study, origin), origin)
+
+    def _rule(self, origin: Mapping[str, Any]) -> Recurrence:
+        return self._rules[origin.get("defaults", 1) > 1]
 
     def _population(self, study: Study, origin: Mapping[str, Any]) -> PopulationState:
         return PopulationState(
@@ -344,7 +354,7 @@ class RecurrenceSampler(BaseSampler):
         origin: Mapping[str, Any],
     ) -> SegmentAssignment:
         """Give a trial the next slot, and write its segment to the storage."""
-        rule = self._recurrence.begun_with(origin.get("defaults", 1))
+        rule = self._rule(origin)
         member, turn, attempt = rule.next_slot(population, trial.number)
         blank = SegmentAssignment(
             member=member,
