@@ -27,7 +27,6 @@ from optuna_evo.objectives import kind_of
 from optuna_evo.plugins import load_attribute
 from optuna_evo.samplers import check_first
 from optuna_evo.samplers import check_priors
-from optuna_evo.samplers import fitting_starts
 from optuna_evo.samplers import MetaPriorSampler
 from optuna_evo.samplers import RecurrenceSampler
 from optuna_evo.samplers import ReplayedCmaEsSampler
@@ -40,6 +39,8 @@ from optuna_evo.spec import Part
 from optuna_evo.spec import shown
 from optuna_evo.spec import StudySpec
 from optuna_evo.study._dry_run import check_by_trying
+from optuna_evo.study._lineages import check_lineage
+from optuna_evo.study._lineages import first_segments
 from optuna_evo.warm_start import probe_space
 
 
@@ -125,7 +126,7 @@ def check_parts(spec: StudySpec) -> None:
     check_storable(spec)
     sampler = build_sampler(spec, 0)
     if kind.has_lineages:
-        _check_lineage(spec, sampler)
+        check_lineage(spec, sampler)
     check_by_trying(sampler, build_pruner(spec), spec)
     space = build_space(spec)
     if kind.own_space(spec) is None:
@@ -184,10 +185,8 @@ def build_sampler(
     if not sources and not spec.priors:
         return base
     if isinstance(base, RecurrenceSampler) and kind_of(spec).has_lineages:
-        given = spec.sampler.options.get("first", ())
-        room = base.population_size // 2 - len(given)  # the others say whether that is right here
-        starts = fitting_starts(sources, space_parameters(spec) or {})[: max(room, 0)]
-        return _build_plain_sampler(spec, n_trials_so_far, [*given, *starts])
+        first = first_segments(spec, base, sources, space_parameters(spec) or {})
+        return _build_plain_sampler(spec, n_trials_so_far, first)
     return MetaPriorSampler(
         sources, base=base, priors=spec.priors, cost=spec.objective.cost, seed=spec.seed
     )
@@ -290,26 +289,6 @@ def _check_optimizer(space: Callable[[Any], Any]) -> None:
             check_named(named)
         except UsageError as error:
             raise SpecError(str(error)) from error
-
-
-def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> None:
-    inherit = spec.lineage.inherit
-    if inherit == "parent" and spec.priors:
-        raise SpecError(
-            "`priors` go with trials that are whole trainings; those of a lineage "
-            '(`lineage.inherit` "parent") are segments: leave them out, or name what to begin '
-            "with in `first` of [sampler]."
-        )
-    if inherit == "parent" and not isinstance(sampler, RecurrenceSampler):
-        raise SpecError(
-            f'`lineage.inherit` "parent" goes with the sampler "recurrence", which says who goes '
-            f'on from whom; got {spec.sampler.name!r}. Others go with "shared" or "none".'
-        )
-    if inherit == "shared" and spec.batch_size > 1:
-        raise SpecError(
-            f'`lineage.inherit` "shared" trains one model in turn: batch_size must be 1, '
-            f"got {spec.batch_size}."
-        )
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Hyperparameters that evolve while a model trains, beside fixed and searched ones.
 
     python -m tests.benchmarks.recurrence [--task gpt2] [--seeds 5] [--rounds 8] [--cache FILE]
-    python -m tests.benchmarks.recurrence --task fashion_mnist --batch 16
+    python -m tests.benchmarks.recurrence --task digits --batch 8  (or fashion_mnist)
 
 All methods train the same GPT-2 (1.4 million parameters) on the same text, or the same CNN on the
 same images, with the same trainer, and may spend the same number of optimizer steps in total. They

@@ -26,8 +26,10 @@ DIVERGED = 1e3
 TITLES = {
     "gpt2": f"GPT-2, 1.4 million parameters, tiny Shakespeare, rows of {SEQUENCE_LENGTH} bytes",
     "fashion_mnist": "CNN, 0.8 million parameters, Fashion-MNIST, validation cross entropy",
+    "digits": "MLP, 9 thousand parameters, scikit-learn's digits, validation cross entropy",
 }
-SEEN_ROWS = {"gpt2": 32, "fashion_mnist": 500}  # validation rows of the loss after a segment
+# Validation rows of the loss after a segment.
+SEEN_ROWS = {"gpt2": 32, "fashion_mnist": 500, "digits": 180}
 
 
 @dataclass(frozen=True, kw_only=True)

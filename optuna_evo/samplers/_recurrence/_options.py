@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping
-import math
 
 
 __all__ = ["anneal_factors", "check_between", "check_options"]
@@ -11,16 +10,7 @@ __all__ = ["anneal_factors", "check_between", "check_options"]
 _LARGEST_POPULATION = 100_000
 
 
-def check_options(
-    *,
-    population_size: int,
-    temperature: float,
-    rule: str,
-    rivalry: str | None,
-    annealing: str | None,
-    n_trials: int | None,
-    seed: int | None,
-) -> None:
+def check_options(*, population_size: int, rule: str, seed: int | None) -> None:
     """Raise ValueError unless the options that no part has for its own are in range."""
     if population_size < 2:
         raise ValueError(
@@ -34,18 +24,6 @@ def check_options(
         )
     if rule not in ("recurrence", "published"):
         raise ValueError(f'`rule` must be "recurrence" or "published", {rule=}.')
-    if rivalry not in (None, "halving", "linear"):
-        raise ValueError(f'`rivalry` must be "halving" or "linear", {rivalry=}.')
-    if annealing not in (None, "cooldown", "geometric", "every_10_rounds"):
-        raise ValueError(
-            f'`annealing` must be "cooldown", "geometric" or "every_10_rounds", {annealing=}.'
-        )
-    if annealing == "cooldown" and n_trials is None:
-        raise ValueError('`annealing` "cooldown" needs `n_trials`: when the study ends.')
-    if n_trials is not None and n_trials < 1:
-        raise ValueError(f"`n_trials` must be at least 1, got {n_trials}.")
-    if not 0.0 < temperature < math.inf:
-        raise ValueError(f"`temperature` must be positive and finite, got {temperature}.")
     if seed is not None and seed < 0:
         raise ValueError(f"`seed` must be at least 0, got {seed}. None draws a new one.")
 

@@ -49,6 +49,8 @@ class Selection:
         check_between("tolerance", self.tolerance, 0.0, math.inf)
         if n is not None and n < 0:
             raise ValueError(f"`n_rival_segments` must be at least 0, got {n}. None: always.")
+        if self.way not in (None, "halving", "linear"):
+            raise ValueError(f'`rivalry` must be "halving" or "linear", got {self.way!r}.')
 
     @property
     def halves(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
+import math
 from typing import Any
 from typing import Self
 
@@ -24,7 +25,6 @@ from optuna_evo.samplers._recurrence._step import published_step
 from optuna_evo.samplers._recurrence._step import recurrent_step
 from optuna_evo.samplers._recurrence._step import retained
 from optuna_evo.samplers._recurrence._step import StepSettings
-from optuna_evo.samplers._slots import NextSlot
 
 
 __all__ = ["Recurrence"]
@@ -41,16 +41,35 @@ class Recurrence:
         selection: Who goes on from whom.
         is_published: Whether steps are those of the published rule.
         annealing: How annealed parameters fall; None is left open, see `begun_with`.
+        temperature: That of first segments.
         n_trials: Trials that the study will have, if that is known.
         n_first: Members whose first segments are given.
+
+    Raises:
+        ValueError: If one is out of range.
     """
 
     settings: StepSettings
     selection: Selection
     is_published: bool
     annealing: str | None
+    temperature: float
     n_trials: int | None
     n_first: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.annealing not in (None, "cooldown", "geometric", "every_10_rounds"):
+            raise ValueError(
+                '`annealing` must be "cooldown", "geometric" or "every_10_rounds", got '
+                f"{self.annealing!r}."
+            )
+        if self.annealing == "cooldown" and self.n_trials is None:
+            raise ValueError('`annealing` "cooldown" needs `n_trials`: when the study ends.')
+        if self.n_trials is not None and self.n_trials < 1:
+            raise ValueError(f"`n_trials` must be at least 1, got {self.n_trials}.")
+        if not 0.0 < self.temperature < math.inf:
+            raise ValueError(f"`temperature` must be positive and finite, got {self.temperature}.")
 
     def begun_with(self, defaults: int, size: int) -> Self:
         """Return the recurrence with what was left open as when a study began (`DEFAULTS`).
@@ -68,9 +87,31 @@ class Recurrence:
         selection = selection.within(self.n_trials if is_new else None, size, self.n_first)
         return replace(self, selection=selection, annealing=annealing)
 
-    def next_slot(self, population: PopulationState, number: int) -> NextSlot:
-        """Return the slot for the running trial `number`."""
-        return population.next_slot(number, self.selection.dropped(population))
+    def next_segment(
+        self, population: PopulationState, number: int, study: str, entropy: int
+    ) -> SegmentAssignment:
+        """Return the segment of the running trial `number`.
+
+        Args:
+            population: The segments before it.
+            number: The trial.
+            study: The name under which segments are assigned.
+            entropy: The seed.
+        """
+        member, turn, attempt = population.next_slot(number, self.selection.dropped(population))
+        blank = SegmentAssignment(
+            member=member,
+            index=0,
+            parent=None,
+            temperature=self.temperature,
+            rho=1.0,
+            exploited=False,
+            turn=turn,
+            attempt=attempt,
+            entropy=entropy,
+            study=study,
+        )
+        return self.assign(blank, population)
 
     def assign(self, blank: SegmentAssignment, population: PopulationState) -> SegmentAssignment:
         """Choose the parent of a segment and draw its hyperparameters.

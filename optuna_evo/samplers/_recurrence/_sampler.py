@@ -39,8 +39,6 @@ from optuna_evo.samplers._slots import settle
 
 __all__ = ["RecurrenceSampler"]
 
-_COOLING = 0.98
-
 
 class RecurrenceSampler(BaseSampler):
     """Hyperparameters that evolve while a model trains.
@@ -67,54 +65,48 @@ class RecurrenceSampler(BaseSampler):
     get long, and few steps are spent on what will be dropped.
 
     There is no barrier: an ask takes the member that has waited longest. All state lies in the
-    study: any process can go on from any point, several workers share a population. The random
-    numbers are a function of the seed, the study's name, the member and its turn.
+    study. The random numbers are a function of the seed, its name, the member and its turn.
 
-    Who takes part:
+    Who takes part (see `plain` for trials that inherit no weights):
 
     * Complete trials with a finite value can be parents. Pruned and diverged trials (an infinite
-      value, or the user attribute `diverged`) rank behind them and are no parents: such a member
-      goes on from a better one. Trials that violate a constraint (`trial.set_constraint`) rank
-      behind feasible ones, the smaller violation first.
+      value, or the user attribute `diverged`) rank behind them and are no parents. Trials that
+      violate a constraint (`trial.set_constraint`) rank behind feasible ones, the smaller
+      violation first.
     * A failed segment is done again, with other noise; a retried copy of a trial is the same
       segment with the same hyperparameters.
     * Enqueued trials take the next slot, with the parameters they fix.
-    * Added trials have no weights and are no members. The best of them give the first segments
-      their hyperparameters to start the recurrence from.
-
-    The defaults are for models whose weights are inherited; without weights, see `plain`.
+    * Added trials are no members: the best of them give first segments their hyperparameters.
 
     Args:
         population_size: Number of members, at least 2.
         retention:
-            rho of a member in the middle of the ranking, in [0, 1]. The best member has rho = 1,
-            the worst the square of this.
-        temperature: Temperature of first segments, positive: the scale of the noise.
+            rho of a member in the middle of the ranking, in [0, 1]. The best has 1, the worst the
+            square of this.
+        temperature: Temperature of first segments, the scale of the noise.
         cooling:
             alpha, in (0, 1]: the factor of the temperature from a segment to the next of its
-            lineage; None: 0.98. Where it is given, annealing is geometric.
+            lineage; None: 0.98.
         anneal:
             Names of float and integer parameters that fall during the study, such as the learning
-            rate, on top of the recurrence and kept within their ranges; see `annealing`. A mapping
-            gives each name a factor of its own, in (0, 1], and makes annealing geometric.
+            rate, on top of the recurrence and kept within their ranges. A mapping gives each name
+            a factor of its own, in (0, 1].
         noise:
-            Standard deviation of the noise at temperature 1 in units of a parameter's range, at
-            least 0.
+            Standard deviation of the noise at temperature 1, in units of a parameter's range.
         mutation_prob: Probability that a parameter gets noise in a segment.
         momentum:
             How much of its last change a parameter goes on by when that paid best, and goes back
-            by when that paid worst; at least 0.
+            by when that paid worst.
         exploit_quantile:
             Share of the members, in [0, 0.5], that go on from one of as many best members at
             first. 0: all members go their own ways, always.
         n_rival_segments:
-            Segments over which the members are rivals, until all go on from the best. None: they
-            stay rivals, as in population-based training.
+            Segments over which the members are rivals. None: always, as in population-based
+            training.
         rivalry:
-            "halving": half of the lineages are dropped at a time, evenly spread over these
-            segments, until one is left. "linear": the share of members that exploit grows from
-            segment to segment and the share that is exploited shrinks. None: "halving", or
-            "linear" in a study that was begun before there was a choice.
+            "halving": half of the lineages are dropped at a time, until one is left. "linear":
+            the share of members that exploit grows from segment to segment, and the share that is
+            exploited shrinks. None: "halving", or "linear" in a study from before that.
         tolerance:
             How much worse than the best a segment that went on from it may be to take its place,
             in standard deviations of the loss's noise along the lineages; at least 0.
@@ -124,11 +116,10 @@ class RecurrenceSampler(BaseSampler):
             length (-0.2), in the second half of `n_trials` also linearly to 2 %. "geometric": by
             `cooling` in every segment, as the temperature. "every_10_rounds": see `published`.
             None: "cooldown" where `n_trials` is known and neither `cooling` nor factors are given;
-            else, and in a study that was begun before there was a choice, "geometric".
+            else, and in a study from before that, "geometric".
         n_trials:
             Trials that the study will have; a study of optuna_evo fills it in. In a short one
-            fewer lineages begin than there are members, but four at least: so many that an eighth
-            of the trials is dropped.
+            fewer lineages begin, so that an eighth is dropped, but no fewer than four.
         first:
             Configurations of the first segments of as many members, such as what another training
             went best with. Parameters that they leave out are drawn.
@@ -176,21 +167,11 @@ class RecurrenceSampler(BaseSampler):
         first: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
     ) -> None:
-        check_options(
-            population_size=population_size,
-            temperature=temperature,
-            rule=rule,
-            rivalry=rivalry,
-            annealing=annealing,
-            n_trials=n_trials,
-            seed=seed,
-        )
-        self._population_size = population_size
-        self._temperature = temperature
+        check_options(population_size=population_size, rule=rule, seed=seed)
         if annealing is None and (cooling is not None or isinstance(anneal, Mapping)):
             annealing = "geometric"
-        cooling = _COOLING if cooling is None else cooling
-        recurrence = Recurrence(
+        cooling = 0.98 if cooling is None else cooling
+        base = Recurrence(
             settings=StepSettings(
                 retention=retention,
                 mutation_prob=mutation_prob,
@@ -202,11 +183,13 @@ class RecurrenceSampler(BaseSampler):
             selection=Selection(exploit_quantile, n_rival_segments, tolerance, rivalry),
             is_published=rule == "published",
             annealing=annealing,
+            temperature=temperature,
             n_trials=n_trials,
             n_first=len(first),
         )
-        # with the defaults of old studies and of new ones
-        self._rules = [recurrence.begun_with(since, population_size) for since in (1, DEFAULTS)]
+        # with the defaults of old studies, and of new ones
+        size = self._population_size = population_size
+        self._rules: list[Recurrence] = [base.begun_with(d, size) for d in (1, DEFAULTS)]
         self._first = read_first(first, at_most=population_size)
         self._seed = seed
 
@@ -224,10 +207,10 @@ class RecurrenceSampler(BaseSampler):
         """Return the rule of AEON-GPT-RECURRENCE as published.
 
         With probability `mutation_rate` each number of a configuration is multiplied by 0.9 to
-        1.1; else with `recurrence_factor` the whole configuration stays; else each is multiplied
-        by 0.95 to 1.05. There is no selection and no feedback: all members train one model in turn
-        (`inherit = "shared"`). What `anneal` names is multiplied by exp(-1 / (1 + 0.1 · round))
-        after rounds 0, 10, 20, …, or with `cooling` by that in every segment.
+        1.1; else with `recurrence_factor` all of it stays; else each is multiplied by 0.95 to
+        1.05. There is no selection: all members train one model in turn (`inherit = "shared"`).
+        What `anneal` names is multiplied by exp(-1 / (1 + 0.1 · round)) after rounds 0, 10, 20, …,
+        or with `cooling` by that in every segment.
         """
         return cls(
             population_size=population_size,
@@ -258,6 +241,11 @@ class RecurrenceSampler(BaseSampler):
     def population_size(self) -> int:
         """Number of members."""
         return self._population_size
+
+    @property
+    def n_lineages(self) -> int:
+        """Number of lineages that begin in a new study."""
+        return self._rules[-1].selection.n_lineages
 
     def reseed_rng(self) -> None:
         """Do nothing: the random numbers belong to the segments, not to the sampler."""
@@ -334,7 +322,7 @@ class RecurrenceSampler(BaseSampler):
         return segment or self._assign(study, trial, self._population(study, origin), origin)
 
     def _rule(self, origin: Mapping[str, Any]) -> Recurrence:
-        return self._rules[origin.get("defaults", 1) > 1]
+        return self._rules[int(origin.get("defaults", 1) > 1)]
 
     def _population(self, study: Study, origin: Mapping[str, Any]) -> PopulationState:
         return PopulationState(
@@ -354,20 +342,9 @@ class RecurrenceSampler(BaseSampler):
         origin: Mapping[str, Any],
     ) -> SegmentAssignment:
         """Give a trial the next slot, and write its segment to the storage."""
-        rule = self._rule(origin)
-        member, turn, attempt = rule.next_slot(population, trial.number)
-        blank = SegmentAssignment(
-            member=member,
-            index=0,
-            parent=None,
-            temperature=self._temperature,
-            rho=1.0,
-            exploited=False,
-            turn=turn,
-            attempt=attempt,
-            entropy=origin["entropy"] if self._seed is None else self._seed,
-            study=origin["name"],
+        entropy = origin["entropy"] if self._seed is None else self._seed
+        segment = self._rule(origin).next_segment(
+            population, trial.number, origin["name"], entropy
         )
-        segment = rule.assign(blank, population)
         write_assignment(study, trial, segment)
         return segment
