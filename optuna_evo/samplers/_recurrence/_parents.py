@@ -5,6 +5,7 @@ are halved (successive halving, Jamieson and Talwalkar 2016), which drops few se
 by truncation selection (Jaderberg et al. 2017) that closes in on the best.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
@@ -83,13 +84,15 @@ class Selection:
         """
         if not self.halves or n_trials is None:
             return replace(self, n_lineages=size)
-        rivals = range(self.n_rival_segments or 0)
+        n, most = self.n_rival_segments or 0, n_trials * DROPPED
+        least = min(max(at_least, LEAST_LINEAGES), size)
+        if n > most:  # one is dropped in each of these segments at least
+            return replace(self, n_lineages=least)
 
         def n_dropped(n_lineages: int) -> int:
-            return sum(self.n_rivals(index, n_lineages) - 1 for index in rivals)
+            return sum(self.n_rivals(index, n_lineages) - 1 for index in range(n))
 
-        least = min(max(at_least, LEAST_LINEAGES), size)
-        fitting = (n for n in range(least, size) if n_dropped(n + 1) > n_trials * DROPPED)
+        fitting = (k for k in range(least, size) if n_dropped(k + 1) > most)
         return replace(self, n_lineages=next(fitting, size))
 
     def survives(self, population: PopulationState, own: Result) -> bool:
@@ -105,15 +108,29 @@ class Selection:
         """
         if not self.halves:
             return frozenset()
-        n = self.n_rival_segments or 0
-        rivals = [r for r in population.latest() if r.segment.index < n]
-        going = {r.segment.member for r in rivals if self.survives(population, r)}
-        began = {r.segment.member for r in population.latest()}
-        going |= set(range(self.n_lineages)) - began
-        dropped = {r.segment.member for r in rivals} - going
-        return frozenset(
-            dropped | set(range(self.n_lineages, population.size)) - began if going else ()
-        )
+        latest = {result.segment.member: result for result in population.latest()}
+        rivals = {
+            m: r for m, r in latest.items() if r.segment.index < (self.n_rival_segments or 0)
+        }
+        surviving = self._surviving(population)
+        going = {member for member, r in rivals.items() if r.trial.number in surviving}
+        going |= set(range(self.n_lineages)) - latest.keys()
+        late = set(range(self.n_lineages, population.size)) - latest.keys()
+        return frozenset((rivals.keys() - going) | late if going else ())
+
+    def _surviving(self, population: PopulationState) -> set[int]:
+        """Return the trials of all segments that `survives` is true of, in one pass."""
+        by_index: dict[int, list[Result]] = defaultdict(list)
+        for result in population.results.values():
+            if result.segment.index < (self.n_rival_segments or 0):
+                by_index[result.segment.index].append(result)
+        return {
+            result.trial.number
+            for index, results in by_index.items()
+            for result in sorted(results, key=lambda r: (r.rank, r.trial.number))[
+                : self.n_rivals(index + 1, self.n_lineages)
+            ]
+        }
 
 
 def choose_best(selection: Selection, population: PopulationState) -> Result | None:
