@@ -5,6 +5,7 @@ are halved (successive halving, Jamieson and Talwalkar 2016), which drops few se
 by truncation selection (Jaderberg et al. 2017) that closes in on the best.
 """
 
+import bisect
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,8 +93,8 @@ class Selection:
         def n_dropped(n_lineages: int) -> int:
             return sum(self.n_rivals(index, n_lineages) - 1 for index in range(n))
 
-        fitting = (k for k in range(least, size) if n_dropped(k + 1) > most)
-        return replace(self, n_lineages=next(fitting, size))
+        more = bisect.bisect_right(range(least + 1, size + 1), most, key=n_dropped)
+        return replace(self, n_lineages=least + more)
 
     def survives(self, population: PopulationState, own: Result) -> bool:
         """Whether the lineage of a member's latest segment is one of the rivals that go on."""
