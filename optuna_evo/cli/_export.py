@@ -10,6 +10,7 @@ from optuna_evo.cli._next import print_next
 from optuna_evo.cli._options import data_dir_option
 from optuna_evo.cli._stored import load_stored
 from optuna_evo.cli._stored import stored_study
+from optuna_evo.errors import UsageError
 from optuna_evo.files import write_text
 from optuna_evo.names import printable
 
@@ -36,6 +37,11 @@ __all__ = ["study_export"]
     help="File to write the hyperparameters that trained the winning model to, as JSON.",
 )
 @click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Stretch the schedule to so many optimizer steps, such as all that the study spent.",
+)
+@click.option(
     "--controller",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the learned optimizer that the best trial meta-trained.",
@@ -48,6 +54,7 @@ def study_export(
     out: Path | None,
     weights: Path | None,
     schedule: Path | None,
+    steps: int | None,
     controller: Path | None,
     checkpoints: str | None,
     data_dir: Path | None,
@@ -64,15 +71,18 @@ def study_export(
       optuna_evo study export digits_optimizer --out genome.json
       optuna_evo study export digits_optimizer --out rule.py
       optuna_evo study export aeon_gpt2 --weights model --schedule schedule.json
+      optuna_evo study export aeon_gpt2 --schedule long.json --steps 5000
       optuna_evo study export learned_optimizer_search --controller mine
     """
     from optuna_evo.export import rule_program
     from optuna_evo.study import best_settings
 
+    if steps is not None and schedule is None:
+        raise UsageError("--steps is the length of a schedule: give its file by --schedule FILE.")
     if weights is not None:
         _export_model(name, storage, weights, checkpoints, data_dir)
     if schedule is not None:
-        _export_schedule(name, storage, schedule)
+        _export_schedule(name, storage, schedule, steps)
     if controller is not None:
         _export_trained(name, storage, controller)
     stored = load_stored(name, storage)
@@ -104,11 +114,13 @@ def _export_model(
     click.echo(printable(wrote))
 
 
-def _export_schedule(name: str, storage: str | None, file: Path) -> None:
+def _export_schedule(name: str, storage: str | None, file: Path, steps: int | None) -> None:
     """Write the hyperparameters along a study's winning line to a file."""
     from optuna_evo.export import schedule_of
 
     schedule = schedule_of(load_stored(name, storage))
+    if steps is not None:
+        schedule = schedule.stretched(steps)
     write_text(file, json.dumps(schedule.to_dict(), indent=2) + "\n")
     click.echo(printable(f"Wrote the schedule of {schedule.total_steps} steps to {file}"))
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 import sys
 from typing import Any
 from typing import Self
@@ -118,6 +119,38 @@ class Schedule:
                 f"{_cut(warmup)}."
             )
         return float(rate) * min(1.0, (step + 1) / max(1.0, float(warmup)))
+
+    def stretched(self, total_steps: int) -> Self:
+        """Return the schedule over more or fewer steps, each piece in proportion to its length.
+
+        A warm-up counts steps and stays as it is. In a shorter schedule, pieces that get no step
+        are left out.
+
+        Args:
+            total_steps: Number of steps, at least 1.
+
+        Raises:
+            UsageError: If there is no step.
+
+        Example:
+            >>> pieces = [
+            ...     Piece(trial=k, first_step=5 * k, steps=5, value=1.0, params={"lr": lr})
+            ...     for k, lr in enumerate((0.1, 0.2))
+            ... ]
+            >>> long = Schedule(study="mine", task="gpt2", pieces=pieces).stretched(31)
+            >>> [(piece.first_step, piece.steps) for piece in long.pieces]
+            [(0, 16), (16, 15)]
+        """
+        if total_steps < 1:
+            raise UsageError(f"A schedule must have at least 1 step, got {total_steps}.")
+        old = self.total_steps
+
+        def moved(step: int) -> int:  # rounded half up, without floats: exact for any length
+            return (2 * step * total_steps + old) // (2 * old)
+
+        spans = [(p, moved(p.first_step), moved(p.first_step + p.steps)) for p in self.pieces]
+        pieces = [replace(p, first_step=a, steps=b - a) for p, a, b in spans if b > a]
+        return replace(self, pieces=pieces)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` gives an equal schedule back."""

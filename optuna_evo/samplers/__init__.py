@@ -7,6 +7,7 @@ from optuna_evo.samplers._first import check_first
 from optuna_evo.samplers._ga._sampler import GASampler
 from optuna_evo.samplers._hybrid import HybridSampler
 from optuna_evo.samplers._meta._sampler import MetaPriorSampler
+from optuna_evo.samplers._meta._source import fitting_starts
 from optuna_evo.samplers._meta._source import read_source
 from optuna_evo.samplers._meta._source import read_sources
 from optuna_evo.samplers._meta._source import Source
@@ -24,6 +25,7 @@ __all__ = [
     "check_first",
     "check_priors",
     "cost_of",
+    "fitting_starts",
     "GASampler",
     "HybridSampler",
     "is_feasible",

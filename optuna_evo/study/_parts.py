@@ -39,6 +39,8 @@ from optuna_evo.spec import Part
 from optuna_evo.spec import shown
 from optuna_evo.spec import StudySpec
 from optuna_evo.study._dry_run import check_by_trying
+from optuna_evo.study._lineages import check_lineage
+from optuna_evo.study._lineages import first_segments
 from optuna_evo.warm_start import probe_space
 
 
@@ -124,7 +126,7 @@ def check_parts(spec: StudySpec) -> None:
     check_storable(spec)
     sampler = build_sampler(spec, 0)
     if kind.has_lineages:
-        _check_lineage(spec, sampler)
+        check_lineage(spec, sampler)
     check_by_trying(sampler, build_pruner(spec), spec)
     space = build_space(spec)
     if kind.own_space(spec) is None:
@@ -167,7 +169,8 @@ def build_sampler(
 
     Our samplers derive every draw from the seed and the trial. Optuna's keep their random state in
     the object only, so theirs starts anew from the number of trials there are. With sources or
-    priors, what the spec names is the base of a `MetaPriorSampler`.
+    priors, what the spec names is the base of a `MetaPriorSampler`; lineages begin where those of
+    the sources went best.
     """
     if spec.sampler.name == _META:
         if spec.sampler.options:
@@ -181,12 +184,17 @@ def build_sampler(
     base = _build_plain_sampler(spec, n_trials_so_far)
     if not sources and not spec.priors:
         return base
+    if isinstance(base, RecurrenceSampler) and kind_of(spec).has_lineages:
+        first = first_segments(spec, base, sources, space_parameters(spec) or {})
+        return _build_plain_sampler(spec, n_trials_so_far, first)
     return MetaPriorSampler(
         sources, base=base, priors=spec.priors, cost=spec.objective.cost, seed=spec.seed
     )
 
 
-def _build_plain_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.samplers.BaseSampler:
+def _build_plain_sampler(
+    spec: StudySpec, n_trials_so_far: int, first: Sequence[Mapping[str, Any]] = ()
+) -> optuna.samplers.BaseSampler:
     build = _resolve(spec.sampler, "sampler", SAMPLERS)
     if build is optuna.samplers.CmaEsSampler:  # which unpickles what it finds in the database
         build = ReplayedCmaEsSampler
@@ -204,7 +212,9 @@ def _build_plain_sampler(spec: StudySpec, n_trials_so_far: int) -> optuna.sample
     # of an own sampler it might mean something else
     if spec.objective.cost is not None and "cost" in takes and module.startswith("optuna_evo."):
         given["cost"] = spec.objective.cost
-    options = given | dict(spec.sampler.options)
+    if "n_trials" in takes and module.startswith("optuna_evo."):
+        given["n_trials"] = spec.n_trials
+    options = given | dict(spec.sampler.options) | ({"first": first} if first else {})
     sampler: optuna.samplers.BaseSampler = _build(
         build, options, "sampler", spec.sampler.name, optuna.samplers.BaseSampler
     )
@@ -279,25 +289,6 @@ def _check_optimizer(space: Callable[[Any], Any]) -> None:
             check_named(named)
         except UsageError as error:
             raise SpecError(str(error)) from error
-
-
-def _check_lineage(spec: StudySpec, sampler: optuna.samplers.BaseSampler) -> None:
-    inherit = spec.lineage.inherit
-    if inherit == "parent" and (spec.warm_start or spec.priors):
-        raise SpecError(
-            "`warm_start` and `priors` go with trials that are whole trainings; those of a "
-            'lineage (`lineage.inherit` "parent") are segments: leave them out.'
-        )
-    if inherit == "parent" and not isinstance(sampler, RecurrenceSampler):
-        raise SpecError(
-            f'`lineage.inherit` "parent" goes with the sampler "recurrence", which says who goes '
-            f'on from whom; got {spec.sampler.name!r}. Others go with "shared" or "none".'
-        )
-    if inherit == "shared" and spec.batch_size > 1:
-        raise SpecError(
-            f'`lineage.inherit` "shared" trains one model in turn: batch_size must be 1, '
-            f"got {spec.batch_size}."
-        )
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from tests.benchmarks.recurrence import Lab
-from tests.benchmarks.recurrence import State
+from tests.benchmarks.recurrence_lab import Lab
+from tests.benchmarks.recurrence_lab import State
 
 
 # those of `language_model_space`
@@ -76,7 +76,7 @@ def _member_class() -> type:
         """A member of the population; an iteration is a segment."""
 
         def setup(self, config: dict[str, Any]) -> None:
-            from tests.benchmarks.recurrence import Budget
+            from tests.benchmarks.recurrence_lab import Budget
 
             torch.set_num_threads(1)
             self._lab = Lab(Budget(**config["budget"]), config["seed"])

@@ -1,11 +1,13 @@
-"""Hyperparameters that evolve while a GPT trains, beside fixed and searched ones, at equal steps.
+"""Hyperparameters that evolve while a model trains, beside fixed and searched ones.
 
-    python -m tests.benchmarks.recurrence [--seeds 5] [--cache FILE]
+    python -m tests.benchmarks.recurrence [--task gpt2] [--seeds 5] [--rounds 8] [--cache FILE]
+    python -m tests.benchmarks.recurrence --task digits --batch 8  (or fashion_mnist)
 
-All methods train the same GPT-2 (1.4 million parameters) on the same text with the same trainer,
-and may spend the same number of optimizer steps in total. They see a validation loss on a few rows
-after every segment; the table holds the loss of the model they end with on all validation rows:
-its mean over seeds, and the difference to RecurrenceSampler on the same seed with a 95 % interval.
+All methods train the same GPT-2 (1.4 million parameters) on the same text, or the same CNN on the
+same images, with the same trainer, and may spend the same number of optimizer steps in total. They
+see a validation loss on a few rows after every segment; the table holds the loss of the model they
+end with on all validation rows: its mean over seeds, and the difference to RecurrenceSampler on
+the same seed with a 95 % interval.
 Trials that are pruned train for at most 1/4 or 1/2 of all steps. Warm-up and clipping are the
 trainer's, for all methods.
 Finished runs are kept in the cache, so a stopped benchmark goes on.
@@ -14,8 +16,6 @@ Finished runs are kept in the cache, so a stopped benchmark goes on.
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import asdict
-from dataclasses import dataclass
-from dataclasses import replace
 import functools
 import json
 import math
@@ -29,105 +29,24 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.samplers import RandomSampler
 from optuna.samplers import TPESampler
-from optuna.trial import FixedTrial
 from scipy import stats
 import torch
 
 from optuna_evo import RecurrenceSampler
 from optuna_evo import segment_of
-from optuna_evo import tasks
-from optuna_evo.config import SegmentConfig
-from optuna_evo.objectives import SegmentObjective
-from optuna_evo.spaces import language_model_space
-from optuna_evo.trainers._checkpoint import Checkpoint
+from tests.benchmarks.recurrence_lab import Budget
+from tests.benchmarks.recurrence_lab import Lab
+from tests.benchmarks.recurrence_lab import LR_RANGE
+from tests.benchmarks.recurrence_lab import PUBLISHED
+from tests.benchmarks.recurrence_lab import space
+from tests.benchmarks.recurrence_lab import Spent
+from tests.benchmarks.recurrence_lab import State
+from tests.benchmarks.recurrence_lab import TITLES
 
 
-PUBLISHED = {"lr": 1e-4, "beta1": 0.9, "weight_decay": 0.01}
 KNOWN = {**PUBLISHED, "lr": 1e-3}
-SEQUENCE_LENGTH = 32
-CLIP_NORM = 1.0
-WARMUP_STEPS = 20
 OTHER_SEED = 1000  # of the training that reruns a schedule
-DIVERGED = 1e3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What every method may spend, and how it is cut up."""
-
-    population: int = 8
-    rounds: int = 8
-    segment: int = 10
-    batch: int = 4
-    seen_tokens: int = 1024
-    cooling: float = 0.97
-
-    @property
-    def total(self) -> int:
-        """Optimizer steps of a method."""
-        return self.population * self.rounds * self.segment
-
-
-@dataclass
-class State:
-    """A model some steps on, with what it trained with on the way."""
-
-    checkpoint: Checkpoint | None
-    schedule: tuple[Mapping[str, Any], ...] = ()
-    loss: float = math.inf
-
-
-class Spent(Exception):
-    """All steps are done."""
-
-
-class Lab:
-    """The trainer that all methods share; counts the steps."""
-
-    def __init__(self, budget: Budget, seed: int) -> None:
-        self.budget = budget
-        self.steps = 0
-        self._task = tasks.get(
-            "gpt2", size="tiny", text="tinyshakespeare", sequence_length=SEQUENCE_LENGTH
-        )
-        self._objective = SegmentObjective(task=self._task, seed=seed, steps=budget.segment)
-        self._valid = self._task.load(None).valid
-        rows = torch.arange(budget.seen_tokens // SEQUENCE_LENGTH)
-        self._seen = self._valid.take(rows * len(self._valid) // len(rows))
-
-    def go_on(self, origin: State, params: Mapping[str, Any]) -> State:
-        """Train one more segment."""
-        if self.steps + self.budget.segment > self.budget.total:
-            raise Spent
-        self.steps += self.budget.segment
-        cohort = self._objective.cohort([self._config(params)], [origin.checkpoint])
-        cohort.train(self.budget.segment)
-        (loss,), (checkpoint,) = cohort.evaluate(self._seen), cohort.checkpoints()
-        schedule = (*origin.schedule, dict(params))
-        return State(checkpoint, schedule, loss if math.isfinite(loss) else DIVERGED)
-
-    def final_loss(self, state: State) -> float:
-        """Return the loss on all validation rows."""
-        params = state.schedule[-1]
-        cohort = self._objective.cohort([self._config(params)], [state.checkpoint])
-        return cohort.evaluate(self._valid)[0]
-
-    def _config(self, params: Mapping[str, Any]) -> SegmentConfig:
-        config = space(FixedTrial(dict(params)))
-        return replace(
-            config,
-            genome=replace(config.genome, use_warmup=True, warmup_steps=WARMUP_STEPS),
-            batch_size=self.budget.batch,
-            clip_norm=CLIP_NORM,
-            model={"dropout": 0.0},
-        )
-
-
-def space(trial: Any) -> SegmentConfig:
-    """Suggest what was published as evolving: learning rate, momentum, weight decay."""
-    return language_model_space(
-        trial, beta2=None, warmup_steps=None, clip_norm=None, dropout=None, sparsity=None
-    )
+N_RATES = 8
 
 
 def fixed(lab: Lab, seed: int, *, params: Mapping[str, float]) -> State:
@@ -136,6 +55,19 @@ def fixed(lab: Lab, seed: int, *, params: Mapping[str, float]) -> State:
     while lab.steps < lab.budget.total:
         state = lab.go_on(state, params)
     return state
+
+
+def best_fixed(lab: Lab, seed: int) -> State:
+    """Share the steps among learning rates that cover the range; the model that ends best."""
+    low, high = np.log(LR_RANGE)
+    rates = np.exp(low + (high - low) * (np.arange(N_RATES) + 0.5) / N_RATES)
+    best = State(None)
+    for rate in rates:
+        state = State(None)
+        for _ in range(lab.budget.segments // N_RATES):
+            state = lab.go_on(state, {**PUBLISHED, "lr": float(rate)})
+        best = min(best, state, key=lambda s: s.loss)
+    return best
 
 
 def searched(
@@ -173,9 +105,20 @@ def searched(
 
 
 def ours(budget: Budget, seed: int) -> RecurrenceSampler:
-    """Return the sampler with its defaults, but for annealing that fits the budget."""
+    """Return the sampler with its defaults, told how long the study is."""
     return RecurrenceSampler(
-        population_size=budget.population, anneal=("lr",), cooling=budget.cooling, seed=seed
+        population_size=budget.population, anneal=("lr",), n_trials=budget.segments, seed=seed
+    )
+
+
+def linear(budget: Budget, seed: int) -> RecurrenceSampler:
+    """Return the sampler as it was before rivals were halved, cooled to fit the budget."""
+    return RecurrenceSampler(
+        population_size=budget.population,
+        anneal=("lr",),
+        cooling=budget.cooling,
+        rivalry="linear",
+        seed=seed,
     )
 
 
@@ -218,6 +161,8 @@ halving = functools.partial(searched, make_sampler=RandomSampler, pruner="halvin
 hyperband = functools.partial(searched, make_sampler=TPESampler, pruner="hyperband")
 METHODS: Mapping[str, Callable[[Lab, int], State]] = {
     "RecurrenceSampler": functools.partial(evolved, make=ours, inherit="parent"),
+    "RecurrenceSampler, linear rivalry": functools.partial(evolved, make=linear, inherit="parent"),
+    "best of 8 fixed learning rates": best_fixed,
     "published rule, one model in turn": functools.partial(
         evolved, make=published, inherit="shared"
     ),
@@ -230,26 +175,28 @@ METHODS: Mapping[str, Callable[[Lab, int], State]] = {
     "lr 1e-3, fixed, as if it were known": functools.partial(fixed, params=KNOWN),
 }
 RERUN = "its schedule, rerun from scratch"
+STRETCHED = "its schedule, rerun with all steps"
 
 
-def rerun(lab: Lab, state: State) -> State:
-    """Train from other fresh weights on other batches with the schedule of a lineage."""
-    again = State(None)
-    for params in state.schedule:
-        again = lab.go_on(again, params)
+def rerun(lab: Lab, state: State, n_segments: int) -> State:
+    """Train from other fresh weights on other batches with the stretched schedule of a lineage."""
+    again, n_pieces = State(None), len(state.schedule)
+    for k in range(n_segments):
+        again = lab.go_on(again, state.schedule[k * n_pieces // n_segments])
     return again
 
 
 def run_method(name: str, budget: Budget, seed: int) -> list[dict[str, Any]]:
-    """Return the record of a run; for RecurrenceSampler, also that of its schedule's rerun."""
+    """Return the record of a run; for RecurrenceSampler, also those of its schedule's reruns."""
     lab = Lab(budget, seed)
     start = time.perf_counter()
     state = METHODS[name](lab, seed)
     records = [_record(name, budget, seed, lab, state, start)]
     if name == "RecurrenceSampler":
-        start = time.perf_counter()
-        fresh = Lab(budget, seed + OTHER_SEED)
-        records.append(_record(RERUN, budget, seed, fresh, rerun(fresh, state), start))
+        for again, n in ((RERUN, len(state.schedule)), (STRETCHED, budget.segments)):
+            start, fresh = time.perf_counter(), Lab(budget, seed + OTHER_SEED)
+            end = rerun(fresh, state, n)
+            records.append(_record(again, budget, seed, fresh, end, start))
     return records
 
 
@@ -269,16 +216,22 @@ def _record(
 
 
 @click.command()
+@click.option("--task", type=click.Choice([*TITLES]), default="gpt2", show_default=True)
 @click.option("--seeds", default=5, show_default=True, help="Repetitions.")
+@click.option("--first-seed", default=0, show_default=True)
 @click.option("--rounds", default=8, show_default=True, help="Segments of a member.")
 @click.option("--segment", default=10, show_default=True, help="Optimizer steps of a segment.")
-@click.option("--cooling", default=0.97, show_default=True, help="Of RecurrenceSampler.")
-@click.option("--method", "methods", multiple=True, help="Only methods that begin with this.")
+@click.option("--batch", default=4, show_default=True, help="Rows of a step.")
+@click.option("--cooling", default=0.97, show_default=True, help="With linear rivalry.")
+@click.option("--method", "methods", multiple=True, help="Only these.")
 @click.option("--cache", type=click.Path(path_type=Path), help="JSON lines of finished runs.")
 def main(
+    task: str,
     seeds: int,
+    first_seed: int,
     rounds: int,
     segment: int,
+    batch: int,
     cooling: float,
     methods: tuple[str, ...],
     cache: Path | None,
@@ -286,13 +239,13 @@ def main(
     """Print the final validation loss of each method."""
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    budget = Budget(rounds=rounds, segment=segment, cooling=cooling)
+    budget = Budget(task=task, rounds=rounds, segment=segment, batch=batch, cooling=cooling)
     done = [r for r in _read(cache) if r["budget"] == asdict(budget)]
-    for seed in range(seeds):
+    for seed in range(first_seed, first_seed + seeds):
         for name in METHODS:
             if any(r["method"] == name and r["seed"] == seed for r in done):
                 continue
-            if methods and not name.startswith(methods):
+            if methods and name not in methods:
                 continue
             records = run_method(name, budget, seed)
             done += records
@@ -315,9 +268,8 @@ def _table(records: list[dict[str, Any]], budget: Budget) -> str:
     for record in records:
         losses.setdefault(record["method"], {})[record["seed"]] = record["loss"]
     lines = [
-        f"GPT-2, 1.4 million parameters, tiny Shakespeare, {budget.total} steps of "
-        f"{budget.batch} x {SEQUENCE_LENGTH} bytes a method, {budget.population} members, "
-        f"segments of {budget.segment} steps, cooling {budget.cooling:g}; "
+        f"{TITLES[budget.task]}; {budget.total} steps of {budget.batch} rows a method, "
+        f"{budget.population} members, segments of {budget.segment} steps; "
         f"CPU, {torch.get_num_threads()} thread",
         "",
         "| method | loss | - RecurrenceSampler [95 %] | ratio | seeds | steps, longest training |",

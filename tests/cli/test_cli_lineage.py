@@ -42,6 +42,11 @@ def test_run_lineage_export_delete(folder: Path, capsys: pytest.CaptureFixture[s
     assert torch.load("model/model.pt", weights_only=True)
     schedule = Schedule.from_dict(json.loads(Path("schedule.json").read_text()))
     assert schedule.total_steps % 3 == 0 and schedule.lr(0) > 0
+    long = ("--schedule", "long.json", "--steps", "500")
+    assert "500 steps" in call(capsys, *export, *long)[1]
+    assert Schedule.from_dict(json.loads(Path("long.json").read_text())).total_steps == 500
+    code, _, err = call(capsys, *export, "--steps", "500")
+    assert code == 2 and "--schedule FILE" in err
     code, _, err = call(capsys, *export, "--weights", "model")
     assert code == 2 and "model is there already and not an empty folder" in err
     assert call(capsys, "study", "delete", "moons", "--yes", "--checkpoints", "kept")[0] == 0

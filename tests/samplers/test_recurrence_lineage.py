@@ -72,7 +72,7 @@ def step(study: optuna.Study, value: float | None, state: TrialState | None = No
 
 
 def test_members_take_turns_and_first_segments_start_afresh() -> None:
-    study = run(make_study(), 3 * SIZE)
+    study = run(make_study(rivalry="linear"), 3 * SIZE)
     assert [s.member for s in segments(study)] == [*range(SIZE)] * 3
     assert [s.parent is None for s in segments(study)] == [True] * SIZE + [False] * 2 * SIZE
 
@@ -97,7 +97,7 @@ def test_the_segment_is_shown_in_user_attributes() -> None:
 
 
 def test_the_worst_member_goes_on_from_the_best() -> None:
-    study = make_study()
+    study = make_study(rivalry="linear")
     for value in (3.0, 1.0, 2.0, 4.0):
         step(study, value)
     parents = [step(study, value).parent for value in (3.0, 1.0, 2.0, 4.0)]
@@ -124,7 +124,8 @@ def test_the_better_a_member_the_more_it_keeps() -> None:
 
 def test_maximization_turns_the_ranking_round() -> None:
     study = optuna.create_study(
-        direction="maximize", sampler=RecurrenceSampler(population_size=3, seed=0)
+        direction="maximize",
+        sampler=RecurrenceSampler(population_size=3, rivalry="linear", seed=0),
     )
     for value in (1.0, 3.0, 2.0):
         step(study, value)

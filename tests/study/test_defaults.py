@@ -28,7 +28,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "population_size": 8,
         "retention": 0.5,
         "temperature": 1.0,
-        "cooling": 0.98,
+        "cooling": None,  # 0.98, and where it is given, annealing goes by it
         "anneal": (),
         "noise": 0.05,
         "mutation_prob": 1.0,
@@ -37,6 +37,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "n_rival_segments": 4,
         "tolerance": 3.0,
         "rule": "recurrence",
+        "rivalry": None,  # as it was when the study began, see its attributes
+        "annealing": None,
     },
     "FlatnessPruner": {
         "window": 10,

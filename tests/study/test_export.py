@@ -106,6 +106,22 @@ def test_the_schedule_as_a_scheduler_of_torch() -> None:
     assert rates == pytest.approx([0.05, 0.1, 0.2, 0.2, 0.05, 0.05, 0.05, 0.05])
 
 
+@pytest.mark.parametrize("total", [1, 3, 8, 9, 100, 12345])
+def test_a_stretched_schedule_has_its_pieces_in_proportion(total: int) -> None:
+    lengths = [(0, 5), (5, 2), (7, 1)]
+    pieces = [
+        Piece(trial=k, first_step=a, steps=n, value=1.0, params={"lr": 0.1 * (k + 1)})
+        for k, (a, n) in enumerate(lengths)
+    ]
+    schedule = Schedule(study="mine", task="gpt2", pieces=pieces)
+    long = schedule.stretched(total)
+    assert long.total_steps == total
+    assert all(abs(p.steps - lengths[p.trial][1] * total / 8) <= 1 for p in long.pieces)
+    assert total < 8 or long.stretched(8) == schedule
+    with pytest.raises(UsageError, match="at least 1 step"):
+        schedule.stretched(0)
+
+
 def test_pieces_with_a_hole_are_no_schedule() -> None:
     with pytest.raises(UsageError, match=r"must follow each other from step 0, got starts=\[0, 4"):
         Schedule(study="mine", task="gpt2", pieces=[piece(0, 0.1), piece(4, 0.1)])

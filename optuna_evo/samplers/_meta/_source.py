@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
 from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage
 from optuna.study import Study
@@ -22,7 +23,9 @@ from optuna.trial import TrialState
 
 from optuna_evo.attributes import META_FEATURES
 from optuna_evo.errors import UsageError
+from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._rank import rank_of
+from optuna_evo.samplers._recurrence._start import best_start
 from optuna_evo.surrogates import is_ordinary
 
 
@@ -45,6 +48,8 @@ class Source:
         violations:
             The sum of the positive constraints of each trial, (n,), 0 for a feasible one; all 0
             if it is not given.
+        start:
+            Hyperparameters for the beginning of a training; see `best_start`.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Source:
     losses: NDArray[np.float64]
     meta_features: Mapping[str, float] = field(default_factory=dict)
     violations: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    start: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Take a source without constraints as feasible."""
@@ -119,8 +125,10 @@ def read_source(study: Study) -> Source:
             f"A source must have one objective, but study {study.study_name!r} has "
             f"{len(study.directions)}. Leave it out."
         )
-    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    maximize = study.direction == StudyDirection.MAXIMIZE
+    sign = -1.0 if maximize else 1.0
+    everything = study.get_trials(deepcopy=False)
+    complete = (t for t in everything if t.state == TrialState.COMPLETE)
     trials = [t for t in complete if t.value is not None and is_ordinary(t.value)]
     distributions: dict[str, BaseDistribution] = {}
     for trial in trials:
@@ -139,6 +147,7 @@ def read_source(study: Study) -> Source:
         losses=np.array([sign * t.value for t in trials if t.value is not None]),
         meta_features=read_meta_features(study.user_attrs),
         violations=np.array([rank_of(t).violation for t in trials]),
+        start=best_start(everything, maximize=maximize),
     )
 
 
@@ -168,6 +177,30 @@ def read_sources(storage: str | BaseStorage, names: Iterable[str] | None = None)
     studies = (optuna.load_study(study_name=name, storage=storage) for name in wanted)
     sources = [read_source(study) for study in studies]
     return sources if names is not None else [s for s in sources if len(s.losses)]
+
+
+def fitting_starts(
+    sources: Iterable[Source], parameters: Mapping[str, BaseDistribution]
+) -> list[dict[str, Any]]:
+    """Return what trainings may begin with by some sources, moved into the ranges of a space."""
+    starts = [
+        {
+            name: moved
+            for name, value in source.start.items()
+            if name in parameters and (moved := _moved(value, parameters[name])) is not None
+        }
+        for source in sources
+    ]
+    return [start for start in starts if start]
+
+
+def _moved(value: Any, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return next(
+            (c for c in distribution.choices if (type(c), c) == (type(value), value)), None
+        )
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return fit(value, distribution) if is_number else None
 
 
 def check_usable(sources: Sequence[Source]) -> None:

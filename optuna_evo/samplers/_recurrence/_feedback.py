@@ -16,7 +16,7 @@ from optuna_evo.samplers._recurrence._state import Result
 
 __all__ = ["Feedback", "find_rivals", "loss_noise", "rank_among", "read_feedback"]
 
-NOISE_WINDOW = 5  # segments of a lineage from which the noise of the loss is estimated
+NOISE_WINDOW = 16  # segments of a lineage from which the noise of the loss is estimated
 
 
 @dataclass(frozen=True)

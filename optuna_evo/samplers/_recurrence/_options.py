@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping
-import math
 
 
 __all__ = ["anneal_factors", "check_between", "check_options"]
@@ -11,9 +10,7 @@ __all__ = ["anneal_factors", "check_between", "check_options"]
 _LARGEST_POPULATION = 100_000
 
 
-def check_options(
-    *, population_size: int, temperature: float, rule: str, seed: int | None
-) -> None:
+def check_options(*, population_size: int, rule: str, seed: int | None) -> None:
     """Raise ValueError unless the options that no part has for its own are in range."""
     if population_size < 2:
         raise ValueError(
@@ -27,18 +24,12 @@ def check_options(
         )
     if rule not in ("recurrence", "published"):
         raise ValueError(f'`rule` must be "recurrence" or "published", {rule=}.')
-    if not 0.0 < temperature < math.inf:
-        raise ValueError(f"`temperature` must be positive and finite, got {temperature}.")
     if seed is not None and seed < 0:
         raise ValueError(f"`seed` must be at least 0, got {seed}. None draws a new one.")
 
 
-def anneal_factors(
-    names: Iterable[str] | Mapping[str, float], cooling: float, annealing: str
-) -> dict[str, float]:
+def anneal_factors(names: Iterable[str] | Mapping[str, float], cooling: float) -> dict[str, float]:
     """Return the factor of each annealed parameter, `cooling` where none is given."""
-    if annealing not in ("geometric", "every_10_rounds"):
-        raise ValueError(f'`annealing` must be "geometric" or "every_10_rounds", {annealing=}.')
     if isinstance(names, str):
         raise ValueError(f'`anneal` must be a sequence of names, such as ["lr"]; got {names!r}.')
     factors = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, cooling)

@@ -1,12 +1,17 @@
 """Which segment the next one goes on from: the member's own last, or that of a better member.
 
-Truncation selection (Jaderberg et al. 2017) that closes in on the best: members are rivals while
-their lineages are short, and train one model in turn afterwards.
+Members are rivals while their lineages are short, and train one model in turn afterwards. Rivals
+are halved (successive halving, Jamieson and Talwalkar 2016), which drops few segments, or chosen
+by truncation selection (Jaderberg et al. 2017) that closes in on the best.
 """
 
+import bisect
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 import math
+from typing import Self
 
 from numpy.random import Generator
 
@@ -18,7 +23,11 @@ from optuna_evo.samplers._recurrence._state import PopulationState
 from optuna_evo.samplers._recurrence._state import Result
 
 
-__all__ = ["choose_parent", "Selection"]
+__all__ = ["choose_best", "choose_parent", "Selection"]
+
+# How many lineages begin where the length of the study is known: so many that at most one segment
+# of eight is dropped, but no fewer than four.
+DROPPED, LEAST_LINEAGES = 1 / 8, 4
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,8 @@ class Selection:
     exploit_quantile: float
     n_rival_segments: int | None
     tolerance: float
+    way: str | None
+    n_lineages: int = 2
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -40,11 +51,92 @@ class Selection:
         check_between("tolerance", self.tolerance, 0.0, math.inf)
         if n is not None and n < 0:
             raise ValueError(f"`n_rival_segments` must be at least 0, got {n}. None: always.")
+        if self.way not in (None, "halving", "linear"):
+            raise ValueError(f'`rivalry` must be "halving" or "linear", got {self.way!r}.')
+
+    @property
+    def halves(self) -> bool:
+        """Whether rivals are halved: neither stay they rivals for ever, nor go their own ways."""
+        has_end = self.n_rival_segments is not None and self.exploit_quantile > 0.0
+        return self.way == "halving" and has_end
 
     def rivalry(self, index: int) -> float:
         """Return how far members stay apart, from 1 in first segments down to 0."""
         n = self.n_rival_segments
         return 1.0 if n is None else max(1.0 - index / n, 0.0) if n else 0.0
+
+    def n_rivals(self, index: int, n_lineages: int) -> int:
+        """Return how many lineages get a segment of this index, of `n_lineages` that began.
+
+        So many halvings as leave one are spread evenly over the rival segments: of 8, with 4 rival
+        segments, 4 are left after the first segment, 2 after the third and 1 after the fourth.
+        """
+        n, n_halvings = self.n_rival_segments or 0, math.ceil(math.log2(n_lineages))
+        done = sum(max(round(k * n / n_halvings), 1) <= index for k in range(1, n_halvings + 1))
+        return math.ceil(n_lineages / (1 << done))
+
+    def within(self, n_trials: int | None, size: int, at_least: int = 0) -> Self:
+        """Return the selection that begins so many lineages as a study can afford to drop.
+
+        Args:
+            n_trials: Length of the study; None: not known, all members begin one.
+            size: Number of members.
+            at_least: Lineages that begin anyway.
+        """
+        if not self.halves or n_trials is None:
+            return replace(self, n_lineages=size)
+        n, most = self.n_rival_segments or 0, n_trials * DROPPED
+        least = min(max(at_least, LEAST_LINEAGES), size)
+        if n > most:  # one is dropped in each of these segments at least
+            return replace(self, n_lineages=least)
+
+        def n_dropped(n_lineages: int) -> int:
+            return sum(self.n_rivals(index, n_lineages) - 1 for index in range(n))
+
+        more = bisect.bisect_right(range(least + 1, size + 1), most, key=n_dropped)
+        return replace(self, n_lineages=least + more)
+
+    def survives(self, population: PopulationState, own: Result) -> bool:
+        """Whether the lineage of a member's latest segment is one of the rivals that go on."""
+        rivals = find_rivals(population, own)
+        n_better = sum((r.rank, r.trial.number) < (own.rank, own.trial.number) for r in rivals)
+        return n_better < self.n_rivals(own.segment.index + 1, self.n_lineages)
+
+    def dropped(self, population: PopulationState) -> frozenset[int]:
+        """Return the members without a lineage of their own, while there are rivals.
+
+        They come after all others: what they train next is the best of those.
+        """
+        if not self.halves:
+            return frozenset()
+        latest = {result.segment.member: result for result in population.latest()}
+        rivals = {
+            m: r for m, r in latest.items() if r.segment.index < (self.n_rival_segments or 0)
+        }
+        surviving = self._surviving(population)
+        going = {member for member, r in rivals.items() if r.trial.number in surviving}
+        going |= set(range(self.n_lineages)) - latest.keys()
+        late = set(range(self.n_lineages, population.size)) - latest.keys()
+        return frozenset((rivals.keys() - going) | late if going else ())
+
+    def _surviving(self, population: PopulationState) -> set[int]:
+        """Return the trials of all segments that `survives` is true of, in one pass."""
+        by_index: dict[int, list[Result]] = defaultdict(list)
+        for result in population.results.values():
+            if result.segment.index < (self.n_rival_segments or 0):
+                by_index[result.segment.index].append(result)
+        return {
+            result.trial.number
+            for index, results in by_index.items()
+            for result in sorted(results, key=lambda r: (r.rank, r.trial.number))[
+                : self.n_rivals(index + 1, self.n_lineages)
+            ]
+        }
+
+
+def choose_best(selection: Selection, population: PopulationState) -> Result | None:
+    """Return the segment that a member without one goes on from; None where none has weights."""
+    return _front(population, population.latest(), selection.tolerance)
 
 
 def choose_parent(
@@ -70,14 +162,18 @@ def _choose_better(
 ) -> Result | None:
     """Return the segment that a member exploits; None if it goes its own way.
 
-    Rivals are compared where they were trained equally far. At rivalry 1 a member among the worst
-    share goes on from one of as many best. As rivalry falls, both shares close in on the very
-    best; at 0 every member goes on from the best of all.
+    Rivals are compared where they were trained equally far. Where they are halved, those that
+    survive go their own ways, and the others on from the best of all. Else, at rivalry 1 a member
+    among the worst share goes on from one of as many best. As rivalry falls, both shares close in
+    on the very best; at 0 every member goes on from the best of all.
     """
     if selection.exploit_quantile == 0.0:
         return None
     rivalry, latest = selection.rivalry(own.segment.index), population.latest()
-    if rivalry > 0.0:
+    if rivalry > 0.0 and selection.halves:
+        if own.has_weights and selection.survives(population, own):
+            return None
+    elif rivalry > 0.0:
         rivals = sorted(find_rivals(population, own), key=lambda rival: rival.rank)
         # truncation selection; the share that exploits grows as rivalry falls
         if rank_among(own, rivals) <= (1.0 - selection.exploit_quantile) * rivalry:

@@ -6,6 +6,7 @@ recurrence and the annealing of AEON-GPT.
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import Literal
 from typing import Self
@@ -16,11 +17,8 @@ from optuna.study import Study
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from optuna_evo.attributes import MEMBER
-from optuna_evo.attributes import PARENT
-from optuna_evo.attributes import RECURRENCE_ASSIGNMENT
-from optuna_evo.attributes import SEGMENT
-from optuna_evo.attributes import TEMPERATURE
+from optuna_evo.samplers._first import fitted
+from optuna_evo.samplers._first import read_first
 from optuna_evo.samplers._ga._genes import draw
 from optuna_evo.samplers._ga._genes import fit
 from optuna_evo.samplers._ga._genes import is_number
@@ -28,10 +26,12 @@ from optuna_evo.samplers._recurrence._options import anneal_factors
 from optuna_evo.samplers._recurrence._options import check_options
 from optuna_evo.samplers._recurrence._parents import Selection
 from optuna_evo.samplers._recurrence._recurrence import Recurrence
+from optuna_evo.samplers._recurrence._segment import DEFAULTS
 from optuna_evo.samplers._recurrence._segment import must_move
 from optuna_evo.samplers._recurrence._segment import origin_of
 from optuna_evo.samplers._recurrence._segment import read_assignment
 from optuna_evo.samplers._recurrence._segment import SegmentAssignment
+from optuna_evo.samplers._recurrence._segment import write_assignment
 from optuna_evo.samplers._recurrence._state import PopulationState
 from optuna_evo.samplers._recurrence._step import StepSettings
 from optuna_evo.samplers._slots import settle
@@ -61,68 +61,73 @@ class RecurrenceSampler(BaseSampler):
     all members cover it evenly.
 
     At first the members are rivals, then all of them train the best model in turn, with a tenth of
-    the noise: lineages get long, and few steps are spent on what will be dropped.
+    the noise. Half of the rivals are dropped at a time, and those that are left go first: lineages
+    get long, and few steps are spent on what will be dropped.
 
     There is no barrier: an ask takes the member that has waited longest. All state lies in the
-    study: any process can go on from any point, several workers share a population. The random
-    numbers are a function of the seed, the study's name, the member and its turn.
+    study. The random numbers are a function of the seed, its name, the member and its turn.
 
-    Who takes part:
+    Who takes part (see `plain` for trials that inherit no weights):
 
     * Complete trials with a finite value can be parents. Pruned and diverged trials (an infinite
-      value, or the user attribute `diverged`) rank behind them and are no parents: such a member
-      goes on from a better one. Trials that violate a constraint (`trial.set_constraint`) rank
-      behind feasible ones, the smaller violation first.
+      value, or the user attribute `diverged`) rank behind them and are no parents. Trials that
+      violate a constraint (`trial.set_constraint`) rank behind feasible ones, the smaller
+      violation first.
     * A failed segment is done again, with other noise; a retried copy of a trial is the same
       segment with the same hyperparameters.
     * Enqueued trials take the next slot, with the parameters they fix.
-    * Added trials have no weights and are no members. The best of them give the first segments
-      their hyperparameters to start the recurrence from.
-
-    The defaults are for models whose weights are inherited; without weights, see `plain`.
+    * Added trials are no members: the best of them give first segments their hyperparameters.
 
     Args:
-        population_size:
-            Number of members, at least 2.
+        population_size: Number of members, at least 2.
         retention:
-            rho of a member in the middle of the ranking, in [0, 1]. The best member has rho = 1,
-            the worst the square of this.
-        temperature:
-            Temperature of first segments, positive: the scale of the noise.
+            rho of a member in the middle of the ranking, in [0, 1]. The best has 1, the worst the
+            square of this.
+        temperature: Temperature of first segments, the scale of the noise.
         cooling:
             alpha, in (0, 1]: the factor of the temperature from a segment to the next of its
-            lineage.
+            lineage; None: 0.98.
         anneal:
-            Names of float and integer parameters that cool with the temperature: on top of the
-            recurrence their value is multiplied by `cooling` in every segment, and kept within its
-            range. After t segments, a value that nothing else changed has been multiplied by
-            T_t / T_0. A mapping gives each name a factor of its own, in (0, 1].
+            Names of float and integer parameters that fall during the study, such as the learning
+            rate, on top of the recurrence and kept within their ranges. A mapping gives each name
+            a factor of its own, in (0, 1].
         noise:
-            Standard deviation of the noise at temperature 1 in units of a parameter's range, at
-            least 0.
-        mutation_prob:
-            Probability that a parameter gets noise in a segment.
+            Standard deviation of the noise at temperature 1, in units of a parameter's range.
+        mutation_prob: Probability that a parameter gets noise in a segment.
         momentum:
             How much of its last change a parameter goes on by when that paid best, and goes back
-            by when that paid worst; at least 0.
+            by when that paid worst.
         exploit_quantile:
             Share of the members, in [0, 0.5], that go on from one of as many best members at
             first. 0: all members go their own ways, always.
         n_rival_segments:
-            Segments over which the members are rivals: the share of members that exploit grows
-            from segment to segment and the share that is exploited shrinks, until all members go
-            on from the best. None: the shares stay as they are, as in population-based training.
+            Segments over which the members are rivals. None: always, as in population-based
+            training.
+        rivalry:
+            "halving": half of the lineages are dropped at a time, until one is left. "linear":
+            the share of members that exploit grows from segment to segment, and the share that is
+            exploited shrinks. None: "halving", or "linear" in a study from before that.
         tolerance:
             How much worse than the best a segment that went on from it may be to take its place,
             in standard deviations of the loss's noise along the lineages; at least 0.
-        rule:
-            "recurrence" as above, or "published"; see `published`.
-        annealing: "geometric" as above, or "every_10_rounds" as in `published`.
-        seed:
-            Seed of the random numbers; None draws one for the study.
+        rule: "recurrence" as above, or "published"; see `published`.
+        annealing:
+            "cooldown": after the rivals' segments values fall by a power of the lineage's
+            length (-0.2), in the second half of `n_trials` also linearly to 2 %. "geometric": by
+            `cooling` in every segment, as the temperature. "every_10_rounds": see `published`.
+            None: "cooldown" where `n_trials` is known and neither `cooling` nor factors are given;
+            else, and in a study from before that, "geometric".
+        n_trials:
+            Trials that the study will have; a study of optuna_evo fills it in. In a short one
+            fewer lineages begin, so that an eighth is dropped, but no fewer than four.
+        first:
+            Configurations of the first segments of as many members, such as what another training
+            went best with. Parameters that they leave out are drawn.
+        seed: Seed of the random numbers; None draws one for the study.
 
     Raises:
         ValueError: If an argument is out of range, or the study has several objectives.
+        UsageError: If a value of `first` is not in the range of its parameter.
 
     Example:
         >>> import optuna
@@ -147,36 +152,45 @@ class RecurrenceSampler(BaseSampler):
         population_size: int = 8,
         retention: float = 0.5,
         temperature: float = 1.0,
-        cooling: float = 0.98,
+        cooling: float | None = None,
         anneal: Iterable[str] | Mapping[str, float] = (),
         noise: float = 0.05,
         mutation_prob: float = 1.0,
         momentum: float = 0.5,
         exploit_quantile: float = 0.25,
         n_rival_segments: int | None = 4,
+        rivalry: Literal["halving", "linear"] | None = None,
         tolerance: float = 3.0,
         rule: Literal["recurrence", "published"] = "recurrence",
-        annealing: Literal["geometric", "every_10_rounds"] = "geometric",
+        annealing: Literal["cooldown", "geometric", "every_10_rounds"] | None = None,
+        n_trials: int | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
     ) -> None:
-        check_options(
-            population_size=population_size, temperature=temperature, rule=rule, seed=seed
-        )
-        self._population_size = population_size
-        self._temperature = temperature
-        self._recurrence = Recurrence(
+        check_options(population_size=population_size, rule=rule, seed=seed)
+        if annealing is None and (cooling is not None or isinstance(anneal, Mapping)):
+            annealing = "geometric"
+        cooling = 0.98 if cooling is None else cooling
+        base = Recurrence(
             settings=StepSettings(
                 retention=retention,
                 mutation_prob=mutation_prob,
                 noise=noise,
                 momentum=momentum,
-                anneal=anneal_factors(anneal, cooling, annealing),
+                anneal=anneal_factors(anneal, cooling),
                 cooling=cooling,
             ),
-            selection=Selection(exploit_quantile, n_rival_segments, tolerance),
+            selection=Selection(exploit_quantile, n_rival_segments, tolerance, rivalry),
             is_published=rule == "published",
-            anneals_by_rounds=annealing == "every_10_rounds",
+            annealing=annealing,
+            temperature=temperature,
+            n_trials=n_trials,
+            n_first=len(first),
         )
+        # with the defaults of old studies, and of new ones
+        size = self._population_size = population_size
+        self._rules: list[Recurrence] = [base.begun_with(d, size) for d in (1, DEFAULTS)]
+        self._first = read_first(first, at_most=population_size)
         self._seed = seed
 
     @classmethod
@@ -193,10 +207,10 @@ class RecurrenceSampler(BaseSampler):
         """Return the rule of AEON-GPT-RECURRENCE as published.
 
         With probability `mutation_rate` each number of a configuration is multiplied by 0.9 to
-        1.1; else with `recurrence_factor` the whole configuration stays; else each is multiplied
-        by 0.95 to 1.05. There is no selection and no feedback: all members train one model in turn
-        (`inherit = "shared"`). What `anneal` names is multiplied by exp(-1 / (1 + 0.1 · round))
-        after rounds 0, 10, 20, …, or with `cooling` by that in every segment.
+        1.1; else with `recurrence_factor` all of it stays; else each is multiplied by 0.95 to
+        1.05. There is no selection: all members train one model in turn (`inherit = "shared"`).
+        What `anneal` names is multiplied by exp(-1 / (1 + 0.1 · round)) after rounds 0, 10, 20, …,
+        or with `cooling` by that in every segment.
         """
         return cls(
             population_size=population_size,
@@ -206,6 +220,7 @@ class RecurrenceSampler(BaseSampler):
             annealing="every_10_rounds" if cooling is None else "geometric",
             mutation_prob=mutation_rate,
             exploit_quantile=0.0,
+            rivalry="linear",
             rule="published",
             seed=seed,
         )
@@ -217,6 +232,7 @@ class RecurrenceSampler(BaseSampler):
             population_size=population_size,
             noise=0.3,
             n_rival_segments=12,
+            rivalry="linear",
             tolerance=0.0,
             seed=seed,
         )
@@ -225,6 +241,11 @@ class RecurrenceSampler(BaseSampler):
     def population_size(self) -> int:
         """Number of members."""
         return self._population_size
+
+    @property
+    def n_lineages(self) -> int:
+        """Number of lineages that begin in a new study."""
+        return self._rules[-1].selection.n_lineages
 
     def reseed_rng(self) -> None:
         """Do nothing: the random numbers belong to the segments, not to the sampler."""
@@ -281,19 +302,27 @@ class RecurrenceSampler(BaseSampler):
             ValueError: If a category is to be annealed, or the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-        if param_name in self._recurrence.settings.anneal and not is_number(param_distribution):
+        if param_name in self._rules[0].settings.anneal and not is_number(param_distribution):
             raise ValueError(f"`{param_name}` cannot be annealed: it is a category, not a number.")
         segment = self._segment(study, trial)
+        if not (segment.turn or segment.attempt) and segment.member < len(self._first):
+            given = self._first[segment.member]
+            if param_name in given:
+                return fitted(given, segment.member, param_name, param_distribution)
         gene = segment.genes.get(param_name)
         if gene is not None and is_number(param_distribution):
             return fit(gene, param_distribution)
-        return draw(segment.prior(param_name, self._population_size), param_distribution)
+        n_parts = self._rule(origin_of(study)).selection.n_lineages
+        return draw(segment.prior(param_name, n_parts), param_distribution)
 
     def _segment(self, study: Study, trial: FrozenTrial) -> SegmentAssignment:
         """Return the trial's segment; a trial that has none of this study is assigned one."""
         origin = origin_of(study)
         segment = read_assignment(trial, origin["name"])
         return segment or self._assign(study, trial, self._population(study, origin), origin)
+
+    def _rule(self, origin: Mapping[str, Any]) -> Recurrence:
+        return self._rules[int(origin.get("defaults", 1) > 1)]
 
     def _population(self, study: Study, origin: Mapping[str, Any]) -> PopulationState:
         return PopulationState(
@@ -313,31 +342,9 @@ class RecurrenceSampler(BaseSampler):
         origin: Mapping[str, Any],
     ) -> SegmentAssignment:
         """Give a trial the next slot, and write its segment to the storage."""
-        member, turn, attempt = population.next_slot(trial.number)
-        blank = SegmentAssignment(
-            member=member,
-            index=0,
-            parent=None,
-            temperature=self._temperature,
-            rho=1.0,
-            exploited=False,
-            turn=turn,
-            attempt=attempt,
-            entropy=origin["entropy"] if self._seed is None else self._seed,
-            study=origin["name"],
+        entropy = origin["entropy"] if self._seed is None else self._seed
+        segment = self._rule(origin).next_segment(
+            population, trial.number, origin["name"], entropy
         )
-        segment = self._recurrence.assign(blank, population)
-        storage, trial_id = study._storage, trial._trial_id
-        shown = {
-            MEMBER.key: segment.member,
-            SEGMENT.key: segment.index,
-            PARENT.key: segment.parent,
-            TEMPERATURE.key: segment.temperature,
-        }
-        for key, value in shown.items():
-            storage.set_trial_user_attr(trial_id, key, value)
-        # The assignment last: a trial that has one has all, also if its worker dies in between.
-        storage.set_trial_system_attr(trial_id, RECURRENCE_ASSIGNMENT.key, segment.to_attr())
-        trial.user_attrs.update(shown)
-        trial.system_attrs[RECURRENCE_ASSIGNMENT.key] = segment.to_attr()
+        write_assignment(study, trial, segment)
         return segment

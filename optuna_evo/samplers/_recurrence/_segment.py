@@ -20,21 +20,31 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import MEMBER
+from optuna_evo.attributes import PARENT
 from optuna_evo.attributes import RECURRENCE_ASSIGNMENT
 from optuna_evo.attributes import RECURRENCE_STUDY
+from optuna_evo.attributes import SEGMENT
+from optuna_evo.attributes import TEMPERATURE
 from optuna_evo.samplers import _slots
 from optuna_evo.samplers._slots import SlotKey
 from optuna_evo.samplers._streams import hash_name
 
 
 __all__ = [
+    "DEFAULTS",
     "must_move",
     "origin_of",
     "read_assignment",
     "Segment",
     "segment_of",
     "SegmentAssignment",
+    "write_assignment",
 ]
+
+# Which defaults a study was begun with, so that it goes on with them: 1 has linear rivalry and
+# geometric annealing, and did not say so; 2 is what `RecurrenceSampler` says.
+DEFAULTS = 2
 
 # Set apart the streams of one assignment.
 _SELECTION, _VARIATION, _INDEPENDENT, _CONFIGURATION = range(4)
@@ -74,6 +84,8 @@ class SegmentAssignment(Segment):
         study: Name of the study that it was made in; in another study it means nothing.
         source: Number of the trial whose hyperparameters are carried on; None: drawn afresh.
         genes: The new hyperparameters in Optuna's internal representation.
+        progress: Share of the study's trials that had ended before it; None where the study's
+            number of trials was not known.
     """
 
     turn: int = 0
@@ -82,6 +94,7 @@ class SegmentAssignment(Segment):
     study: str = ""
     source: int | None = None
     genes: Mapping[str, float] = field(default_factory=dict)
+    progress: float | None = None
 
     @property
     def key(self) -> SlotKey:
@@ -136,6 +149,23 @@ def read_assignment(trial: FrozenTrial, study: str) -> SegmentAssignment | None:
     return SegmentAssignment.from_attr(attr)
 
 
+def write_assignment(study: Study, trial: FrozenTrial, segment: SegmentAssignment) -> None:
+    """Write a trial's segment to the storage, and on the trial."""
+    storage, trial_id = study._storage, trial._trial_id
+    shown = {
+        MEMBER.key: segment.member,
+        SEGMENT.key: segment.index,
+        PARENT.key: segment.parent,
+        TEMPERATURE.key: segment.temperature,
+    }
+    for key, value in shown.items():
+        storage.set_trial_user_attr(trial_id, key, value)
+    # The assignment last: a trial that has one has all, also if its worker dies in between.
+    storage.set_trial_system_attr(trial_id, RECURRENCE_ASSIGNMENT.key, segment.to_attr())
+    trial.user_attrs.update(shown)
+    trial.system_attrs[RECURRENCE_ASSIGNMENT.key] = segment.to_attr()
+
+
 def must_move(study: Study, trial: FrozenTrial, name: str) -> bool | None:
     """Tell whether a trial has to take another segment (see `_slots.must_move`).
 
@@ -159,7 +189,7 @@ def must_move(study: Study, trial: FrozenTrial, name: str) -> bool | None:
 
 
 def origin_of(study: Study) -> Mapping[str, Any]:
-    """Return the name under which segments are assigned, and a seed for no seed.
+    """Return the name under which segments are assigned, a seed for no seed, and what defaults.
 
     A copy of a study goes on with the assignments of the original, whatever its name. Trials that
     were added from another study keep foreign ones, which mean nothing here.
@@ -167,7 +197,11 @@ def origin_of(study: Study) -> Mapping[str, Any]:
     storage, study_id = study._storage, study._study_id
     origin = RECURRENCE_STUDY.read(storage.get_study_system_attrs(study_id))
     if origin is None:
-        origin = {"name": study.study_name, "entropy": secrets.randbits(32)}
+        origin = {
+            "name": study.study_name,
+            "entropy": secrets.randbits(32),
+            "defaults": DEFAULTS,
+        }
         storage.set_study_system_attr(study_id, RECURRENCE_STUDY.key, origin)
     return dict(origin)
 

@@ -10,6 +10,7 @@ or sampled by another sampler) are no members.
 
 from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
@@ -99,14 +100,18 @@ class PopulationState:
         finite = [(rank, trial) for rank, trial in ranked if math.isfinite(rank.loss)]
         return [trial for _, trial in sorted(finite, key=lambda pair: pair[0])]
 
-    def next_slot(self, number: int) -> NextSlot:
+    def next_slot(self, number: int, last: Collection[int] = ()) -> NextSlot:
         """Return the slot for the running trial `number`, (member, turn, attempt).
 
         When there are more trials than free members, busy ones get one more segment, beside the
         one they are at.
+
+        Args:
+            number: The trial.
+            last: Members that let all others that are free go first.
         """
         turns = [self._next_turn(member) for member in range(self.size)]
-        free = self._free_members()
+        free = sorted(self._free_members(), key=lambda member: member in last)
 
         def beyond(k: int) -> SlotKey:
             rounds, at = divmod(k, self.size)

@@ -26,6 +26,7 @@ from optuna_evo.surrogates import Axis
 
 
 __all__ = [
+    "cooldown",
     "published_annealing",
     "published_factors",
     "published_step",
@@ -39,6 +40,8 @@ MUTATION_FACTORS = (0.9, 1.1)
 DRIFT_FACTORS = (0.95, 1.05)
 ROUNDS_BETWEEN_ANNEALING = 10
 MAX_GRAD_CHANGE = math.log(2.0)
+# Where cooldown begins, as a share of all trials, and the least that is left of a value.
+COOLDOWN_START, LEAST_SHARE, LENGTH_POWER = 0.5, 0.02, -0.2
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,28 @@ def published_step(
         return draw(u, distribution) if factors == MUTATION_FACTORS else value
     low, high = factors or (1.0, 1.0)
     return _anneal(settings, name, distribution, value * (low + (high - low) * u))
+
+
+def cooldown(progress: float, length: float) -> float:
+    """Return what a value is multiplied by at a place of the study and of its lineage.
+
+    What wins a short race is too high for a long training: the best learning rate falls with the
+    length of the training (Bjorck et al. 2024, arXiv:2409.19913, by a power of about -0.3; -0.2
+    did better here). So it follows the length of the lineage, and goes to nearly nothing towards
+    the end of the study.
+
+    Args:
+        progress: Share of the study's trials that have ended.
+        length: Length of the lineage in units of the race's.
+
+    Example:
+        >>> [cooldown(progress, 1.0) for progress in (0.0, 0.5, 0.75, 1.0)]
+        [1.0, 1.0, 0.5, 0.02]
+        >>> round(cooldown(0.5, 32.0), 3)
+        0.5
+    """
+    towards_end = max(min(1.0, (1.0 - progress) / (1.0 - COOLDOWN_START)), LEAST_SHARE)
+    return float(towards_end * max(length, 1.0) ** LENGTH_POWER)
 
 
 def published_annealing(index: int) -> float:
