@@ -40,6 +40,7 @@ from optuna_evo.samplers._meta._turns import is_level
 from optuna_evo.samplers._meta._turns import is_stuck
 from optuna_evo.samplers._meta._turns import middle
 from optuna_evo.samplers._meta._turns import n_open_before
+from optuna_evo.samplers._meta._turns import since_best
 from optuna_evo.samplers._meta._user_prior import draw_prior
 from optuna_evo.samplers._meta._user_prior import read_priors
 from optuna_evo.samplers._streams import entropy
@@ -54,7 +55,8 @@ Array = NDArray[np.float64]
 Params = dict[str, Any]
 
 WEIGHTS_AFTER = frozenset({5, 10, 20, 40, 80, 160, 320})  # trials: the attribute is written then
-CONTROL = 4  # trials after which one is tried that no source has a say in, if none was before
+CONTROL_AFTER = 4  # trials, if the last ones were no better: sources have no say in the next one
+CONTROL_BEFORE = 10  # trials, it is what the first turn without sources tries
 STARTUP = 8  # random trials of a study without sources
 OWN_TRIALS = 40.0  # evidence at which the prior and the search without sources have equal turns
 PRIOR_TRIALS = 10.0  # the same beside another sampler as the base
@@ -84,8 +86,8 @@ class MetaPriorSampler(BaseSampler):
     * The **prior**: a Gaussian process whose mean and covariance hold what the sources predict
       and whose lengths are learned from them. The results so far decide how far it believes the
       sources, and which: unrelated ones get weight 0, and evidence takes over.
-    * A **control**, the fifth trial at the latest: the middle of all ranges. Sources that mislead
-      lose against it, and their weight turns with the results.
+    * A **control**, the fifth trial if the two before were no better: the middle of all ranges.
+      Where sources mislead it is better than what they propose, and takes their weight away.
     * The **base** goes on with all of it. With None it is the same process without sources, which
       has a turn whenever three trials in a row were no better. Another sampler proposes a share of
       the trials that grows with evidence.
@@ -269,9 +271,9 @@ class MetaPriorSampler(BaseSampler):
         n_open = n_open_before(study, trial)
         begun, level = n_tried + n_open, is_level(history)
         control = None
-        if knowledge is not None and begun <= CONTROL and not self._priors:
+        if knowledge is not None and begun < CONTROL_BEFORE and not self._priors:
             control = middle(self._seed, study, history)
-        if control is not None and begun == CONTROL:
+        if control is not None and begun == CONTROL_AFTER and since_best(history) > 1:
             return Plan("base", control)
         if knowledge is not None and begun < portfolio_length(knowledge) and not level:
             units = self._next_of_portfolio(knowledge, history, n_open)

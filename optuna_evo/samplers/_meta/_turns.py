@@ -26,7 +26,8 @@ def middle(seed: int, study: Study, history: History) -> dict[str, Any] | None:
     key = (seed, hash_name(study.study_name))
     values = {name: design_value(key, 0, name, d, {}) for name, d in history.space.items()}
     encoding = SpaceEncoding(history.space, optional=history.optional)
-    known = encoding.units([*(o.params for o in history.observations), *history.running])
+    begun = [*(o.params for o in history.observations), *history.running, *history.failed]
+    known = encoding.units(begun)
     # parameters that did not apply to a trial do not tell it from the middle
     same = (known == encoding.units([values])) | np.isnan(known)
     return None if same.all(axis=1).any() else values
@@ -38,10 +39,15 @@ def is_level(history: History) -> bool:
     return len(history.observations) > 1 and len(ranks) == 1
 
 
+def since_best(history: History) -> int:
+    """Return how many results came after the best one."""
+    ranks = [(o.violation, o.loss) for o in history.observations]
+    return len(ranks) - 1 - ranks.index(min(ranks)) if ranks else 0
+
+
 def is_stuck(history: History) -> bool:
     """Whether results have not got better for a whole number of times the patience."""
-    ranks = [(o.violation, o.loss) for o in history.observations]
-    since = len(ranks) - 1 - ranks.index(min(ranks))
+    since = since_best(history)
     return since > 0 and since % PATIENCE == 0
 
 
