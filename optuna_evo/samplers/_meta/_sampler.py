@@ -271,7 +271,7 @@ class MetaPriorSampler(BaseSampler):
         n_open = n_open_before(study, trial)
         begun, level = n_tried + n_open, is_level(history)
         control = None
-        if knowledge is not None and begun < CONTROL_BEFORE and not self._priors:
+        if knowledge is not None and begun < CONTROL_BEFORE and not (n_open or self._priors):
             control = middle(self._seed, study, history)
         if control is not None and begun == CONTROL_AFTER and since_best(history) > 1:
             return Plan("base", control)

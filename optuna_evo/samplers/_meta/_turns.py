@@ -29,8 +29,9 @@ def middle(seed: int, study: Study, history: History) -> dict[str, Any] | None:
     begun = [*(o.params for o in history.observations), *history.running, *history.failed]
     known = encoding.units(begun)
     # parameters that did not apply to a trial do not tell it from the middle
-    same = (known == encoding.units([values])) | np.isnan(known)
-    return None if same.all(axis=1).any() else values
+    lacking = np.isnan(known)
+    same = (known == encoding.units([values])) | lacking
+    return None if (same.all(axis=1) & ~lacking.all(axis=1)).any() else values
 
 
 def is_level(history: History) -> bool:
