@@ -6,9 +6,9 @@ study, so the set is the same whoever asks, and continues around whatever else w
 
     c candidates: the best configurations of S sources
 
-Of its own configurations a source knows the result as well as what its model makes of it, and is
-taken for the mean of the two. What is predicted of those of others is a guess, so each source has
-one of its own tried before any has its second.
+Where models explain less than half of what the sources saw, their predictions are guesses: what
+was recorded of a configuration counts as much as what the model of its source makes of it, and
+each source has one of its own tried before any has its second.
 """
 
 import numpy as np
@@ -28,13 +28,11 @@ RECORDED = 0.5  # weight of a result beside what the model of its source makes o
 
 
 def portfolio_length(knowledge: Knowledge) -> int:
-    """Return how many trials the portfolio has.
+    """Return how many trials the portfolio has: where models are unsure, one of each source.
 
-    Where models explain most of what the sources saw, their guesses between the known
-    configurations are better than a third known one. Where not, each source has one tried.
+    Else what the models say between the known configurations is better than a third known one.
     """
-    explained = float(knowledge.models.reliability.mean()) ** 2
-    return SHORT if explained >= EXPLAINED else int(np.clip(len(knowledge.best), SHORT, LONG))
+    return int(np.clip(len(knowledge.best), SHORT, LONG)) if _is_unsure(knowledge) else SHORT
 
 
 def next_of_portfolio(knowledge: Knowledge, known: Array) -> Array:
@@ -48,18 +46,23 @@ def next_of_portfolio(knowledge: Knowledge, known: Array) -> Array:
     candidates = encoding.snap(np.concatenate(knowledge.best))
     owner = np.repeat(np.arange(models.n_sources), [len(best) for best in knowledge.best])
     fresh = unseen(candidates, known)
-    had_turn = owner[_were_tried(candidates, known)]
-    if len(others := fresh[~np.isin(owner[fresh], had_turn)]):
-        fresh = others
     predicted = models.means(encoding.features(candidates))
-    own = np.arange(len(candidates)), owner
-    predicted[own] += RECORDED * (np.concatenate(knowledge.recorded) - predicted[own])
+    if _is_unsure(knowledge):
+        own = np.arange(len(candidates)), owner
+        predicted[own] += RECORDED * (np.concatenate(knowledge.recorded) - predicted[own])
+        had_turn = owner[_were_tried(candidates, known)]
+        if len(others := fresh[~np.isin(owner[fresh], had_turn)]):
+            fresh = others
     if len(known):
         tried = models.means(encoding.features(known)).min(axis=0)
     else:
         tried = np.full(models.n_sources, NOTHING_TRIED)
     mean = np.minimum(predicted[fresh], tried) @ knowledge.shares
     return np.asarray(candidates[fresh[mean.argmin()]])
+
+
+def _is_unsure(knowledge: Knowledge) -> bool:
+    return float(knowledge.models.reliability.mean()) ** 2 < EXPLAINED
 
 
 def _were_tried(candidates: Array, known: Array) -> NDArray[np.bool_]:

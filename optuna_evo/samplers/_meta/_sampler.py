@@ -81,8 +81,8 @@ class MetaPriorSampler(BaseSampler):
     source of the other direction is turned around.
 
     * The **portfolio**, the first trials: a greedy, complementary set of configurations that did
-      well in the sources, each source's own before the second of any. Two, where models of the
-      sources predict their results well, else one of each source, up to ten.
+      well in the sources. Two, where models of the sources predict their results well, else one
+      of each source, up to ten.
     * The **prior**: a Gaussian process whose mean and covariance hold what the sources predict
       and whose lengths are learned from them. The results so far decide how far it believes the
       sources, and which: unrelated ones get weight 0, and evidence takes over.

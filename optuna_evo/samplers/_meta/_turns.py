@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
@@ -20,8 +21,9 @@ def middle(seed: int, study: Study, history: History) -> dict[str, Any] | None:
     """Return what a design begins with: the middle of all ranges; None if it was tried.
 
     It owes nothing to the sources and is rarely bad, so what they propose can be judged by it.
+    Categories have no middle: None where there is nothing else.
     """
-    if not history.space:
+    if all(isinstance(d, CategoricalDistribution) for d in history.space.values()):
         return None
     key = (seed, hash_name(study.study_name))
     values = {name: design_value(key, 0, name, d, {}) for name, d in history.space.items()}
