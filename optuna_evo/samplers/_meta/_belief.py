@@ -63,6 +63,7 @@ class Knowledge:
         models: Their posterior means.
         best: The best configurations of each, the best first, as units with NaN for parameters
             that the source lacks: S arrays (n, d).
+        recorded: The standardised results that they had, S arrays (n,).
         configurations: The same as they were suggested, the sources one after another.
         shares: How much each is believed before any evidence, (S,), sum 1.
     """
@@ -71,6 +72,7 @@ class Knowledge:
     names: tuple[str, ...]
     models: SourceModels
     best: tuple[Array, ...]
+    recorded: tuple[Array, ...]
     configurations: tuple[Mapping[str, Any], ...]
     shares: Array
 
@@ -88,6 +90,7 @@ def understand(
     """Fit the sources in the target's space; None if none of them says anything about it."""
     rows: list[SourceRows] = []
     best: list[NDArray[np.intp]] = []
+    recorded: list[Array] = []
     kept: list[Source] = []
     for source in sources:
         units = encoding.units(source.configurations)
@@ -104,7 +107,9 @@ def understand(
         shared = np.asarray(~np.isnan(units).all(axis=0))
         seen = encoding.features(units[told[chosen]])
         rows.append(SourceRows(seen, targets[chosen], shared))
-        best.append(told[np.argsort(order, kind="stable")[:N_BEST]])
+        first = np.argsort(order, kind="stable")[:N_BEST]
+        best.append(told[first])
+        recorded.append(targets[first])
         kept.append(source)
     if not rows:
         return None
@@ -115,7 +120,7 @@ def understand(
         return None
     if len(good) < len(rows):
         rows, best = [rows[i] for i in good], [best[i] for i in good]
-        kept = [kept[i] for i in good]
+        recorded, kept = [recorded[i] for i in good], [kept[i] for i in good]
         models = fit_sources(rows, encoding.groups)
     configurations = [[s.configurations[i] for i in b] for s, b in zip(kept, best, strict=True)]
     return Knowledge(
@@ -123,6 +128,7 @@ def understand(
         tuple(source.name for source in kept),
         models,
         tuple(encoding.units(part) for part in configurations),
+        tuple(recorded),
         tuple(itertools.chain.from_iterable(configurations)),
         _similarity(kept, meta_features),
     )

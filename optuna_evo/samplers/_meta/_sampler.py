@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +30,17 @@ from optuna_evo.samplers._meta._belief import Knowledge
 from optuna_evo.samplers._meta._belief import understand
 from optuna_evo.samplers._meta._choice import choose
 from optuna_evo.samplers._meta._portfolio import next_of_portfolio
+from optuna_evo.samplers._meta._portfolio import portfolio_length
 from optuna_evo.samplers._meta._source import check_usable
 from optuna_evo.samplers._meta._source import read_meta_features
 from optuna_evo.samplers._meta._source import read_source
 from optuna_evo.samplers._meta._source import Source
+from optuna_evo.samplers._meta._source import with_own_names
+from optuna_evo.samplers._meta._turns import is_level
+from optuna_evo.samplers._meta._turns import is_stuck
+from optuna_evo.samplers._meta._turns import middle
+from optuna_evo.samplers._meta._turns import n_open_before
+from optuna_evo.samplers._meta._turns import since_best
 from optuna_evo.samplers._meta._user_prior import draw_prior
 from optuna_evo.samplers._meta._user_prior import read_priors
 from optuna_evo.samplers._streams import entropy
@@ -49,8 +55,8 @@ Array = NDArray[np.float64]
 Params = dict[str, Any]
 
 WEIGHTS_AFTER = frozenset({5, 10, 20, 40, 80, 160, 320})  # trials: the attribute is written then
-PORTFOLIO = 2  # trials; what they show is worth more than a longer list that ignores it
-PATIENCE = 3  # trials without a better one after which the search without sources has a turn
+CONTROL_AFTER = 4  # trials, if the last ones were no better: sources have no say in the next one
+CONTROL_BEFORE = 10  # trials, it is what the first turn without sources tries
 STARTUP = 8  # random trials of a study without sources
 OWN_TRIALS = 40.0  # evidence at which the prior and the search without sources have equal turns
 PRIOR_TRIALS = 10.0  # the same beside another sampler as the base
@@ -74,11 +80,14 @@ class MetaPriorSampler(BaseSampler):
     value; parameters that no source has are drawn and learned as in a study without sources. A
     source of the other direction is turned around.
 
-    * The **portfolio**, the first two trials: a greedy, complementary set of configurations that
-      did well in the sources.
+    * The **portfolio**, the first trials: a greedy, complementary set of configurations that did
+      well in the sources. Two, where models of the sources predict their results well, else one
+      of each source, up to ten.
     * The **prior**: a Gaussian process whose mean and covariance hold what the sources predict
       and whose lengths are learned from them. The results so far decide how far it believes the
       sources, and which: unrelated ones get weight 0, and evidence takes over.
+    * A **control**, the fifth trial if the two before were no better: the middle of all ranges.
+      Where sources mislead it is better than what they propose, and takes their weight away.
     * The **base** goes on with all of it. With None it is the same process without sources, which
       has a turn whenever three trials in a row were no better. Another sampler proposes a share of
       the trials that grows with evidence.
@@ -135,7 +144,7 @@ class MetaPriorSampler(BaseSampler):
     ) -> None:
         read = [s if isinstance(s, Source) else read_source(s) for s in sources]
         check_usable(read)
-        self._sources = _with_own_names(read)
+        self._sources = with_own_names(read)
         self._base = base
         self._priors = read_priors(priors)
         self._cost = checked_cost(cost)
@@ -259,8 +268,14 @@ class MetaPriorSampler(BaseSampler):
         rng = stream(self._seed, study, trial, "meta")
         knowledge = self._understand(study, history)
         n_tried = len(history.observations) + len(history.running)
-        n_open = _n_open(study, trial)
-        if knowledge is not None and n_tried + n_open < PORTFOLIO:
+        n_open = n_open_before(study, trial)
+        begun, level = n_tried + n_open, is_level(history)
+        control = None
+        if knowledge is not None and begun < CONTROL_BEFORE and not (n_open or self._priors):
+            control = middle(self._seed, study, history)
+        if control is not None and begun == CONTROL_AFTER and since_best(history) > 1:
+            return Plan("base", control)
+        if knowledge is not None and begun < portfolio_length(knowledge) and not level:
             units = self._next_of_portfolio(knowledge, history, n_open)
             drawn = draw_prior(self._priors, knowledge.encoding, 1, rng)[0]
             units = np.where(np.isnan(units), drawn, units)
@@ -272,8 +287,10 @@ class MetaPriorSampler(BaseSampler):
             encoding = SpaceEncoding(history.space)
             drawn = draw_prior(self._priors, encoding, 1, rng)[0]
             return Plan("prior" if self._priors else "random", encoding.values(drawn))
-        fades = rng.random() < n_tried / (n_tried + OWN_TRIALS)
-        if knowledge is None or fades or _is_stuck(history):
+        fades = rng.random() < n_tried / (n_tried + OWN_TRIALS) or level or is_stuck(history)
+        if fades and control is not None:
+            return Plan("base", control)
+        if knowledge is None or fades:
             belief = believe(history, self._kernels, self._constraints)
         else:
             belief = believe_informed(history, knowledge, self._informed, self._constraints)
@@ -324,27 +341,3 @@ class MetaPriorSampler(BaseSampler):
         for source in self._sources:
             union.update(source.distributions)
         return {name: union[name] for name in sorted(union) if not union[name].single()}
-
-
-def _with_own_names(sources: Sequence[Source]) -> tuple[Source, ...]:
-    """Tell studies of the same name, from different databases, apart; drop what is given twice."""
-    by_name: dict[str, Source] = {}
-    for source in sources:
-        name, copy = source.name, 2
-        while name in by_name and by_name[name].fingerprint != source.fingerprint:
-            name, copy = f"{source.name} ({copy})", copy + 1
-        by_name.setdefault(name, replace(source, name=name))
-    return tuple(by_name.values())
-
-
-def _is_stuck(history: History) -> bool:
-    """Whether results have not got better for a whole number of times the patience."""
-    ranks = [(o.violation, o.loss) for o in history.observations]
-    since = len(ranks) - 1 - ranks.index(min(ranks))
-    return since > 0 and since % PATIENCE == 0
-
-
-def _n_open(study: Study, trial: FrozenTrial) -> int:
-    """Return how many earlier trials run whose parameters are not known yet."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return sum(t.number < trial.number and not t.params for t in trials)

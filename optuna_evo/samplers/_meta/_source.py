@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from functools import cached_property
 import hashlib
 import math
@@ -225,3 +226,14 @@ def read_meta_features(user_attrs: Mapping[str, Any]) -> dict[str, float]:
         return {}
     numbers = {str(k): v for k, v in attr.items() if isinstance(v, int | float)}
     return {k: float(v) for k, v in numbers.items() if math.isfinite(v)}
+
+
+def with_own_names(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Tell studies of the same name, from different databases, apart; drop what is given twice."""
+    by_name: dict[str, Source] = {}
+    for source in sources:
+        name, copy = source.name, 2
+        while name in by_name and by_name[name].fingerprint != source.fingerprint:
+            name, copy = f"{source.name} ({copy})", copy + 1
+        by_name.setdefault(name, replace(source, name=name))
+    return tuple(by_name.values())
