@@ -51,6 +51,10 @@ def proposed(stored: StoredStudy, before: Sequence[FrozenTrial], sources: list[S
     )
     for key, value in stored.study.user_attrs.items():
         study.set_user_attr(key, value)
+    # a lineage goes on with the defaults that its study was begun with
+    attrs = stored.study._storage.get_study_system_attrs(stored.study._study_id)
+    for key, value in attrs.items():
+        study._storage.set_study_system_attr(study._study_id, key, value)
     study.add_trials(before)
     build_space(stored.spec)(study.ask())
     return study.trials[-1].params
