@@ -45,8 +45,9 @@ class HybridSampler(BaseSampler):
 
     Phase 2 is such candidates alone. Expected improvement is climbed from the best of them by
     steps that get smaller; while it deserves trust, the meta-learner has a share in what is
-    expected. Where different configurations gave exactly the best value, every second trial looks
-    elsewhere.
+    expected. Every third trial is a draw from the posterior near the best. Where different
+    configurations gave exactly the best value, three trials of four look elsewhere, and the longer
+    nothing was better, the farther from all results they go.
 
     Constraints (`trial.set_constraint`) order parents, feasible ones first, and elites; expected
     improvement counts where they are met.

@@ -51,7 +51,7 @@ def most_promising(
         rng: Source of randomness.
         elsewhere: Whether to keep off a plateau of the best value.
     """
-    candidates = _new(belief, candidates, elsewhere)
+    candidates = new_ones(belief, candidates, elsewhere)
     if belief.best_target is None:
         # The probability of being feasible would be highest where least is known.
         listed = belief.shortlist(candidates)
@@ -62,12 +62,12 @@ def most_promising(
     for size in STEP_SIZES:
         starts = candidates[np.argsort(-scores, kind="stable")[:N_STARTS]]
         steps = small_steps(belief.encoding, starts, N_STEPS, size, rng)
-        candidates = np.concatenate([starts, _new(belief, steps, elsewhere)])
+        candidates = np.concatenate([starts, new_ones(belief, steps, elsewhere)])
         scores = promise(belief, candidates, learner)
     return np.asarray(candidates[scores.argmax()])
 
 
-def _new(belief: Belief, candidates: Array, elsewhere: bool) -> Array:
+def new_ones(belief: Belief, candidates: Array, elsewhere: bool) -> Array:
     """Return the candidates that would tell something new.
 
     Beside a good result the process expects another one, again and again. The longer nothing was

@@ -19,10 +19,12 @@ from optuna_evo.samplers._candidates import make_candidates
 from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._improve import most_promising
+from optuna_evo.samplers._improve import new_ones
 from optuna_evo.samplers._improve import promise
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._rows import fit_size
 from optuna_evo.samplers._rows import spread_rows
+from optuna_evo.samplers._thompson import best_of_draw
 from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import MetaLearner
 from optuna_evo.surrogates import TrainedMetaLearner
@@ -32,6 +34,7 @@ __all__ = ["ThompsonStage"]
 
 MIN_TO_LEARN = 15  # observations before the meta-learner is trained at all
 MAX_LEARNER_ROWS = 128  # observations that it is trained on
+DRAW_EVERY = 3  # trials of which one is a draw from the posterior
 COUNTS = Counts(everywhere=400, local=400, crossed=100)
 
 Array = NDArray[np.float64]
@@ -86,6 +89,13 @@ class ThompsonStage:
         if not history.space or len(history.observations) < 2:
             return {}, "random"
         belief = believe(history, self._kernels, self._constraints)
+        if history.n_earlier % DRAW_EVERY == 0:
+            # What is expected to improve is of one kind, trial after trial; a draw believes
+            # something else each time.
+            counts = COUNTS.near if belief.feasibility is None else COUNTS
+            drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
+            near = new_ones(belief, drafted, elsewhere=_turns_away(history))
+            return belief.values(best_of_draw(belief, near, rng)), "thompson"
         drafted = _draft(belief, rng)
         learner = self._trained(belief)
         elsewhere = _turns_away(history)
