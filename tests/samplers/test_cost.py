@@ -80,36 +80,41 @@ def test_costs_that_tell_nothing_are_no_model() -> None:
     assert price is not None and np.isfinite(price.log_cost(features)).all()
 
 
-def trials_of(sampler: BaseSampler, n: int, cost: Any) -> list[FrozenTrial]:
+def trials_of(sampler: BaseSampler, n: int, cost: Any, *, bend: float = 0.01) -> list[FrozenTrial]:
     study = optuna.create_study(study_name="s", sampler=sampler)
 
     def objective(trial: optuna.Trial) -> float:
         x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
         if cost is not None:
             trial.set_user_attr("cost", cost(x, y))
-        return (x - 0.6) ** 2 + 0.01 * (y - 0.4) ** 2
+        return (x - 0.6) ** 2 + bend * (y - 0.4) ** 2
 
     study.optimize(objective, n_trials=n)
     return study.trials
 
 
 MAKERS = [
-    pytest.param(lambda **o: ThompsonSampler(seed=1, **o), id="thompson"),
-    pytest.param(lambda **o: HybridSampler(population_size=6, seed=1, **o), id="hybrid"),
-    pytest.param(lambda **o: MetaPriorSampler(seed=1, **o), id="meta"),
+    pytest.param(lambda seed=1, **o: ThompsonSampler(seed=seed, **o), id="thompson"),
+    pytest.param(
+        lambda seed=1, **o: HybridSampler(population_size=6, seed=seed, **o), id="hybrid"
+    ),
+    pytest.param(lambda seed=1, **o: MetaPriorSampler(seed=seed, **o), id="meta"),
 ]
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_cheap_trials_are_preferred(make: Any) -> None:
+def test_of_what_is_as_good_the_cheap_is_preferred(make: Any) -> None:
     def cost(x: float, y: float) -> float:
         return math.exp(5.0 * y)
 
-    aware = trials_of(make(cost="cost"), 30, cost)
-    blind = trials_of(make(), 30, cost)
-    spent = [sum(t.user_attrs["cost"] for t in trials) for trials in (aware, blind)]
-    assert spent[0] < 0.9 * spent[1]
-    assert min(t.value for t in aware if t.value is not None) < 5e-3
+    spent = [0.0, 0.0]
+    for seed in range(1, 5):
+        aware = trials_of(make(seed=seed, cost="cost"), 30, cost, bend=0.0)
+        blind = trials_of(make(seed=seed), 30, cost, bend=0.0)
+        spent[0] += sum(t.user_attrs["cost"] for t in aware)
+        spent[1] += sum(t.user_attrs["cost"] for t in blind)
+        assert min(t.value for t in aware if t.value is not None) < 5e-3
+    assert spent[0] < 0.8 * spent[1]
 
 
 @pytest.mark.parametrize("make", MAKERS)

@@ -166,8 +166,10 @@ def test_an_untrustworthy_meta_learner_contributes_nothing() -> None:
 
 def test_a_meta_learner_that_predicts_well_contributes() -> None:
     study = optuna.create_study(study_name="s", sampler=HybridSampler(population_size=10, seed=0))
-    _run(study, 34)
-    assert proposed_by(study.trials[-1]) == "thompson + meta-learner"
+    _run(study, 36)
+    # every third trial is a draw from the posterior alone
+    latest = {proposed_by(trial) for trial in study.trials[-3:]}
+    assert latest == {"thompson", "thompson + meta-learner"}
 
 
 def test_branches_of_a_conditional_space_are_bred_and_refined() -> None:
