@@ -128,6 +128,12 @@ class Belief:
         rows = zip(drawn, violation, strict=True)
         return np.array([np.lexsort((values, violated))[0] for values, violated in rows])
 
+    def best_of_draw(self, candidates: Array, rng: np.random.Generator) -> Array:
+        """Return the candidate (m, d) at which one draw from the posterior is best, (d,)."""
+        listed = self.shortlist(candidates)
+        # f ~ p(f | data), then its minimiser: asynchronous as in Kandasamy et al. 2018
+        return np.asarray(listed[self.nominate(self.features(listed), 1, rng)[0]])
+
     def log_acquisition(self, features: Array, mean: Array, variance: Array) -> Array:
         """Return ln of the expected improvement where the constraints are met, (m,).
 

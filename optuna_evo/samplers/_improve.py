@@ -54,8 +54,7 @@ def most_promising(
     candidates = new_ones(belief, candidates, elsewhere)
     if belief.best_target is None:
         # The probability of being feasible would be highest where least is known.
-        listed = belief.shortlist(candidates)
-        return np.asarray(listed[belief.nominate(belief.features(listed), 1, rng)[0]])
+        return belief.best_of_draw(candidates, rng)
     scores = promise(belief, candidates, learner)
     if belief.encoding.n_configurations <= MAX_GRID:
         return np.asarray(candidates[scores.argmax()])

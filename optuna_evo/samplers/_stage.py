@@ -24,7 +24,6 @@ from optuna_evo.samplers._improve import promise
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._rows import fit_size
 from optuna_evo.samplers._rows import spread_rows
-from optuna_evo.samplers._thompson import best_of_draw
 from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import MetaLearner
 from optuna_evo.surrogates import TrainedMetaLearner
@@ -93,9 +92,8 @@ class ThompsonStage:
             # What is expected to improve is of one kind, trial after trial; a draw believes
             # something else each time.
             counts = COUNTS.near if belief.feasibility is None else COUNTS
-            drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
-            near = new_ones(belief, drafted, elsewhere=_turns_away(history))
-            return belief.values(best_of_draw(belief, near, rng)), "thompson"
+            near = new_ones(belief, _draft(belief, rng, counts), elsewhere=_turns_away(history))
+            return belief.values(belief.best_of_draw(near, rng)), "thompson"
         drafted = _draft(belief, rng)
         learner = self._trained(belief)
         elsewhere = _turns_away(history)
@@ -117,8 +115,8 @@ class ThompsonStage:
         return trained if trained.is_trusted else None
 
 
-def _draft(belief: Belief, rng: np.random.Generator) -> Array:
-    return make_candidates(belief.encoding, belief.ranked, COUNTS, rng)
+def _draft(belief: Belief, rng: np.random.Generator, counts: Counts = COUNTS) -> Array:
+    return make_candidates(belief.encoding, belief.ranked, counts, rng)
 
 
 def _turns_away(history: History) -> bool:

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from optuna_evo.samplers._belief import Belief
 from optuna_evo.samplers._belief import believe
 from optuna_evo.samplers._candidates import Counts
 from optuna_evo.samplers._candidates import make_candidates
@@ -164,16 +162,7 @@ def propose(
         # constraints bind, that is at their edge.
         counts = counts.near
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
-    return belief.values(best_of_draw(belief, drafted[belief.fresh(drafted)], rng))
-
-
-def best_of_draw(
-    belief: Belief, candidates: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return the candidate (m, d) at which one draw from the posterior is best, (d,)."""
-    listed = belief.shortlist(candidates)
-    # f ~ p(f | data), then its minimiser: asynchronous as in Kandasamy et al. 2018
-    return np.asarray(listed[belief.nominate(belief.features(listed), 1, rng)[0]])
+    return belief.values(belief.best_of_draw(drafted[belief.fresh(drafted)], rng))
 
 
 def draw_uniform(name: str, distribution: BaseDistribution, rng: np.random.Generator) -> Any:
