@@ -32,6 +32,7 @@ LENGTH_SPREAD = 1.0  # standard deviation of ln(length)
 SCALE_SPREAD = 1.0  # of ln(signal variance), around ln 1
 NOISE_MEDIAN = 1e-3  # of the unit signal variance
 NOISE_SPREAD = 1.5
+SMALL_NOISE = 1e-4  # where the second climb to the most probable hyperparameters begins
 LOG_BOUNDS = (-9.0, 7.0)
 NOISE_BOUNDS = (math.log(1e-6), 0.0)
 JITTER = 1e-8
@@ -118,14 +119,22 @@ def fit_kernel(
     prior_mean, prior_spread = _priors(together, noise)
     low, high = LOG_BOUNDS
     bounds = [(low, high)] * n_params + [(-4.0, 4.0), NOISE_BOUNDS]
-    found = minimize(
-        _negative_log_posterior,
-        prior_mean,
-        args=(distances, targets, prior_mean, prior_spread),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": MAX_ITERATIONS, "ftol": 1e-5},
+    # Few results may be all noise, or a signal without any: a climb finds one of the two.
+    almost_none = np.concatenate([prior_mean[:-1], [math.log(SMALL_NOISE)]])
+    found = min(
+        (
+            minimize(
+                _negative_log_posterior,
+                start,
+                args=(distances, targets, prior_mean, prior_spread),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": MAX_ITERATIONS, "ftol": 1e-5},
+            )
+            for start in (prior_mean, almost_none)
+        ),
+        key=lambda result: float(result.fun),
     )
     return Kernel(np.exp(found.x[:-2]), math.exp(found.x[-2]), math.exp(found.x[-1]))
 
