@@ -20,6 +20,7 @@ from optuna_evo.samplers._first import read_first
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._history import read_history
 from optuna_evo.samplers._history import read_space
+from optuna_evo.samplers._improve import most_promising
 from optuna_evo.samplers._memory import LastResult
 from optuna_evo.samplers._streams import entropy
 from optuna_evo.samplers._streams import place
@@ -27,6 +28,11 @@ from optuna_evo.samplers._streams import stream
 from optuna_evo.samplers._threads import one_blas_thread
 from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import SpaceEncoding
+
+
+# Trials before the first draw. What a few results leave open is nearly everything, so a draw from
+# it is hardly better than chance; what is expected to improve is.
+N_EARLY = 10
 
 
 class ThompsonSampler(BaseSampler):
@@ -37,7 +43,8 @@ class ThompsonSampler(BaseSampler):
     conditional parameters only where they apply. Each ask draws one function from it and takes the
     best of a few hundred candidates, so workers that ask together try different things by
     themselves. Every second draw's candidates are all near the best trials, unless constraints
-    bind.
+    bind. In the first ten trials a draw would be hardly better than chance: there, expected
+    improvement is climbed from the best candidates.
 
     All state is in the study: with the same seed a trial is a function of the trials before it, in
     any process. Up to `n_startup_trials` complete trials, and for parameters that no trial has had
@@ -54,7 +61,7 @@ class ThompsonSampler(BaseSampler):
 
     Args:
         n_startup_trials:
-            Number of complete trials before the first draw from the posterior, at least 1.
+            Number of complete trials before the posterior is asked, at least 1.
         n_candidates:
             About how many candidates a draw is maximised over, at least 10. Spaces of up to 600
             configurations are always searched whole.
@@ -154,7 +161,7 @@ def propose(
     constraints: KernelMemory,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """Return the parameters at which one posterior draw is best."""
+    """Return the parameters at which one posterior draw is best; early, improvement is."""
     belief = believe(history, memory, constraints)
     if history.n_earlier % 2 and belief.feasibility is None:
         # Far away the posterior is wide, and of many candidates there a draw's best is one, the
@@ -162,6 +169,9 @@ def propose(
         # constraints bind, that is at their edge.
         counts = counts.near
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
+    if history.n_earlier < N_EARLY:
+        elsewhere = history.n_earlier % 4 > 0  # not each time, so that nothing is shut out
+        return belief.values(most_promising(belief, drafted, None, rng, elsewhere=elsewhere))
     return belief.values(belief.best_of_draw(drafted[belief.fresh(drafted)], rng))
 
 
