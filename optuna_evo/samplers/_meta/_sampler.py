@@ -28,6 +28,7 @@ from optuna_evo.samplers._meta._belief import expected_weights
 from optuna_evo.samplers._meta._belief import InformedBelief
 from optuna_evo.samplers._meta._belief import Knowledge
 from optuna_evo.samplers._meta._belief import understand
+from optuna_evo.samplers._meta._branches import Branches
 from optuna_evo.samplers._meta._choice import choose
 from optuna_evo.samplers._meta._portfolio import next_of_portfolio
 from optuna_evo.samplers._meta._portfolio import portfolio_length
@@ -150,6 +151,7 @@ class MetaPriorSampler(BaseSampler):
         self._cost = checked_cost(cost)
         self._seed = entropy(seed)
         self._known: tuple[tuple[object, ...], Knowledge | None] | None = None
+        self._branches = Branches()
         self._kernels = LastResult[Kernel]()
         self._constraints: KernelMemory = {}
         self._informed = LastResult[InformedKernel]()
@@ -320,24 +322,19 @@ class MetaPriorSampler(BaseSampler):
 
     def _understand(self, study: Study, history: History) -> Knowledge | None:
         """Return the sources in the study's space, fitted once for each space."""
-        space = history.space or self._source_space()
-        if not self._sources or not space:
+        foreseen = self._branches.foresee(self._sources, history)
+        if not self._sources or foreseen is None:
             return None
+        encoding, rules = foreseen
         meta_features: Mapping[str, float] = {}
         if any(source.meta_features for source in self._sources):
             attrs = study._storage.get_study_user_attrs(study._study_id)
             meta_features = read_meta_features(attrs)
         prints = tuple(source.fingerprint for source in self._sources)
-        key = (prints, repr(sorted(space.items())), history.optional, repr(meta_features))
+        space = [(axis.name, axis.distribution) for axis in encoding.axes]
+        key = (prints, repr(space), encoding.optional, rules, repr(meta_features))
         if self._known is None or self._known[0] != key:
-            encoding = SpaceEncoding(space, optional=history.optional)
             with one_blas_thread():
-                self._known = key, understand(self._sources, encoding, meta_features)
+                known = understand(self._sources, encoding, rules, meta_features)
+            self._known = key, known
         return self._known[1]
-
-    def _source_space(self) -> dict[str, BaseDistribution]:
-        """Return the parameters of all sources, for a study that has not shown its own yet."""
-        union: dict[str, BaseDistribution] = {}
-        for source in self._sources:
-            union.update(source.distributions)
-        return {name: union[name] for name in sorted(union) if not union[name].single()}
