@@ -34,6 +34,7 @@ from optuna_evo.surrogates import deactivate
 from optuna_evo.surrogates import fit_kernel
 from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import learn_rules
+from optuna_evo.surrogates import n_active
 from optuna_evo.surrogates import Posterior
 from optuna_evo.surrogates import Predictive
 from optuna_evo.surrogates import SpaceEncoding
@@ -194,30 +195,29 @@ def believe(
         targets,
         known,
         posterior,
-        believe_feasible(history, features, encoding, constraints),
+        believe_feasible(history, units, encoding, constraints),
         configurations,
-        price=believe_price(history, features, encoding, constraints),
+        price=believe_price(history, units, encoding, constraints),
     )
 
 
 def believe_feasible(
-    history: History, features: Array, encoding: SpaceEncoding, memory: KernelMemory | None
+    history: History, units: Array, encoding: SpaceEncoding, memory: KernelMemory | None
 ) -> Feasibility | None:
     """Learn the constraints of a history; None if they have excluded nothing."""
     constraints = [o.constraints for o in history.observations]
     if not any(constraints):
         return None
-    return learn_feasibility(
-        constraints, features, encoding.groups, {} if memory is None else memory
-    )
+    kernels = {} if memory is None else memory
+    return learn_feasibility(constraints, encoding, units, kernels)
 
 
 def believe_price(
-    history: History, features: Array, encoding: SpaceEncoding, memory: KernelMemory | None
+    history: History, units: Array, encoding: SpaceEncoding, memory: KernelMemory | None
 ) -> Price | None:
     """Learn what configurations cost; None where that is not known."""
     kernels = LastResult[Kernel]() if memory is None else memory.setdefault(_COST, LastResult())
-    return learn_price(history.costs, features, encoding.groups, kernels)
+    return learn_price(history.costs, encoding, units, kernels)
 
 
 def learning_targets(losses: Array, violations: Array, *, distinct: bool = False) -> Array:
@@ -251,13 +251,6 @@ def _fit(
     inputs = features[:size][rows], targets[rows], encoding.groups
     active = n_active(units[:size])
     return memory.of(lambda: fit_kernel(*inputs, noise=ROUGHNESS, active=active), *inputs, active)
-
-
-def n_active(units: Array) -> Array:
-    """Return how many parameters a configuration has that has this one, on average, (d,)."""
-    there = ~np.isnan(units)
-    count, total = there.sum(axis=0), there.T.astype(np.float64) @ there.sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), float(there.shape[1]))
 
 
 def complete_rows(encoding: SpaceEncoding, configurations: Sequence[Mapping[str, Any]]) -> Array:

@@ -24,7 +24,9 @@ from optuna_evo.samplers._rows import spread_rows
 from optuna_evo.surrogates import condition
 from optuna_evo.surrogates import fit_kernel
 from optuna_evo.surrogates import Kernel
+from optuna_evo.surrogates import n_active
 from optuna_evo.surrogates import Predictive
+from optuna_evo.surrogates import SpaceEncoding
 
 
 Array = NDArray[np.float64]
@@ -103,22 +105,23 @@ def cost_of(trial: FrozenTrial, cost: str) -> float:
 
 def learn_price(
     costs: Array,
-    features: Array,
-    groups: NDArray[np.intp],
+    encoding: SpaceEncoding,
+    units: Array,
     memory: LastResult[Kernel],
 ) -> Price | None:
     """Learn what configurations cost; None if too few costs are known, or all are equal.
 
     Args:
         costs: Those of n observations, (n,), NaN where they are not known.
-        features: Of the observations, (n, c).
-        groups: The parameter of each column, (c,).
+        encoding: The space.
+        units: The observations, (n, d).
         memory: The kernel that was fitted last.
     """
     known = np.flatnonzero(~np.isnan(costs))
     if len(known) < MIN_COSTS:
         return None
-    logs, inputs = np.log(costs[known]), features[known]
+    logs, groups = np.log(costs[known]), encoding.groups
+    inputs = encoding.features(units[known])
     center, spread = float(logs.mean()), float(logs.std())
     if spread < 1e-6:
         return None
@@ -127,7 +130,8 @@ def learn_price(
     fitted = spread_rows(np.arange(size, dtype=np.float64), MAX_FIT_ROWS)
     scale = float(first.std()) or 1.0
     data = inputs[:size][fitted], (first[fitted] - first.mean()) / scale, groups
-    kernel = memory.of(lambda: fit_kernel(*data), *data)
+    active = n_active(units[known][:size])
+    kernel = memory.of(lambda: fit_kernel(*data, active=active), *data, active)
     rows = spread_rows(np.arange(len(known), dtype=np.float64), MAX_ROWS)
     posterior = condition(kernel, inputs[rows], (logs[rows] - center) / spread, groups)
     return Price(posterior, center, spread, float(logs.min()), float(logs.max()))

@@ -26,7 +26,9 @@ from optuna_evo.surrogates import bound
 from optuna_evo.surrogates import condition
 from optuna_evo.surrogates import fit_kernel
 from optuna_evo.surrogates import Kernel
+from optuna_evo.surrogates import n_active
 from optuna_evo.surrogates import Predictive
+from optuna_evo.surrogates import SpaceEncoding
 
 
 Array = NDArray[np.float64]
@@ -87,26 +89,28 @@ class Feasibility:
 
 def learn_feasibility(
     constraints: Sequence[Mapping[str, float]],
-    features: Array,
-    groups: NDArray[np.intp],
+    encoding: SpaceEncoding,
+    units: Array,
     memory: KernelMemory,
 ) -> Feasibility | None:
     """Learn from the constraints of n observations; None if they have excluded nothing yet.
 
     Args:
         constraints: Those of each observation by name; one that it lacks tells nothing about it.
-        features: Of the observations, (n, c).
-        groups: The parameter of each column, (c,).
+        encoding: The space.
+        units: The observations, (n, d).
         memory: Kernels fitted earlier.
     """
     models: list[_Limited] = []
+    features, groups = encoding.features(units), encoding.groups
     for name, values in _columns(constraints).items():
         known = np.flatnonzero(~np.isnan(values))
         targets, limit = _targets(values[known])
         if not targets.any():
             continue
         inputs = features[known]
-        kernel = _fit(values[known], inputs, groups, memory.setdefault(name, LastResult()))
+        last = memory.setdefault(name, LastResult())
+        kernel = _fit(values[known], inputs, groups, units[known], last)
         rows = spread_rows(np.abs(targets - limit), MAX_ROWS)
         models.append(_Limited(condition(kernel, inputs[rows], targets[rows], groups), limit))
     return Feasibility(models) if models else None
@@ -155,10 +159,15 @@ def _scale(values: Array) -> float:
 
 
 def _fit(
-    values: Array, features: Array, groups: NDArray[np.intp], memory: LastResult[Kernel]
+    values: Array,
+    features: Array,
+    groups: NDArray[np.intp],
+    units: Array,
+    memory: LastResult[Kernel],
 ) -> Kernel:
     size = fit_size(len(values))
     targets, limit = _targets(values[:size])
     rows = spread_rows(np.abs(targets - limit), MAX_FIT_ROWS)
     inputs = features[:size][rows], targets[rows], groups
-    return memory.of(lambda: fit_kernel(*inputs), *inputs)
+    active = n_active(units[:size])
+    return memory.of(lambda: fit_kernel(*inputs, active=active), *inputs, active)

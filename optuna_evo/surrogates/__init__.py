@@ -3,6 +3,7 @@
 from optuna_evo.surrogates._activity import ActivityCondition
 from optuna_evo.surrogates._activity import deactivate
 from optuna_evo.surrogates._activity import learn_rules
+from optuna_evo.surrogates._activity import n_active
 from optuna_evo.surrogates._encoding import Axis
 from optuna_evo.surrogates._encoding import contains
 from optuna_evo.surrogates._encoding import SpaceEncoding
@@ -57,6 +58,7 @@ __all__ = [
     "learn_rules",
     "locate",
     "MetaLearner",
+    "n_active",
     "n_grid_levels",
     "Posterior",
     "predict_scores",

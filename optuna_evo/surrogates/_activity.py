@@ -48,6 +48,13 @@ def deactivate(units: Array, rules: Sequence[ActivityCondition]) -> Array:
     return masked
 
 
+def n_active(units: Array) -> Array:
+    """Return how many parameters a row (n, d) has that has this one, on average, (d,)."""
+    there = ~np.isnan(units)
+    count, total = there.sum(axis=0), there.T.astype(np.float64) @ there.sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), float(there.shape[1]))
+
+
 def _rule(units: Array, child: int, parent: int) -> tuple[int, int, ActivityCondition] | None:
     """Return how many rows the best rule with this parent gets wrong, its levels, and the rule.
 

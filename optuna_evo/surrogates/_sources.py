@@ -109,9 +109,19 @@ class SourceModels:
         return out
 
 
-def fit_sources(sources: Sequence[SourceRows], groups: NDArray[np.intp]) -> SourceModels:
-    """Learn the shared lengths, then condition each source on its own rows."""
-    log_weights = _shared_log_weights(sources, groups)
+def fit_sources(
+    sources: Sequence[SourceRows], groups: NDArray[np.intp], active: Array | None = None
+) -> SourceModels:
+    """Learn the shared lengths, then condition each source on its own rows.
+
+    Args:
+        sources: The sources.
+        groups: The parameter of each column, (c,).
+        active: How many parameters a configuration has that has this one, (d,); None: all d.
+    """
+    n_params = len(sources[0].shared)
+    together = np.full(n_params, float(n_params)) if active is None else active
+    log_weights = _shared_log_weights(sources, groups, together)
     alphas, reliability = [], []
     for source in sources:
         width = np.sqrt(np.exp(log_weights) * source.shared)[groups]
@@ -156,8 +166,10 @@ def _correlation(a: Array, b: Array) -> float:
     return float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 1e-12 else 0.0
 
 
-def _shared_log_weights(sources: Sequence[SourceRows], groups: NDArray[np.intp]) -> Array:
-    n_params = len(sources[0].shared)
+def _shared_log_weights(
+    sources: Sequence[SourceRows], groups: NDArray[np.intp], active: Array
+) -> Array:
+    n_params = len(active)
     even = np.linspace(0, len(sources) - 1, min(len(sources), MAX_FIT_SOURCES)).round()
     chosen = [sources[int(i)] for i in even]
     distances = [
@@ -169,8 +181,8 @@ def _shared_log_weights(sources: Sequence[SourceRows], groups: NDArray[np.intp])
         )
         for s in chosen
     ]
-    centre = -2.0 * math.log(LENGTH_AT_ONE) - math.log(n_params)
-    mean = np.array([centre] * n_params + [math.log(NOISE_MEDIAN)])
+    centre = -2.0 * math.log(LENGTH_AT_ONE) - np.log(active)
+    mean = np.concatenate([centre, [math.log(NOISE_MEDIAN)]])
     spread = np.array([2.0 * LENGTH_SPREAD] * n_params + [NOISE_SPREAD])
     targets = [s.targets for s in chosen]
     found = minimize(

@@ -117,7 +117,9 @@ def ask_and_tell(
     values, seconds = [], 0.0
     for _ in range(n_trials):
         start = time.perf_counter()
-        trial = study.ask(dict(table.space))
+        trial = study.ask({} if table.conditions else dict(table.space))
+        if table.conditions:
+            table.suggest(trial)
         seconds += time.perf_counter() - start
         values.append(table.lookup(trial.params))
         study.tell(trial, values[-1])

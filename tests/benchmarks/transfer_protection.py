@@ -61,6 +61,8 @@ OTHERS = {  # the family that the foreign studies of a target are of
     "taskset": "lcbench",
     "nmt": "hpobench",
     "glmnet": "taskset",
+    "deepobs": "hpobench",
+    "branches": "taskset",
 }
 
 

@@ -22,6 +22,7 @@ from optuna.distributions import IntDistribution
 from optuna.study import Study
 import sqlalchemy
 
+from tests.benchmarks.more_tables import load_more
 from tests.benchmarks.tables import load_family
 from tests.benchmarks.tables import Table
 
@@ -39,13 +40,18 @@ TARGETS = {
     "taskset": 6,
     "nmt": 3,
     "glmnet": 4,
+    "deepobs": 4,
+    "branches": 3,
 }
+CONDITIONAL = ("deepobs", "branches")
 FIRST_FOR_CHOICES = 100  # seeds and databases from here on are for choices, never for reports
 
 
 @cache
 def family_tables(folder: Path, family: str) -> dict[str, Table]:
     """Return the tables of a family by name."""
+    if family in CONDITIONAL:
+        return {table.name: table for table in load_more(folder) if table.family == family}
     return {table.name: table for table in load_family(folder, family)}
 
 
@@ -104,6 +110,10 @@ def run_source(
     study = optuna.create_study(study_name=table.name, sampler=sampler)
     rest = {name: middle(d) for name, d in table.space.items()}
     for _ in range(N_TRIALS):
+        if table.conditions:
+            trial = study.ask()
+            study.tell(trial, table.lookup(table.suggest(trial)))
+            continue
         trial = study.ask(dict(table.space if space is None else space))
         study.tell(trial, table.lookup({**rest, **trial.params}))
     return study

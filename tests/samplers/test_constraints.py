@@ -23,6 +23,7 @@ from optuna_evo.samplers import ThompsonSampler
 from optuna_evo.samplers._feasibility import learn_feasibility
 from optuna_evo.samplers._feasibility import MAX_MODELS
 from optuna_evo.samplers._history import read_history
+from optuna_evo.surrogates import SpaceEncoding
 
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
@@ -211,14 +212,14 @@ def units(n: int) -> np.ndarray:
     return np.linspace(-0.5, 0.5, n)[:, None]
 
 
-GROUPS = np.zeros(1, dtype=np.intp)
+ONE = SpaceEncoding({"x": FloatDistribution(0.0, 1.0)})
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e12])
 def test_the_probability_of_feasibility_is_learned_at_any_scale(scale: float) -> None:
     x = units(12)
     constraints = [{"memory": scale * float(u)} for u in x[:, 0]]  # feasible on the left
-    learned = learn_feasibility(constraints, x, GROUPS, {})
+    learned = learn_feasibility(constraints, ONE, x + 0.5, {})
     assert learned is not None
     probability = np.exp(learned.log_probability(np.array([[-0.4], [-0.1], [0.1], [0.4]])))
     assert (probability[:2] > 0.9).all() and (probability[2:] < 0.1).all()
@@ -228,7 +229,7 @@ def test_the_probability_of_feasibility_is_learned_at_any_scale(scale: float) ->
 
 def test_the_limit_of_a_flag_is_between_its_values() -> None:
     x = units(12)
-    learned = learn_feasibility([{"oom": float(u > 0)} for u in x[:, 0]], x, GROUPS, {})
+    learned = learn_feasibility([{"oom": float(u > 0)} for u in x[:, 0]], ONE, x + 0.5, {})
     assert learned is not None
     probability = np.exp(learned.log_probability(np.array([[-0.4], [0.4]])))
     assert probability[0] > 0.9 and probability[1] < 0.1
@@ -236,7 +237,7 @@ def test_the_limit_of_a_flag_is_between_its_values() -> None:
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 3.0])
 def test_a_constraint_that_tells_nothing_is_no_model(value: float) -> None:
-    assert learn_feasibility([{"memory": value}] * 6, units(6), GROUPS, {}) is None
+    assert learn_feasibility([{"memory": value}] * 6, ONE, units(6) + 0.5, {}) is None
 
 
 def test_many_constraints_cost_a_bounded_number_of_models() -> None:
@@ -245,7 +246,7 @@ def test_many_constraints_cost_a_bounded_number_of_models() -> None:
     constraints = [
         {name: 10.0**k * (float(u) - 0.03 * k) for k, name in enumerate(names)} for u in x[:, 0]
     ]
-    learned = learn_feasibility(constraints, x, GROUPS, {})
+    learned = learn_feasibility(constraints, ONE, x + 0.5, {})
     assert learned is not None and len(learned.models) == MAX_MODELS
     probability = np.exp(learned.log_probability(np.array([[-0.4], [0.45]])))
     assert probability[0] > 0.9 and probability[1] < 0.1

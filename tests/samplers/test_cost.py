@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import create_trial
 from optuna.trial import FrozenTrial
@@ -21,9 +22,10 @@ from optuna_evo.samplers._cost import POWER
 from optuna_evo.samplers._cost import Price
 from optuna_evo.samplers._history import read_history
 from optuna_evo.samplers._memory import LastResult
+from optuna_evo.surrogates import SpaceEncoding
 
 
-GROUPS = np.array([0, 1])
+TWO = SpaceEncoding({name: FloatDistribution(0.0, 1.0) for name in "ab"})
 
 
 def finished(seconds: float, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
@@ -34,7 +36,8 @@ def finished(seconds: float, state: TrialState = TrialState.COMPLETE) -> FrozenT
 
 
 def price_of(costs: Any, features: Any) -> Price | None:
-    return learn_price(np.asarray(costs, dtype=float), features, GROUPS, LastResult())
+    units = np.asarray(features) + 0.5
+    return learn_price(np.asarray(costs, dtype=float), TWO, units, LastResult())
 
 
 @pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan, True, "3", None, [1]])

@@ -30,6 +30,7 @@ from optuna_evo.surrogates import deactivate
 from optuna_evo.surrogates import fit_kernel
 from optuna_evo.surrogates import Kernel
 from optuna_evo.surrogates import learn_rules
+from optuna_evo.surrogates import n_active
 from optuna_evo.surrogates import SpaceEncoding
 from optuna_evo.surrogates import warp
 
@@ -81,8 +82,9 @@ class Screen:
         self._rules = learn_rules(units)
         features, groups = self._encoding.features(units), self._encoding.groups
         inputs = features[np.searchsorted(seen, fit_rows)], first[fit_rows], groups
+        active = self._encoding.n_active(units[np.searchsorted(seen, fit_rows)])
         with one_blas_thread():
-            kernel = memory.of(lambda: fit_kernel(*inputs), *inputs)
+            kernel = memory.of(lambda: fit_kernel(*inputs, active=active), *inputs, active)
             known = features[np.searchsorted(seen, rows)]
             self._posterior = condition(kernel, known, targets[rows], groups)
         self._best = float(targets.min())
@@ -138,6 +140,21 @@ class _BagEncoding:
                     for value in values
                 ]
         return np.concatenate(columns, axis=1)
+
+    def n_active(self, units: Array) -> Array:
+        """Return how many of the process's parameters act with each one, on average.
+
+        A number of a kind is there where the kind is.
+        """
+        single = [self._column[name] for name in self._single]
+        columns = [units[:, single]]
+        for kinds, numbers, choices in self._bags:
+            kind = units[:, [self._column[name] for name in kinds]]
+            for choice in range(len(choices)):
+                there = (kind == choice).any(axis=1, keepdims=True)
+                columns.append(np.zeros((len(units), 1)))
+                columns += [np.where(there, 0.0, np.nan)] * len(numbers)
+        return n_active(np.concatenate(columns, axis=1))
 
     @staticmethod
     def _bag(

@@ -27,6 +27,7 @@ from optuna_evo.samplers._belief import merits
 from optuna_evo.samplers._feasibility import KernelMemory
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._memory import LastResult
+from optuna_evo.samplers._meta._branches import Rules
 from optuna_evo.samplers._meta._source import Source
 from optuna_evo.samplers._rows import fit_size
 from optuna_evo.samplers._rows import MAX_FIT_ROWS
@@ -39,6 +40,7 @@ from optuna_evo.surrogates import inform
 from optuna_evo.surrogates import InformedKernel
 from optuna_evo.surrogates import InformedPosterior
 from optuna_evo.surrogates import learn_rules
+from optuna_evo.surrogates import n_active
 from optuna_evo.surrogates import source_shares
 from optuna_evo.surrogates import SourceModels
 from optuna_evo.surrogates import SourceRows
@@ -66,6 +68,7 @@ class Knowledge:
         recorded: The standardised results that they had, S arrays (n,).
         configurations: The same as they were suggested, the sources one after another.
         shares: How much each is believed before any evidence, (S,), sum 1.
+        rules: Under which condition parameters are there, as the sources show.
     """
 
     encoding: SpaceEncoding
@@ -75,6 +78,7 @@ class Knowledge:
     recorded: tuple[Array, ...]
     configurations: tuple[Mapping[str, Any], ...]
     shares: Array
+    rules: Rules
 
     def __post_init__(self) -> None:
         assert len(self.names) == self.models.n_sources == len(self.best)
@@ -85,10 +89,15 @@ class Knowledge:
 
 
 def understand(
-    sources: Sequence[Source], encoding: SpaceEncoding, meta_features: Mapping[str, float]
+    sources: Sequence[Source],
+    encoding: SpaceEncoding,
+    rules: Rules,
+    meta_features: Mapping[str, float],
 ) -> Knowledge | None:
     """Fit the sources in the target's space; None if none of them says anything about it."""
     rows: list[SourceRows] = []
+    present: list[Array] = []
+    optional = np.array(encoding.optional, dtype=bool)
     best: list[NDArray[np.intp]] = []
     recorded: list[Array] = []
     kept: list[Source] = []
@@ -107,13 +116,15 @@ def understand(
         shared = np.asarray(~np.isnan(units).all(axis=0))
         seen = encoding.features(units[told[chosen]])
         rows.append(SourceRows(seen, targets[chosen], shared))
+        # what a source lacks that every configuration has is there, but not known
+        present.append(np.where(optional, units[told[chosen]], 0.0))
         first = np.argsort(order, kind="stable")[:N_BEST]
         best.append(told[first])
         recorded.append(targets[first])
         kept.append(source)
     if not rows:
         return None
-    models = fit_sources(rows, encoding.groups)
+    models = fit_sources(rows, encoding.groups, n_active(np.concatenate(present)))
     chance = np.array([CHANCE / math.sqrt(len(row.targets)) for row in rows])
     good = np.flatnonzero(models.reliability > chance)
     if len(good) == 0:
@@ -121,7 +132,8 @@ def understand(
     if len(good) < len(rows):
         rows, best = [rows[i] for i in good], [best[i] for i in good]
         recorded, kept = [recorded[i] for i in good], [kept[i] for i in good]
-        models = fit_sources(rows, encoding.groups)
+        active = n_active(np.concatenate([present[i] for i in good]))
+        models = fit_sources(rows, encoding.groups, active)
     configurations = [[s.configurations[i] for i in b] for s, b in zip(kept, best, strict=True)]
     return Knowledge(
         encoding,
@@ -131,6 +143,7 @@ def understand(
         tuple(recorded),
         tuple(itertools.chain.from_iterable(configurations)),
         _similarity(kept, meta_features),
+        rules,
     )
 
 
@@ -182,7 +195,9 @@ def believe_informed(
             np.concatenate([targets[rows], expected]),
         )
     known = np.concatenate([units, unknown])
-    rules = learn_rules(units)
+    foreseen = {rule.child for rule in knowledge.rules}
+    own = (rule for rule in learn_rules(units) if rule.child not in foreseen)
+    rules = (*knowledge.rules, *own)
     return InformedBelief(
         encoding,
         rules,
@@ -192,11 +207,11 @@ def believe_informed(
         targets,
         known,
         posterior,
-        believe_feasible(history, features, encoding, constraints),
+        believe_feasible(history, units, encoding, constraints),
         configurations,
         knowledge,
         shares,
-        price=believe_price(history, features, encoding, constraints),
+        price=believe_price(history, units, encoding, constraints),
     )
 
 

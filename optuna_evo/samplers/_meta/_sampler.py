@@ -28,6 +28,7 @@ from optuna_evo.samplers._meta._belief import expected_weights
 from optuna_evo.samplers._meta._belief import InformedBelief
 from optuna_evo.samplers._meta._belief import Knowledge
 from optuna_evo.samplers._meta._belief import understand
+from optuna_evo.samplers._meta._branches import Branches
 from optuna_evo.samplers._meta._choice import choose
 from optuna_evo.samplers._meta._portfolio import next_of_portfolio
 from optuna_evo.samplers._meta._portfolio import portfolio_length
@@ -36,11 +37,11 @@ from optuna_evo.samplers._meta._source import read_meta_features
 from optuna_evo.samplers._meta._source import read_source
 from optuna_evo.samplers._meta._source import Source
 from optuna_evo.samplers._meta._source import with_own_names
+from optuna_evo.samplers._meta._turns import control
 from optuna_evo.samplers._meta._turns import is_level
 from optuna_evo.samplers._meta._turns import is_stuck
-from optuna_evo.samplers._meta._turns import middle
 from optuna_evo.samplers._meta._turns import n_open_before
-from optuna_evo.samplers._meta._turns import since_best
+from optuna_evo.samplers._meta._turns import n_without_sources
 from optuna_evo.samplers._meta._user_prior import draw_prior
 from optuna_evo.samplers._meta._user_prior import read_priors
 from optuna_evo.samplers._streams import entropy
@@ -55,7 +56,7 @@ Array = NDArray[np.float64]
 Params = dict[str, Any]
 
 WEIGHTS_AFTER = frozenset({5, 10, 20, 40, 80, 160, 320})  # trials: the attribute is written then
-CONTROL_AFTER = 4  # trials, if the last ones were no better: sources have no say in the next one
+CONTROL_AFTER = 4  # trials; sources have no say in the next one, unless one was without them
 CONTROL_BEFORE = 10  # trials, it is what the first turn without sources tries
 STARTUP = 8  # random trials of a study without sources
 OWN_TRIALS = 40.0  # evidence at which the prior and the search without sources have equal turns
@@ -86,8 +87,9 @@ class MetaPriorSampler(BaseSampler):
     * The **prior**: a Gaussian process whose mean and covariance hold what the sources predict
       and whose lengths are learned from them. The results so far decide how far it believes the
       sources, and which: unrelated ones get weight 0, and evidence takes over.
-    * A **control**, the fifth trial if the two before were no better: the middle of all ranges.
-      Where sources mislead it is better than what they propose, and takes their weight away.
+    * A **control**, the fifth trial or the first turn without sources: between the middle of all
+      ranges and the best so far, nearer to the middle. Where sources mislead it is better than
+      what they propose, and takes their weight away.
     * The **base** goes on with all of it. With None it is the same process without sources, which
       has a turn whenever three trials in a row were no better. Another sampler proposes a share of
       the trials that grows with evidence.
@@ -150,6 +152,7 @@ class MetaPriorSampler(BaseSampler):
         self._cost = checked_cost(cost)
         self._seed = entropy(seed)
         self._known: tuple[tuple[object, ...], Knowledge | None] | None = None
+        self._branches = Branches()
         self._kernels = LastResult[Kernel]()
         self._constraints: KernelMemory = {}
         self._informed = LastResult[InformedKernel]()
@@ -270,11 +273,12 @@ class MetaPriorSampler(BaseSampler):
         n_tried = len(history.observations) + len(history.running)
         n_open = n_open_before(study, trial)
         begun, level = n_tried + n_open, is_level(history)
-        control = None
+        instead = None
         if knowledge is not None and begun < CONTROL_BEFORE and not (n_open or self._priors):
-            control = middle(self._seed, study, history)
-        if control is not None and begun == CONTROL_AFTER and since_best(history) > 1:
-            return Plan("base", control)
+            if n_without_sources(study, trial) == 0:
+                instead = control(self._seed, study, history, knowledge.encoding)
+        if instead is not None and begun == CONTROL_AFTER:
+            return Plan("base", instead)
         if knowledge is not None and begun < portfolio_length(knowledge) and not level:
             units = self._next_of_portfolio(knowledge, history, n_open)
             drawn = draw_prior(self._priors, knowledge.encoding, 1, rng)[0]
@@ -288,8 +292,8 @@ class MetaPriorSampler(BaseSampler):
             drawn = draw_prior(self._priors, encoding, 1, rng)[0]
             return Plan("prior" if self._priors else "random", encoding.values(drawn))
         fades = rng.random() < n_tried / (n_tried + OWN_TRIALS) or level or is_stuck(history)
-        if fades and control is not None:
-            return Plan("base", control)
+        if fades and instead is not None:
+            return Plan("base", instead)
         if knowledge is None or fades:
             belief = believe(history, self._kernels, self._constraints)
         else:
@@ -320,24 +324,19 @@ class MetaPriorSampler(BaseSampler):
 
     def _understand(self, study: Study, history: History) -> Knowledge | None:
         """Return the sources in the study's space, fitted once for each space."""
-        space = history.space or self._source_space()
-        if not self._sources or not space:
+        foreseen = self._branches.foresee(self._sources, history)
+        if not self._sources or foreseen is None:
             return None
+        encoding, rules = foreseen
         meta_features: Mapping[str, float] = {}
         if any(source.meta_features for source in self._sources):
             attrs = study._storage.get_study_user_attrs(study._study_id)
             meta_features = read_meta_features(attrs)
         prints = tuple(source.fingerprint for source in self._sources)
-        key = (prints, repr(sorted(space.items())), history.optional, repr(meta_features))
+        space = [(axis.name, axis.distribution) for axis in encoding.axes]
+        key = (prints, repr(space), encoding.optional, rules, repr(meta_features))
         if self._known is None or self._known[0] != key:
-            encoding = SpaceEncoding(space, optional=history.optional)
             with one_blas_thread():
-                self._known = key, understand(self._sources, encoding, meta_features)
+                known = understand(self._sources, encoding, rules, meta_features)
+            self._known = key, known
         return self._known[1]
-
-    def _source_space(self) -> dict[str, BaseDistribution]:
-        """Return the parameters of all sources, for a study that has not shown its own yet."""
-        union: dict[str, BaseDistribution] = {}
-        for source in self._sources:
-            union.update(source.distributions)
-        return {name: union[name] for name in sorted(union) if not union[name].single()}

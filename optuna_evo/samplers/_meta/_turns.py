@@ -3,37 +3,45 @@
 from typing import Any
 
 import numpy as np
-from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
 
+from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.samplers._design import design_value
 from optuna_evo.samplers._history import History
 from optuna_evo.samplers._streams import hash_name
 from optuna_evo.surrogates import SpaceEncoding
 
 
+TOWARDS_BEST = 0.25  # of the way from the middle
 PATIENCE = 3  # trials without a better one after which the search without sources has a turn
 
 
-def middle(seed: int, study: Study, history: History) -> dict[str, Any] | None:
-    """Return what a design begins with: the middle of all ranges; None if it was tried.
+def control(seed: int, study: Study, history: History, encoding: SpaceEncoding) -> dict[str, Any]:
+    """Return what a design begins with, its numbers moved a little towards the best result.
 
-    It owes nothing to the sources and is rarely bad, so what they propose can be judged by it.
-    Categories have no middle: None where there is nothing else.
+    That is near the middle of all ranges. It owes little to the sources and is rarely bad, so what
+    they propose can be judged by it; and between the middle and the best there often is something
+    better than both.
     """
-    if all(isinstance(d, CategoricalDistribution) for d in history.space.values()):
-        return None
     key = (seed, hash_name(study.study_name))
-    values = {name: design_value(key, 0, name, d, {}) for name, d in history.space.items()}
-    encoding = SpaceEncoding(history.space, optional=history.optional)
-    begun = [*(o.params for o in history.observations), *history.running, *history.failed]
-    known = encoding.units(begun)
-    # parameters that did not apply to a trial do not tell it from the middle
-    lacking = np.isnan(known)
-    same = (known == encoding.units([values])) | lacking
-    return None if (same.all(axis=1) & ~lacking.all(axis=1)).any() else values
+    names = {axis.name: axis.distribution for axis in encoding.axes}
+    values = {name: design_value(key, 0, name, d, {}) for name, d in names.items()}
+    if not history.observations or is_level(history):
+        return values
+    best = min(history.observations, key=lambda o: (o.violation, o.loss))
+    row, target = encoding.units([values, best.params])
+    is_number = np.array([not axis.is_category for axis in encoding.axes]) & ~np.isnan(target)
+    row[is_number] += TOWARDS_BEST * (target - row)[is_number]
+    return encoding.values(encoding.snap(row[None])[0])
+
+
+def n_without_sources(study: Study, trial: FrozenTrial) -> int:
+    """Return how many earlier trials the sources had no say in, whatever became of them."""
+    trials = study.get_trials(deepcopy=False)
+    before = (t for t in trials if t.number < trial.number)
+    return sum(PROPOSED_BY.read(t.user_attrs) == "base" for t in before)
 
 
 def is_level(history: History) -> bool:

@@ -8,6 +8,7 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from optuna.trial import Trial
+import pytest
 
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.samplers import MetaPriorSampler
@@ -56,11 +57,24 @@ def test_sources_that_models_explain_have_two_tried() -> None:
     assert proposers(study) == ["portfolio", "portfolio", "prior"]
 
 
-def test_the_middle_is_tried_once_where_sources_mislead() -> None:
-    source = old(objective=lambda trial: -bowl(1e-3)(trial))
-    study = started(MetaPriorSampler([source], seed=0), bowl(1e-3), 10)
-    (number,) = at_middle(study)
-    assert proposers(study)[number] == "base"
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_the_fifth_trial_is_a_control_between_the_middle_and_the_best(sign: float) -> None:
+    source = old(objective=lambda trial: sign * bowl(1e-3)(trial))
+    study = started(MetaPriorSampler([source], seed=0), bowl(1e-4), 10)
+    control = proposers(study).index("base")
+    assert control <= 4  # the first turn without sources may come before
+    best = min(study.trials[:control], key=value).params
+    lr = math.exp(0.75 * math.log(MIDDLE["lr"]) + 0.25 * math.log(best["lr"]))
+    assert study.trials[control].params["lr"] == pytest.approx(lr)
+    assert min(best["depth"], 4) <= study.trials[control].params["depth"] <= max(best["depth"], 5)
+
+
+def test_a_control_of_categories_is_what_the_design_begins_with() -> None:
+    def kinds(trial: Trial) -> float:
+        return sum("abc".index(trial.suggest_categorical(f"k{i}", "abc")) for i in range(4))
+
+    study = started(MetaPriorSampler([old(objective=kinds)], seed=0), kinds, 6)
+    assert "base" in proposers(study)[:5]
 
 
 def test_equal_results_say_nothing_and_end_the_portfolio() -> None:
@@ -90,4 +104,4 @@ def test_where_a_user_has_a_belief_the_middle_is_not_forced() -> None:
     priors = {"lr": {"center": 1e-5, "spread": 1.5}}
     source = old(objective=lambda trial: -bowl(1e-3)(trial))
     study = started(MetaPriorSampler([source], priors=priors, seed=0), bowl(1e-3), 8)
-    assert at_middle(study) == []
+    assert at_middle(study) == [] and "base" not in proposers(study)
