@@ -205,10 +205,10 @@ def _front(
         return None
     best = min(whole, key=lambda result: (result.rank, result.segment.member))
     bound = best.loss + selection.tolerance * loss_noise(population)
-    as_feasible = (r for r in whole if r.violation <= best.violation)
+    as_feasible = [r for r in whole if r.violation <= best.violation]
     equal = [r for r in as_feasible if r.loss <= bound and population.descends(r, best)]
     front = max(equal, key=lambda result: result.segment.index)
-    beyond = [r for r in whole if r is not front and population.descends(r, front)]
+    beyond = [r for r in as_feasible if r is not front and population.descends(r, front)]
     n_tries = sum(r.segment.parent == front.trial.number for r in population.results.values())
     if beyond and selection.halves and n_tries >= N_TRIES:
         return _front(selection, population, beyond)
