@@ -216,7 +216,8 @@ def test_steps_go_to_the_best_lineage(seed: int) -> None:
 
 def test_an_unlucky_segment_does_not_throw_training_away() -> None:
     def run(tolerance: float) -> int:
-        sampler = RecurrenceSampler(population_size=4, tolerance=tolerance, seed=0)
+        options: dict[str, Any] = {"rivalry": "linear", "tolerance": tolerance, "seed": 0}
+        sampler = RecurrenceSampler(population_size=4, **options)
         study = optuna.create_study(study_name="noisy", sampler=sampler)
         rng, depth = np.random.default_rng(0), 0
         for _ in range(80):

@@ -133,6 +133,29 @@ def test_more_workers_than_rivals_go_on_from_the_best() -> None:
     assert parents[:4] == [0, 1, 2, 3] and set(parents[4:]) == {0}
 
 
+@pytest.mark.parametrize(
+    ("rivalry", "violates", "n"),
+    [("halving", False, 2), ("halving", True, 8), ("linear", False, 8)],
+)
+def test_a_segment_that_all_get_worse_in_is_trained_twice(
+    rivalry: str, violates: bool, n: int
+) -> None:
+    """Others went on from what was before it until no member had that any more."""
+    study, tries = make_study(rivalry=rivalry), 0
+    for _ in range(50):
+        trial = study.ask()
+        trial.suggest_float("lr", 1e-5, 1.0, log=True)
+        segment = segment_of(study.get_trials(deepcopy=False)[trial.number])
+        assert segment is not None
+        hard = segment.index == 10
+        tries += hard
+        trial.set_constraint("memory", float(hard and violates))
+        study.tell(trial, 5.0 - 0.01 * segment.index + 0.1 * hard + 1e-3 * (trial.number % 2))
+    assert tries == n
+    latest = [s.index for t in study.get_trials()[-2:] if (s := segment_of(t)) is not None]
+    assert latest[1] == latest[0] + 1
+
+
 def test_a_study_begun_before_there_was_a_choice_goes_on_as_it_was() -> None:
     old, new = make_study("old", rivalry="linear"), make_study("old")
     origin = {"name": "old", "entropy": 1}

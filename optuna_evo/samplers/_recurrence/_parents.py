@@ -28,6 +28,8 @@ __all__ = ["choose_best", "choose_parent", "Selection"]
 # How many lineages begin where the length of the study is known: so many that at most one segment
 # of eight is dropped, but no fewer than four.
 DROPPED, LEAST_LINEAGES = 1 / 8, 4
+# How often a segment is trained that makes the loss worse, before the best of them is the parent.
+N_TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Selection:
 
 def choose_best(selection: Selection, population: PopulationState) -> Result | None:
     """Return the segment that a member without one goes on from; None where none has weights."""
-    return _front(population, population.latest(), selection.tolerance)
+    return _front(selection, population, population.latest())
 
 
 def choose_parent(
@@ -184,24 +186,30 @@ def _choose_better(
             share = selection.exploit_quantile * rivalry
             n_best = max(round(share * (len(rivals) + 1)), 1)
             latest = living[int(rng.integers(min(n_best, len(living))))]
-    front = _front(population, latest, selection.tolerance)
+    front = _front(selection, population, latest)
     return None if front is None or front.segment.member == own.segment.member else front
 
 
 def _front(
-    population: PopulationState, results: Sequence[Result], tolerance: float
+    selection: Selection, population: PopulationState, results: Sequence[Result]
 ) -> Result | None:
     """Return the best of some latest segments, or what went on from it and is about as good.
 
     What is worse by at most `tolerance` standard deviations of noise counts as equal, and of
     equals the one trained furthest is the best. To go back for the luck of the last batches would
-    throw training away, again and again.
+    throw training away, again and again: so where rivals are halved, what was gone on from
+    `N_TRIES` times in vain is left behind, for the best that came of it.
     """
     whole = [result for result in results if result.has_weights]
     if not whole:
         return None
     best = min(whole, key=lambda result: (result.rank, result.segment.member))
-    bound = best.loss + tolerance * loss_noise(population)
-    as_feasible = (r for r in whole if r.violation <= best.violation)
+    bound = best.loss + selection.tolerance * loss_noise(population)
+    as_feasible = [r for r in whole if r.violation <= best.violation]
     equal = [r for r in as_feasible if r.loss <= bound and population.descends(r, best)]
-    return max(equal, key=lambda result: result.segment.index)
+    front = max(equal, key=lambda result: result.segment.index)
+    beyond = [r for r in as_feasible if r is not front and population.descends(r, front)]
+    n_tries = sum(r.segment.parent == front.trial.number for r in population.results.values())
+    if beyond and selection.halves and n_tries >= N_TRIES:
+        return _front(selection, population, beyond)
+    return front
