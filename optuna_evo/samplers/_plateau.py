@@ -14,6 +14,11 @@ WIDER = 2.0  # by how much farther than the last step on a plateau the next one 
 MAX_REACH = 0.1  # of the range in each parameter
 
 
+def keeps_off(n_earlier: int) -> bool:
+    """Whether to keep off a plateau: not each time, so that nothing is shut out for good."""
+    return n_earlier % 4 > 0
+
+
 def off_plateau(belief: Belief, candidates: Array) -> NDArray[np.intp]:
     """Return the indices of candidates that need not give the best value once more.
 

@@ -22,6 +22,7 @@ from optuna_evo.samplers._improve import most_promising
 from optuna_evo.samplers._improve import new_ones
 from optuna_evo.samplers._improve import promise
 from optuna_evo.samplers._memory import LastResult
+from optuna_evo.samplers._plateau import keeps_off
 from optuna_evo.samplers._rows import fit_size
 from optuna_evo.samplers._rows import spread_rows
 from optuna_evo.surrogates import Kernel
@@ -77,7 +78,7 @@ class ThompsonStage:
             chosen = int(fresh[promise(belief, children[fresh], None).argmax()])
             return offspring[chosen], "offspring"
         drafted = np.concatenate([children, _draft(belief, rng)])
-        row = most_promising(belief, drafted, None, rng, elsewhere=_turns_away(history))
+        row = most_promising(belief, drafted, None, rng, elsewhere=keeps_off(history.n_earlier))
         born = np.flatnonzero((np.nan_to_num(children, nan=-1.0) == row).all(axis=1))
         if len(born):
             return offspring[int(born[0])], "offspring"
@@ -88,15 +89,15 @@ class ThompsonStage:
         if not history.space or len(history.observations) < 2:
             return {}, "random"
         belief = believe(history, self._kernels, self._constraints)
+        elsewhere = keeps_off(history.n_earlier)
         if history.n_earlier % DRAW_EVERY == 0:
             # What is expected to improve is of one kind, trial after trial; a draw believes
             # something else each time.
             counts = COUNTS.near if belief.feasibility is None else COUNTS
-            near = new_ones(belief, _draft(belief, rng, counts), elsewhere=_turns_away(history))
+            near = new_ones(belief, _draft(belief, rng, counts), elsewhere=elsewhere)
             return belief.values(belief.best_of_draw(near, rng)), "thompson"
         drafted = _draft(belief, rng)
         learner = self._trained(belief)
-        elsewhere = _turns_away(history)
         chosen = most_promising(belief, drafted, learner, rng, elsewhere=elsewhere)
         return belief.values(chosen), "thompson" + " + meta-learner" * (learner is not None)
 
@@ -117,8 +118,3 @@ class ThompsonStage:
 
 def _draft(belief: Belief, rng: np.random.Generator, counts: Counts = COUNTS) -> Array:
     return make_candidates(belief.encoding, belief.ranked, counts, rng)
-
-
-def _turns_away(history: History) -> bool:
-    """Whether to keep off a plateau: not each time, so that nothing is shut out for good."""
-    return history.n_earlier % 4 > 0

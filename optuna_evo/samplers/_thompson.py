@@ -22,6 +22,7 @@ from optuna_evo.samplers._history import read_history
 from optuna_evo.samplers._history import read_space
 from optuna_evo.samplers._improve import most_promising
 from optuna_evo.samplers._memory import LastResult
+from optuna_evo.samplers._plateau import keeps_off
 from optuna_evo.samplers._streams import entropy
 from optuna_evo.samplers._streams import place
 from optuna_evo.samplers._streams import stream
@@ -170,7 +171,7 @@ def propose(
         counts = counts.near
     drafted = make_candidates(belief.encoding, belief.ranked, counts, rng)
     if history.n_earlier < N_EARLY:
-        elsewhere = history.n_earlier % 4 > 0  # not each time, so that nothing is shut out
+        elsewhere = keeps_off(history.n_earlier)
         return belief.values(most_promising(belief, drafted, None, rng, elsewhere=elsewhere))
     return belief.values(belief.best_of_draw(drafted[belief.fresh(drafted)], rng))
 

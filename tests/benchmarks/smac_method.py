@@ -1,6 +1,6 @@
 """SMAC 2 (Lindauer et al. 2022) as a row of `sample_efficiency`, where it is installed.
 
-pip install smac
+pip install smac (its forest, pyrfr, is built with SWIG and a C++ compiler)
 """
 
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Thompson sampling: what it proposes depends on the study alone, and it learns."""
 
 from collections.abc import Callable
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -13,7 +14,10 @@ from optuna.testing.pytest_samplers import SingleOnlySamplerTestCase
 from optuna.trial import TrialState
 import pytest
 
+from optuna_evo.samplers import _thompson
 from optuna_evo.samplers import ThompsonSampler
+from optuna_evo.samplers._belief import Belief
+from optuna_evo.samplers._improve import most_promising
 
 
 MIXED: dict[str, BaseDistribution] = {
@@ -79,6 +83,18 @@ def test_it_finds_the_good_region_of_a_mixed_space() -> None:
     _run(study, 40)
     assert study.best_params["act"] == "relu"
     assert study.best_value < 0.2
+
+
+def test_improvement_decides_until_there_are_ten_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    climbed: list[int] = []
+
+    def climb(belief: Belief, *args: Any, **settings: Any) -> Any:
+        climbed.append(len(belief.units))
+        return most_promising(belief, *args, **settings)
+
+    monkeypatch.setattr(_thompson, "most_promising", climb)
+    _run(optuna.create_study(sampler=ThompsonSampler(n_startup_trials=5, seed=0)), 13)
+    assert climbed == [5, 6, 7, 8, 9]
 
 
 def test_every_configuration_of_a_grid_is_tried_before_any_is_repeated() -> None:

@@ -59,6 +59,18 @@ def test_the_fit_finds_which_parameter_matters() -> None:
     assert weights[0] > 10.0 * weights[1]
 
 
+def test_few_results_are_not_taken_for_noise_where_a_signal_is_likelier() -> None:
+    def f(x: Array) -> Array:
+        return np.asarray(np.abs(x[:, 0] - 0.3) + np.sin(9.0 * x[:, 1]))
+
+    rng = np.random.default_rng(27)  # a climb from the prior's mean ends where little is explained
+    x = rng.random((14, 6))
+    y, groups = (f(x) - f(x).mean()) / f(x).std(), np.arange(6)
+    posterior = condition(fit_kernel(x, y, groups, noise=(1e-2, 2.5)), x, y, groups)
+    new = rng.random((200, 6))
+    assert np.corrcoef(posterior.mean_and_variance(new)[0], f(new))[0, 1] > 0.5
+
+
 def test_draws_have_the_moments_of_the_posterior() -> None:
     x, y = _data(8)
     posterior = condition(fit_kernel(x, y, GROUPS), x, y, GROUPS)

@@ -324,8 +324,8 @@ class MetaPriorSampler(BaseSampler):
 
     def _understand(self, study: Study, history: History) -> Knowledge | None:
         """Return the sources in the study's space, fitted once for each space."""
-        foreseen = self._branches.foresee(self._sources, history)
-        if not self._sources or foreseen is None:
+        foreseen = self._branches.foresee(self._sources, history) if self._sources else None
+        if foreseen is None:
             return None
         encoding, rules = foreseen
         meta_features: Mapping[str, float] = {}

@@ -109,7 +109,7 @@ class RecurrenceSampler(BaseSampler):
             exploited shrinks. None: "halving", or "linear" in a study from before that.
         tolerance:
             How much worse than the best a segment that went on from it may be to take its place,
-            in standard deviations of noise; at least 0. With "halving", the best of two may, too.
+            in standard deviations of noise; at least 0. A third try ("halving") goes on.
         rule: "recurrence" as above, or "published"; see `published`.
         annealing:
             "cooldown": after the rivals' segments values fall by a power of the lineage's

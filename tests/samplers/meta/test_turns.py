@@ -12,6 +12,8 @@ import pytest
 
 from optuna_evo.attributes import PROPOSED_BY
 from optuna_evo.samplers import MetaPriorSampler
+from optuna_evo.samplers._design import design_value
+from optuna_evo.samplers._streams import hash_name
 from tests.samplers.meta.old_studies import bowl
 from tests.samplers.meta.old_studies import old
 from tests.samplers.meta.old_studies import started
@@ -74,7 +76,11 @@ def test_a_control_of_categories_is_what_the_design_begins_with() -> None:
         return sum("abc".index(trial.suggest_categorical(f"k{i}", "abc")) for i in range(4))
 
     study = started(MetaPriorSampler([old(objective=kinds)], seed=0), kinds, 6)
-    assert "base" in proposers(study)[:5]
+    control = proposers(study).index("base")
+    assert control <= 4
+    key = (0, hash_name(study.study_name))
+    first = {n: design_value(key, 0, n, d, {}) for n, d in study.trials[0].distributions.items()}
+    assert study.trials[control].params == first
 
 
 def test_equal_results_say_nothing_and_end_the_portfolio() -> None:
